@@ -1,0 +1,1 @@
+//! Rust types of the kubernaut.ai/v1alpha1 resources.

@@ -1,0 +1,1 @@
+//! One optimistic status write per transition: nothing lost, nothing applied twice.

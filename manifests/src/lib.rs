@@ -1,0 +1,1 @@
+//! Renders CRDs and installation manifests from code.

@@ -1,0 +1,1 @@
+//! Real control plane harness, integration tests, demo and benches.

@@ -1,0 +1,1 @@
+//! HTTPS edge of the guard: AdmissionReview in, verdict out.

@@ -1,0 +1,1 @@
+//! The StatusPolicy language: types, compiled form and verdicts.

@@ -1,0 +1,1 @@
+//! The guard: an admission webhook that refuses stale status writes, and its operator's commands.
