@@ -1,0 +1,653 @@
+//! From a `StatusPolicy` document to its compiled form, with every problem named at once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value as Json;
+
+use crate::graph::{Graph, Parts};
+use crate::path::Path;
+use crate::spec::{self, Keep, Order, StatusPolicySpec};
+
+/// How bad a problem of a policy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The policy does not compile.
+    Error,
+    /// It compiles, but probably does not say what its author meant.
+    Warning,
+}
+
+/// One problem of a policy document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Whether it keeps the policy from compiling.
+    pub severity: Severity,
+    /// Where in the document, e.g. `spec.phase.transitions[0].from`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub cure: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(out, "{severity}: {}: {}; {}", self.path, self.message, self.cure)
+    }
+}
+
+/// A compiled policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    name: String,
+    spec: StatusPolicySpec,
+    warnings: Vec<Problem>,
+    pub(crate) redact: Vec<Path>,
+    pub(crate) rules: Rules,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    pub(crate) phase: Option<PhaseRule>,
+    pub(crate) monotone: Vec<MonotoneRule>,
+    pub(crate) set_once: Vec<SetOnceRule>,
+    pub(crate) collections: Vec<CollectionRule>,
+    pub(crate) equal: Vec<EqualRule>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PhaseRule {
+    pub(crate) path: Path,
+    pub(crate) graph: Graph,
+    pub(crate) resets: Resets,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct MonotoneRule {
+    pub(crate) path: Path,
+    pub(crate) to_zero: bool,
+    pub(crate) bounded: bool,
+    pub(crate) resets: Resets,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SetOnceRule {
+    pub(crate) path: Path,
+    pub(crate) required_in: Vec<usize>,
+    pub(crate) resets: Resets,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CollectionRule {
+    pub(crate) path: Path,
+    pub(crate) key: Vec<Box<str>>,
+    pub(crate) order: Order,
+    pub(crate) keep: Keep,
+    pub(crate) each: Option<Rules>,
+    pub(crate) resets: Resets,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct EqualRule {
+    pub(crate) left: Vec<Term>,
+    pub(crate) right: Vec<Term>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Term {
+    Number(Path),
+    Length(Path),
+}
+
+/// When a rule drops its comparison with old. Phases are nodes of the root's graph.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resets {
+    pub(crate) from: Vec<usize>,
+    pub(crate) to: Vec<usize>,
+    pub(crate) with: Vec<Path>,
+}
+
+impl Resets {
+    /// Whether the rule has resets at all.
+    pub(crate) fn any(&self) -> bool {
+        !(self.from.is_empty() && self.to.is_empty() && self.with.is_empty())
+    }
+}
+
+impl Policy {
+    /// Compiles a whole document: `apiVersion`, `kind`, `metadata.name` and `spec`.
+    ///
+    /// # Errors
+    /// All problems of the document, warnings included, when at least one of them is an error.
+    pub fn compile(document: &Json) -> Result<Self, Vec<Problem>> {
+        Self::compile_for(document, None)
+    }
+
+    /// Like [`Policy::compile`], with the OpenAPI schema of the resource's object at
+    /// hand, so that an order written out for a map is seen.
+    ///
+    /// # Errors
+    /// As [`Policy::compile`].
+    pub fn compile_for(document: &Json, schema: Option<&Json>) -> Result<Self, Vec<Problem>> {
+        let mut compiler = Compiler { problems: Vec::new(), root: None, schema };
+        compiler.header(document);
+        let spec = compiler.spec(document);
+        let policy = spec.map(|spec| compiler.policy(document, spec));
+        let Compiler { mut problems, .. } = compiler;
+        problems.sort_by_key(|problem| problem.severity);
+        match policy {
+            Some(mut policy) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
+                policy.warnings = problems;
+                Ok(policy)
+            }
+            _ => Err(problems),
+        }
+    }
+
+    /// `metadata.name`: `<resource>.<group>`, or `<resource>` for the core group.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The document's spec with all defaults filled in.
+    #[must_use]
+    pub fn spec(&self) -> &StatusPolicySpec {
+        &self.spec
+    }
+
+    /// What compiled, but probably is not meant.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// Whether this targets one of Kubernetes' own kinds without saying `core: true`:
+    /// judged by the tools, not enforced in a cluster.
+    #[must_use]
+    pub fn unconfirmed_core(&self) -> bool {
+        is_core(&self.spec.target.group) && !self.spec.target.core
+    }
+}
+
+/// One of Kubernetes' own groups.
+fn is_core(group: &str) -> bool {
+    !group.contains('.') || (group.ends_with(".k8s.io") && !group.ends_with(".x-k8s.io"))
+}
+
+struct Compiler<'s> {
+    problems: Vec<Problem>,
+    /// The root's graph, which `resets` name the phases of.
+    root: Option<Graph>,
+    schema: Option<&'s Json>,
+}
+
+/// Whether paths are relative to an item.
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    Root,
+    Item,
+}
+
+impl Compiler<'_> {
+    fn report(&mut self, severity: Severity, path: impl Into<String>, message: impl Into<String>, cure: impl Into<String>) {
+        self.problems.push(Problem { severity, path: path.into(), message: message.into(), cure: cure.into() });
+    }
+
+    fn error(&mut self, path: impl Into<String>, message: impl Into<String>, cure: impl Into<String>) {
+        self.report(Severity::Error, path, message, cure);
+    }
+
+    fn warning(&mut self, path: impl Into<String>, message: impl Into<String>, cure: impl Into<String>) {
+        self.report(Severity::Warning, path, message, cure);
+    }
+
+    fn header(&mut self, document: &Json) {
+        let Json::Object(members) = document else {
+            self.error("", "the document is no object", "write a StatusPolicy");
+            return;
+        };
+        let expected = format!("{}/{}", spec::GROUP, spec::VERSION);
+        if document["apiVersion"] != *expected {
+            self.error("apiVersion", format!("expected `{expected}`"), "this is the only version of the language");
+        }
+        if document["kind"] != spec::KIND {
+            self.error("kind", format!("expected `{}`", spec::KIND), "one policy per document");
+        }
+        for key in members.keys() {
+            if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&key.as_str()) {
+                self.error(key, "unknown key", "remove it, or move it below `spec`");
+            }
+        }
+    }
+
+    /// The typed spec, with unknown keys and the first wrong type reported.
+    fn spec(&mut self, document: &Json) -> Option<StatusPolicySpec> {
+        let Some(json @ Json::Object(_)) = document.get("spec") else {
+            self.error("spec", "missing, or no object", "say at least `target`");
+            return None;
+        };
+        let mut unknown = Vec::new();
+        let mut note = |path: serde_ignored::Path<'_>| unknown.push(format!("spec{}", Ignored(&path)));
+        let mut track = serde_path_to_error::Track::new();
+        let reader = serde_path_to_error::Deserializer::new(json, &mut track);
+        let read: Result<StatusPolicySpec, _> = serde_ignored::deserialize(reader, &mut note);
+        for path in unknown {
+            self.error(path, "unknown key", "check the spelling against the schema (names are camelCase)");
+        }
+        match read {
+            Ok(spec) => Some(spec),
+            Err(error) => {
+                let path = track.path().to_string();
+                let path = if path == "." { "spec".into() } else { format!("spec.{path}") };
+                self.error(path, error.to_string(), "see the schema in `kubectl explain statuspolicies.spec`");
+                None
+            }
+        }
+    }
+
+    fn policy(&mut self, document: &Json, spec: StatusPolicySpec) -> Policy {
+        let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        self.target(&name, &spec);
+        let redact = spec.redact.iter().enumerate();
+        let redact = redact.filter_map(|(index, path)| self.redact_path(path, index)).collect();
+        let set = spec::RuleSet {
+            phase: spec.phase.clone(),
+            monotone: spec.monotone.clone(),
+            set_once: spec.set_once.clone(),
+            collections: spec.collections.clone(),
+            equal: spec.equal.clone(),
+        };
+        let rules = self.rules(&set, "spec", Scope::Root);
+        self.witnesses(&set, &rules);
+        Policy { name, spec, warnings: Vec::new(), redact, rules }
+    }
+
+    fn target(&mut self, name: &str, spec: &StatusPolicySpec) {
+        let target = &spec.target;
+        if target.group == spec::GROUP {
+            self.error("spec.target.group", "the guard does not guard itself", "name another group");
+        }
+        for (field, value) in [("version", &target.version), ("resource", &target.resource)] {
+            if value.is_empty() || value.contains(['*', '/']) {
+                self.error(format!("spec.target.{field}"), format!("`{value}` is no {field}"), "name exactly one, in lower case");
+            }
+        }
+        if !["", "status"].contains(&target.subresource.as_str()) {
+            self.error(
+                "spec.target.subresource",
+                format!("`{}` holds no status", target.subresource),
+                "say `status`, or `\"\"` for a kind that keeps its status in the main resource",
+            );
+        }
+        let expected = match target.group.as_str() {
+            "" => target.resource.clone(),
+            group => format!("{}.{group}", target.resource),
+        };
+        if name != expected {
+            self.error(
+                "metadata.name",
+                format!("`{name}` does not match the target"),
+                format!("call it `{expected}`, so that there is one policy per resource"),
+            );
+        }
+        if is_core(&target.group) && !target.core {
+            self.warning(
+                "spec.target.core",
+                "this is one of Kubernetes' own kinds: judged by check, lint and test, but not enforced in a cluster",
+                "say `core: true` to enforce it (always with failurePolicy Ignore)",
+            );
+        }
+    }
+
+    fn redact_path(&mut self, text: &str, index: usize) -> Option<Path> {
+        match Path::parse_status(text) {
+            Ok(path) => Some(path),
+            Err(reason) => {
+                self.error(format!("spec.redact[{index}]"), format!("bad path `{text}`"), reason);
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, text: &str, scope: Scope, at: &str) -> Option<Path> {
+        let parsed = match scope {
+            Scope::Root => Path::parse_status(text),
+            Scope::Item => Path::parse(text, true),
+        };
+        parsed.map_err(|reason| self.error(at, format!("bad path `{text}`"), reason)).ok()
+    }
+
+    fn rules(&mut self, set: &spec::RuleSet, at: &str, scope: Scope) -> Rules {
+        let phase = set.phase.as_ref().and_then(|phase| self.phase(phase, &format!("{at}.phase"), scope));
+        self.duplicates(at, "monotone", set.monotone.iter().map(|rule| rule.path.as_str()));
+        self.duplicates(at, "setOnce", set.set_once.iter().map(|rule| rule.path.as_str()));
+        self.duplicates(at, "collections", set.collections.iter().map(|rule| rule.path.as_str()));
+        let graph = phase.as_ref().map(|rule| rule.graph.clone());
+        let mut rules = Rules { phase, ..Rules::default() };
+        for (index, rule) in set.monotone.iter().enumerate() {
+            rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope));
+        }
+        for (index, rule) in set.set_once.iter().enumerate() {
+            rules.set_once.extend(self.set_once(rule, &format!("{at}.setOnce[{index}]"), scope, graph.as_ref()));
+        }
+        for (index, rule) in set.collections.iter().enumerate() {
+            rules.collections.extend(self.collection(rule, &format!("{at}.collections[{index}]"), scope));
+        }
+        for (index, rule) in set.equal.iter().enumerate() {
+            rules.equal.extend(self.equal(rule, &format!("{at}.equal[{index}]"), scope));
+        }
+        rules
+    }
+
+    fn duplicates<'p>(&mut self, at: &str, kind: &str, paths: impl Iterator<Item = &'p str>) {
+        let mut first = BTreeMap::new();
+        for (index, path) in paths.enumerate() {
+            if let Some(earlier) = first.insert(path, index) {
+                self.error(
+                    format!("{at}.{kind}[{index}].path"),
+                    format!("`{path}` has a rule of this kind already, `{kind}[{earlier}]`"),
+                    "merge the two",
+                );
+            }
+        }
+    }
+
+    fn phase(&mut self, phase: &spec::Phase, at: &str, scope: Scope) -> Option<PhaseRule> {
+        let path = self.path(&phase.path, scope, &format!("{at}.path"));
+        let mut names: Vec<Box<str>> = Vec::new();
+        let mut know = |name: &str| {
+            if !["", "*"].contains(&name) && !names.iter().any(|known| **known == *name) {
+                names.push(name.into());
+            }
+        };
+        phase.initial.iter().flatten().for_each(|name| know(name));
+        for transition in &phase.transitions {
+            transition.from.iter().chain(&transition.to).for_each(|name| know(name));
+        }
+        phase.final_phases.iter().for_each(|name| know(name));
+        phase.states.keys().for_each(|name| know(name));
+
+        self.plain_names(phase.initial.iter().flatten(), &format!("{at}.initial"));
+        self.plain_names(phase.final_phases.iter(), &format!("{at}.final"));
+        self.plain_names(phase.states.keys(), &format!("{at}.states"));
+        self.not_empty(phase.initial.as_ref(), &format!("{at}.initial"), "omit it to allow any");
+        for (index, transition) in phase.transitions.iter().enumerate() {
+            let at = format!("{at}.transitions[{index}]");
+            self.not_empty(Some(&transition.from), &format!("{at}.from"), "name a phase, \"*\" or \"\"");
+            self.not_empty(Some(&transition.to), &format!("{at}.to"), "name a phase, \"*\" or \"\"");
+        }
+        for (index, name) in phase.skip.iter().enumerate() {
+            if name != "*" && !names.iter().any(|known| **known == **name) {
+                self.warning(format!("{at}.skip[{index}]"), format!("no such phase `{name}`"), "name a phase of the graph, or \"*\"");
+            }
+        }
+        let states = self.states(phase, &names, at);
+        let restarts = phase.resets.as_ref().is_some_and(|resets| resets.from.is_some() || resets.to.is_some() || resets.with.is_some());
+        let graph = Graph::new(Parts {
+            names,
+            states,
+            initial: phase.initial.as_deref(),
+            transitions: &phase.transitions,
+            final_phases: &phase.final_phases,
+            skip: &phase.skip,
+            restarts,
+        });
+        if scope == Scope::Root {
+            self.root = Some(graph.clone());
+        }
+        let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"));
+        self.shape(&graph, &resets, at);
+        Some(PhaseRule { path: path?, graph, resets })
+    }
+
+    fn plain_names<'n>(&mut self, names: impl Iterator<Item = &'n String>, at: &str) {
+        for name in names {
+            if ["", "*"].contains(&name.as_str()) {
+                self.error(at, format!("`{name:?}` is no phase here"), "name phases one by one");
+            }
+        }
+    }
+
+    fn not_empty(&mut self, list: Option<&Vec<String>>, at: &str, cure: &str) {
+        if list.is_some_and(Vec::is_empty) {
+            self.error(at, "empty list", cure);
+        }
+    }
+
+    fn states(&mut self, phase: &spec::Phase, names: &[Box<str>], at: &str) -> Vec<(Box<str>, Box<str>, usize)> {
+        let mut states: Vec<(Box<str>, Box<str>, usize)> = Vec::new();
+        for (name, condition) in &phase.states {
+            let at = format!("{at}.states.{name}");
+            let Some((kind, status)) = condition.split_once('=').filter(|(kind, status)| !kind.is_empty() && !status.is_empty()) else {
+                self.error(at, format!("`{condition}` is no condition"), "write `Type=Status`, e.g. `Ready=True`");
+                continue;
+            };
+            if let Some((_, _, other)) = states.iter().find(|(t, s, _)| **t == *kind && **s == *status) {
+                let message = format!("`{condition}` is state `{}` already", names[*other]);
+                self.error(at, message, "one state per condition");
+                continue;
+            }
+            let index = names.iter().position(|known| **known == **name).unwrap_or_default();
+            states.push((kind.into(), status.into(), index));
+        }
+        states
+    }
+
+    /// Warnings about the shape of a graph.
+    fn shape(&mut self, graph: &Graph, resets: &Resets, at: &str) {
+        let count = graph.names().len();
+        for phase in 0..count {
+            let name = &graph.names()[phase];
+            if !graph.reachable(phase) {
+                self.warning(at, format!("phase `{name}` is never reached"), "add an edge to it, or remove it");
+            }
+            let restarts = !resets.to.is_empty() || !resets.with.is_empty() || resets.from.contains(&phase);
+            if !graph.leaves(phase) && !graph.is_final(phase) && !restarts {
+                self.warning(at, format!("phase `{name}` has no way out"), "list it under `final`, or add the edge that is missing");
+            }
+        }
+        let mut grouped = vec![false; count];
+        for first in 0..count {
+            if grouped[first] {
+                continue;
+            }
+            let mut group = vec![first];
+            for other in first + 1..count {
+                if group.iter().all(|member| graph.mutual(*member, other)) {
+                    group.push(other);
+                }
+            }
+            if group.len() > 1 {
+                group.iter().for_each(|member| grouped[*member] = true);
+                let names: Vec<&str> = group.iter().map(|member| &*graph.names()[*member]).collect();
+                self.warning(
+                    at,
+                    format!("among {} every write is allowed, so a stale one is not seen", names.join(", ")),
+                    "guard a counter or a time that moves with them",
+                );
+            }
+        }
+    }
+
+    fn resets(&mut self, resets: Option<&spec::Resets>, at: &str) -> Resets {
+        let Some(resets) = resets else { return Resets::default() };
+        let phases = |compiler: &mut Self, names: Option<&Vec<String>>, at: String| {
+            compiler.not_empty(names, &at, "omit it, or name a phase");
+            let names = names.into_iter().flatten();
+            names.filter_map(|name| compiler.root_phase(name, &at)).collect()
+        };
+        let from = phases(self, resets.from.as_ref(), format!("{at}.from"));
+        let to = phases(self, resets.to.as_ref(), format!("{at}.to"));
+        self.not_empty(resets.with.as_ref(), &format!("{at}.with"), "omit it, or name a witness");
+        let mut with = Vec::new();
+        for (index, text) in resets.with.iter().flatten().enumerate() {
+            with.extend(self.path(text, Scope::Root, &format!("{at}.with[{index}]")));
+        }
+        Resets { from, to, with }
+    }
+
+    fn root_phase(&mut self, name: &str, at: &str) -> Option<usize> {
+        let node = match (&self.root, name) {
+            (None, _) => {
+                self.error(at, "there is no `spec.phase` whose phases this could name", "add one, or use `with`");
+                return None;
+            }
+            (Some(root), "") => Some(root.empty()),
+            (Some(root), name) => root.index(name),
+        };
+        if node.is_none() {
+            self.error(at, format!("no such phase `{name}`"), "name a phase of `spec.phase`, or \"\"");
+        }
+        node
+    }
+
+    fn monotone(&mut self, rule: &spec::Monotone, at: &str, scope: Scope) -> Option<MonotoneRule> {
+        let path = self.path(&rule.path, scope, &format!("{at}.path"));
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
+        if let Some(bound) = rule.at_most.as_deref().filter(|bound| *bound != ".metadata.generation") {
+            self.error(format!("{at}.atMost"), format!("`{bound}` is no bound"), "only `.metadata.generation` is");
+        }
+        Some(MonotoneRule { path: path?, to_zero: rule.to_zero, bounded: rule.at_most.is_some(), resets })
+    }
+
+    fn set_once(&mut self, rule: &spec::SetOnce, at: &str, scope: Scope, graph: Option<&Graph>) -> Option<SetOnceRule> {
+        let path = self.path(&rule.path, scope, &format!("{at}.path"));
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
+        let mut required_in = Vec::new();
+        for (index, name) in rule.required_in.iter().enumerate() {
+            let at = format!("{at}.requiredIn[{index}]");
+            match graph {
+                None => self.error(at, "this rule set has no `phase`", "add one, or remove `requiredIn`"),
+                Some(graph) => match graph.index(name) {
+                    Some(phase) => required_in.push(phase),
+                    None => self.error(at, format!("no such phase `{name}`"), "name a phase of the same rule set"),
+                },
+            }
+        }
+        Some(SetOnceRule { path: path?, required_in, resets })
+    }
+
+    fn collection(&mut self, rule: &spec::Collection, at: &str, scope: Scope) -> Option<CollectionRule> {
+        let path = self.path(&rule.path, scope, &format!("{at}.path"));
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
+        for (index, name) in rule.key.iter().enumerate() {
+            let bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+            if !bare {
+                self.error(format!("{at}.key[{index}]"), format!("`{name}` is no member name"), "write bare names, without a dot");
+            }
+        }
+        let order = rule.order.unwrap_or_default();
+        if order == Order::Any && matches!(rule.keep, Keep::Newest(1..)) {
+            self.error(format!("{at}.keep"), "with `order: Any` there are no newest entries", "say `keep: All` or `keep: 0`");
+        }
+        if rule.order.is_some_and(|order| order != Order::Any) && self.schema_says_map(&rule.path, scope) {
+            self.error(format!("{at}.order"), "the CRD's schema calls this a map", "omit `order`: maps have none");
+        }
+        if rule.each.is_some() && rule.keep == Keep::Newest(0) {
+            self.warning(
+                format!("{at}.each"),
+                "with `keep: 0` an entry may go and come back, so `each` can be got around",
+                "keep the entries, or accept it",
+            );
+        }
+        let each = rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), Scope::Item));
+        let key = rule.key.iter().map(|name| name.as_str().into()).collect();
+        Some(CollectionRule { path: path?, key, order, keep: rule.keep, each, resets })
+    }
+
+    /// Whether the object's schema has a map at a path of the root.
+    fn schema_says_map(&self, path: &str, scope: Scope) -> bool {
+        let (Some(schema), Scope::Root) = (self.schema, scope) else { return false };
+        let mut schema = schema;
+        for name in path.split('.').skip(1) {
+            schema = &schema["properties"][name];
+        }
+        schema["type"] == "object"
+    }
+
+    fn equal(&mut self, rule: &spec::Equal, at: &str, scope: Scope) -> Option<EqualRule> {
+        let mut side = |terms: &[String], name: &str| {
+            let mut compiled = Vec::new();
+            for (index, text) in terms.iter().enumerate() {
+                compiled.extend(self.term(text, scope, &format!("{at}.{name}[{index}]")));
+            }
+            compiled
+        };
+        Some(EqualRule { left: side(&rule.left, "left"), right: side(&rule.right, "right") })
+    }
+
+    fn term(&mut self, text: &str, scope: Scope, at: &str) -> Option<Term> {
+        match text.strip_prefix("len(").map(|rest| rest.strip_suffix(')')) {
+            Some(Some(path)) => self.path(path, scope, at).map(Term::Length),
+            Some(None) => {
+                self.error(at, format!("`{text}` has no closing bracket"), "write `len(.status.list)`");
+                None
+            }
+            None => self.path(text, scope, at).map(Term::Number),
+        }
+    }
+
+    /// Warns of witnesses that no rule keeps from falling.
+    fn witnesses(&mut self, set: &spec::RuleSet, rules: &Rules) {
+        let guarded = |path: &str| {
+            Path::parse_status(path).is_ok_and(|path| {
+                let below = |rule: &Path| path.names().starts_with(rule.names());
+                rules.monotone.iter().any(|rule| rule.path == path)
+                    || rules.collections.iter().any(|rule| rule.path == path)
+                    || rules.set_once.iter().any(|rule| below(&rule.path))
+            })
+        };
+        let mut found = Vec::new();
+        resets_of(set, "spec", &mut |at, resets| {
+            for (index, path) in resets.with.iter().flatten().enumerate() {
+                if !guarded(path) {
+                    found.push((format!("{at}.with[{index}]"), path.clone()));
+                }
+            }
+        });
+        for (at, path) in found {
+            self.warning(at, format!("no rule guards the witness `{path}`"), "make it monotone or set once: a stale write could bring it back");
+        }
+    }
+}
+
+/// Visits every `resets` of a rule set and of the sets inside.
+fn resets_of(set: &spec::RuleSet, at: &str, visit: &mut impl FnMut(&str, &spec::Resets)) {
+    let mut each = |at: String, resets: Option<&spec::Resets>| resets.into_iter().for_each(|resets| visit(&at, resets));
+    each(format!("{at}.phase.resets"), set.phase.as_ref().and_then(|rule| rule.resets.as_ref()));
+    for (index, rule) in set.monotone.iter().enumerate() {
+        each(format!("{at}.monotone[{index}].resets"), rule.resets.as_ref());
+    }
+    for (index, rule) in set.set_once.iter().enumerate() {
+        each(format!("{at}.setOnce[{index}].resets"), rule.resets.as_ref());
+    }
+    for (index, rule) in set.collections.iter().enumerate() {
+        each(format!("{at}.collections[{index}].resets"), rule.resets.as_ref());
+    }
+    for (index, rule) in set.collections.iter().enumerate() {
+        if let Some(inner) = &rule.each {
+            resets_of(inner, &format!("{at}.collections[{index}].each"), visit);
+        }
+    }
+}
+
+/// Prints a path of `serde_ignored` the way the other paths are printed.
+struct Ignored<'p, 'd>(&'p serde_ignored::Path<'d>);
+
+impl fmt::Display for Ignored<'_, '_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use serde_ignored::Path as P;
+        match self.0 {
+            P::Root => Ok(()),
+            P::Seq { parent, index } => write!(out, "{}[{index}]", Ignored(parent)),
+            P::Map { parent, key } => write!(out, "{}.{key}", Ignored(parent)),
+            P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => write!(out, "{}", Ignored(parent)),
+        }
+    }
+}

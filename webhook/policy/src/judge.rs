@@ -1,0 +1,524 @@
+//! The verdict on one write: `(old, new)` against the compiled rules (POLICY.md, R1 to R11).
+//!
+//! ```text
+//! Object, Object ──> Court ──> rules of the root ──> findings, waivers ──> Judgement
+//!                      └── rules of each entry, with the same Court
+//! ```
+//! Every rule is asked alone, with only its own inputs; the verdict comes last.
+
+use std::cmp::Ordering;
+
+use crate::compile::{EqualRule, MonotoneRule, PhaseRule, Policy, Resets, Rules, SetOnceRule, Term};
+use crate::graph::{Graph, Read, Reading};
+use crate::number::{Decimal, Sum};
+use crate::path::{Path, Place, Step};
+use crate::time::Instant;
+use crate::value::{ParseError, Value};
+use crate::verdict::{Class, Finding, Judgement, Operation, Reason, Verdict, Waiver};
+
+/// Findings and waivers that a judgement spells out; more are only counted.
+pub const MAX_FINDINGS: usize = 32;
+
+/// Characters of a value that a message shows.
+const SHOWN_IN_MESSAGE: usize = 80;
+/// Bytes of a value that a finding keeps.
+const SHOWN_IN_FINDING: usize = 1024;
+
+/// The parts of an object that a verdict depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Object<'a> {
+    /// `.status`, [`Value::Null`] when absent.
+    pub status: Value<'a>,
+    /// `.metadata.generation`.
+    pub generation: Value<'a>,
+    /// Whether `.metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+}
+
+impl<'a> Object<'a> {
+    /// From the raw JSON of the three fields, as a lazy reader finds them.
+    ///
+    /// # Errors
+    /// When one of them is not JSON.
+    pub fn of_parts(status: Option<&'a [u8]>, generation: Option<&'a [u8]>, deletion: Option<&'a [u8]>) -> Result<Self, ParseError> {
+        let parse = |part: Option<&'a [u8]>| part.map_or(Ok(Value::Null), Value::parse);
+        Ok(Self { status: parse(status)?, generation: parse(generation)?, deleting: !parse(deletion)?.is_unset() })
+    }
+
+    /// From a whole object.
+    #[must_use]
+    pub fn of(object: &Value<'a>) -> Self {
+        let metadata = object.get("metadata");
+        Self {
+            status: object.get("status").clone(),
+            generation: metadata.get("generation").clone(),
+            deleting: !metadata.get("deletionTimestamp").is_unset(),
+        }
+    }
+}
+
+impl Policy {
+    /// Judges one write. Pure: the same arguments give the same judgement, and nothing
+    /// but `.status`, `.metadata.generation` and `.metadata.deletionTimestamp` matters.
+    #[must_use]
+    pub fn judge(&self, operation: Operation, old: &Object<'_>, new: &Object<'_>) -> Judgement {
+        if operation != Operation::Update {
+            return Judgement::allow();
+        }
+        let (old_phase, new_phase) = match &self.rules.phase {
+            Some(rule) => (rule.graph.read(rule.path.of(&old.status)), rule.graph.read(rule.path.of(&new.status))),
+            None => (Read { reading: Reading::Empty, seen: Vec::new() }, Read { reading: Reading::Empty, seen: Vec::new() }),
+        };
+        let node = |read: &Read<'_>| self.rules.phase.as_ref().and_then(|rule| rule.graph.node(&read.reading));
+        let mut court = Court {
+            policy: self,
+            old,
+            new,
+            old_phase: node(&old_phase),
+            new_phase: node(&new_phase),
+            judgement: Judgement::allow(),
+            invalid: false,
+            stale: false,
+        };
+        court.rules(&self.rules, &old.status, &new.status, None);
+        court.judgement()
+    }
+}
+
+/// One write while it is judged.
+pub(crate) struct Court<'v> {
+    policy: &'v Policy,
+    old: &'v Object<'v>,
+    new: &'v Object<'v>,
+    /// The root's phases as nodes, for `resets.from` and `resets.to`.
+    old_phase: Option<usize>,
+    new_phase: Option<usize>,
+    judgement: Judgement,
+    /// Whether a finding that is no consequence was Invalid.
+    invalid: bool,
+    /// Whether any finding was Stale.
+    stale: bool,
+}
+
+/// What a finding is about.
+pub(crate) struct Charge<'c, 'v> {
+    pub(crate) reason: Reason,
+    pub(crate) class: Class,
+    pub(crate) old: &'c Value<'v>,
+    pub(crate) new: &'c Value<'v>,
+}
+
+impl<'v> Court<'v> {
+    fn judgement(self) -> Judgement {
+        let mut judgement = self.judgement;
+        judgement.verdict = match (judgement.findings.is_empty(), judgement.waivers.is_empty()) {
+            (true, true) => Verdict::Allow,
+            (true, false) => Verdict::Repair,
+            (false, _) if self.invalid || !self.stale => Verdict::Invalid,
+            (false, _) => Verdict::Stale,
+        };
+        judgement.softened = self.new.deleting && judgement.verdict.class().is_some();
+        judgement
+    }
+
+    /// Asks every rule of a set about one item, or about the root.
+    pub(crate) fn rules(&mut self, rules: &Rules, old: &Value<'_>, new: &Value<'_>, parent: Option<&Place<'_>>) {
+        let phases = rules.phase.as_ref().map(|rule| {
+            let (p, q) = (rule.graph.read(rule.path.of(old)), rule.graph.read(rule.path.of(new)));
+            (rule, p, q)
+        });
+        if let Some((rule, p, q)) = &phases {
+            let place = Place::under(parent, &rule.path);
+            self.phase(rule, p, q, rule.path.of(old), rule.path.of(new), &place);
+        }
+        for rule in &rules.monotone {
+            let place = Place::under(parent, &rule.path);
+            self.monotone(rule, rule.path.of(old), rule.path.of(new), &place);
+        }
+        for rule in &rules.set_once {
+            let place = Place::under(parent, &rule.path);
+            let phases = phases.as_ref().map(|(rule, p, q)| (&rule.graph, p, q));
+            self.set_once(rule, rule.path.of(old), rule.path.of(new), phases, &place);
+        }
+        for rule in &rules.collections {
+            let place = Place::under(parent, &rule.path);
+            self.collection(rule, rule.path.of(old), rule.path.of(new), &place);
+        }
+        for rule in &rules.equal {
+            self.equal(rule, old, new, parent);
+        }
+    }
+
+    /// R4: whether a rule drops its comparison with old.
+    pub(crate) fn fires(&self, resets: &Resets) -> bool {
+        let named = |phase: Option<usize>, names: &[usize]| phase.is_some_and(|phase| names.contains(&phase));
+        named(self.old_phase, &resets.from)
+            || named(self.new_phase, &resets.to)
+            || resets.with.iter().any(|path| advanced(path.of(&self.old.status), path.of(&self.new.status)))
+    }
+
+    /// R5.
+    fn phase(&mut self, rule: &PhaseRule, p: &Read<'_>, q: &Read<'_>, old: &Value<'_>, new: &Value<'_>, place: &Place<'_>) {
+        let graph = &rule.graph;
+        if p.reading == q.reading {
+            return;
+        }
+        let charge = |reason, class| Charge { reason, class, old, new };
+        let (before, after) = (graph.show(&p.reading), graph.show(&q.reading));
+        let to = match &q.reading {
+            Reading::Malformed => {
+                self.find(place, charge(Reason::Malformed, Class::Invalid), |new| format!("is no phase: {new}"));
+                return;
+            }
+            Reading::Ambiguous(phases) => {
+                if matches!(&p.reading, Reading::Ambiguous(before) if phases.iter().all(|phase| before.contains(phase))) {
+                    self.waive(place, Reason::PhaseAmbiguous);
+                    return;
+                }
+                let stale = ambiguous_is_stale(graph, p, phases);
+                let class = if stale { Class::Stale } else { Class::Invalid };
+                self.find(place, charge(Reason::PhaseAmbiguous, class), |_| format!("say {after} at once, after {before}"));
+                return;
+            }
+            Reading::Unknown(_) => graph.node(&q.reading),
+            Reading::Empty | Reading::Known(_) => graph.node(&q.reading),
+        };
+        let from = match &p.reading {
+            Reading::Malformed | Reading::Ambiguous(_) => None,
+            Reading::Unknown(_) if !graph.any_target() => None,
+            reading => graph.node(reading),
+        };
+        let (Some(from), Some(to)) = (from, to) else {
+            self.waive(place, Reason::PhaseUnknown);
+            return;
+        };
+        if graph.legal(from, to) || (self.fires(&rule.resets) && (to == graph.empty() || graph.legal(graph.empty(), to))) {
+            return;
+        }
+        if matches!(q.reading, Reading::Unknown(_)) && !graph.any_target() {
+            let known = graph.names().join(", ");
+            self.find(place, charge(Reason::PhaseUnknown, Class::Invalid), |_| {
+                format!("went from {before} to {after}, which is no phase of this kind ({known})")
+            });
+        } else if graph.explained(from, to) {
+            self.find(place, charge(Reason::PhaseRegression, Class::Stale), |_| format!("went back from {before} to {after}"));
+        } else {
+            self.find(place, charge(Reason::PhaseSkipped, Class::Invalid), |_| {
+                format!("went from {before} to {after}, and no transition leads there")
+            });
+        }
+    }
+
+    /// R6.
+    fn monotone(&mut self, rule: &MonotoneRule, old: &Value<'_>, new: &Value<'_>, place: &Place<'_>) {
+        if old.same(new) {
+            return;
+        }
+        let charge = |reason, class| Charge { reason, class, old, new };
+        let (before, after) = (Magnitude::of(old), Magnitude::of(new));
+        let after = match (before, after) {
+            (Magnitude::Malformed, Magnitude::Malformed) => return self.waive(place, Reason::Malformed),
+            (_, Magnitude::Malformed) => {
+                return self.find(place, charge(Reason::Malformed, Class::Invalid), |new| {
+                    format!("is neither a number nor a time: {new}")
+                });
+            }
+            (Magnitude::Malformed, _) => return self.waive(place, Reason::Malformed),
+            (_, after) => after,
+        };
+        let fires = self.fires(&rule.resets);
+        let order = after.compare(before);
+        if order.is_none() && !fires {
+            let class = if rule.resets.any() || rule.to_zero { Class::Stale } else { Class::Invalid };
+            return self.find(place, charge(Reason::Malformed, class), |_| "changed between a number and a time".into());
+        }
+        let old_above = rule.bounded && before.above(&self.old.generation);
+        if rule.bounded && after.above(&self.new.generation) {
+            if old_above && matches!(order, Some(Ordering::Less | Ordering::Equal)) {
+                return self.waive(place, Reason::AboveBound);
+            }
+            let bound = shown(&self.new.generation, SHOWN_IN_MESSAGE);
+            return self.find(place, charge(Reason::AboveBound, Class::Invalid), |new| {
+                format!("is {new}, above metadata.generation, which is {bound}")
+            });
+        }
+        if fires || order != Some(Ordering::Less) || (rule.to_zero && after.is_zero()) {
+            return;
+        }
+        if old_above {
+            return self.waive(place, Reason::AboveBound);
+        }
+        let charge = charge(Reason::CounterRegression, Class::Stale);
+        self.compare(place, charge, |old, new| format!("fell from {old} to {new}"));
+    }
+
+    /// R7.
+    fn set_once(
+        &mut self,
+        rule: &SetOnceRule,
+        old: &Value<'_>,
+        new: &Value<'_>,
+        phases: Option<(&Graph, &Read<'_>, &Read<'_>)>,
+        place: &Place<'_>,
+    ) {
+        if !old.same(new) && !self.fires(&rule.resets) {
+            self.kept_leaves(old, new, place);
+        }
+        let Some((graph, p, q)) = phases else { return };
+        let required = |read: &Read<'_>| matches!(read.reading, Reading::Known(phase) if rule.required_in.contains(&phase));
+        if !required(q) || !new.is_unset() || (p.reading == q.reading && old.same(new)) {
+            return;
+        }
+        if required(p) && old.is_unset() {
+            return self.waive(place, Reason::FieldMissing);
+        }
+        let class = if rule.resets.any() { Class::Stale } else { Class::Invalid };
+        let phase = graph.show(&q.reading);
+        self.find(place, Charge { reason: Reason::FieldMissing, class, old, new }, |_| format!("must be set in phase {phase}"));
+    }
+
+    /// Finds the first set leaf of `old` that `new` does not keep; true when there is none.
+    fn kept_leaves(&mut self, old: &Value<'_>, new: &Value<'_>, place: &Place<'_>) -> bool {
+        if old.is_unset() {
+            return true;
+        }
+        if let (Value::Object(members), true) = (old, matches!(new, Value::Object(_)) || new.is_unset()) {
+            return members.iter().all(|(name, value)| {
+                // A name is a step of its own: it may hold characters that no path can.
+                self.kept_leaves(value, new.get(name), &place.then(Step::Name(name)))
+            });
+        }
+        if old.same(new) {
+            return true;
+        }
+        let charge = Charge { reason: Reason::SetOnceChanged, class: Class::Stale, old, new };
+        let removed = new.is_unset();
+        self.compare(place, charge, |old, new| match removed {
+            true => format!("was set to {old} and is gone"),
+            false => format!("was set to {old} and became {new}"),
+        });
+        false
+    }
+
+    /// R9.
+    fn equal(&mut self, rule: &EqualRule, old: &Value<'_>, new: &Value<'_>, parent: Option<&Place<'_>>) {
+        let (l, r) = (sum(&rule.left, new), sum(&rule.right, new));
+        if l == r {
+            return;
+        }
+        let (old_l, old_r) = (sum(&rule.left, old), sum(&rule.right, old));
+        if l == old_l && r == old_r {
+            return;
+        }
+        let (smaller, lesser, greater) = if l < r { (&rule.left, &l, &r) } else { (&rule.right, &r, &l) };
+        let larger = if l < r { &rule.right } else { &rule.left };
+        let first = smaller.iter().chain(larger).map(Term::path).next();
+        let empty = Path::default();
+        let place = Place::under(parent, first.unwrap_or(&empty));
+        let old_gap = old_l.gap(&old_r);
+        if !old_gap.is_zero() && l.gap(&r) <= old_gap {
+            return self.waive(&place, Reason::CountMismatch);
+        }
+        let lags = smaller.iter().any(|term| matches!(term, Term::Number(_)));
+        let class = if lags { Class::Stale } else { Class::Invalid };
+        let redacted = smaller.iter().chain(larger).any(|term| self.redacted(&Place::under(parent, term.path())));
+        let what = if redacted {
+            format!("{} and {} no longer agree", terms(smaller), terms(larger))
+        } else {
+            format!("{} is {lesser}, but {} is {greater}", terms(smaller), terms(larger))
+        };
+        let (before, after) = (first.map_or(&Value::Null, |path| path.of(old)), first.map_or(&Value::Null, |path| path.of(new)));
+        self.find(&place, Charge { reason: Reason::CountMismatch, class, old: before, new: after }, |_| what);
+    }
+
+    fn redacted(&self, place: &Place<'_>) -> bool {
+        self.policy.redact.iter().any(|path| place.touches(path))
+    }
+
+    /// Records a waiver.
+    pub(crate) fn waive(&mut self, place: &Place<'_>, reason: Reason) {
+        let waivers = &mut self.judgement.waivers;
+        if waivers.len() < MAX_FINDINGS {
+            waivers.push(Waiver { reason, field: place.to_string() });
+        }
+    }
+
+    /// Records a finding whose text shows the new value.
+    pub(crate) fn find(&mut self, place: &Place<'_>, charge: Charge<'_, '_>, what: impl FnOnce(&str) -> String) {
+        self.compare(place, charge, |_, new| what(new));
+    }
+
+    /// Records a finding whose text shows the old and the new value.
+    pub(crate) fn compare(&mut self, place: &Place<'_>, charge: Charge<'_, '_>, what: impl FnOnce(&str, &str) -> String) {
+        let Charge { reason, class, old, new } = charge;
+        match class {
+            Class::Stale => self.stale = true,
+            Class::Invalid => self.invalid |= !reason.is_consequence(),
+        }
+        if self.judgement.findings.len() >= MAX_FINDINGS {
+            self.judgement.more += 1;
+            return;
+        }
+        let redacted = self.redacted(place);
+        let show = |value: &Value<'_>, limit| if redacted { "[redacted]".into() } else { shown(value, limit) };
+        let what = what(&show(old, SHOWN_IN_MESSAGE), &show(new, SHOWN_IN_MESSAGE));
+        let finding = Finding {
+            reason,
+            class,
+            field: place.to_string(),
+            old: show(old, SHOWN_IN_FINDING),
+            new: show(new, SHOWN_IN_FINDING),
+            what,
+        };
+        self.judgement.findings.push(finding);
+    }
+
+    /// The text of a value for a message at this place.
+    pub(crate) fn name(&self, place: &Place<'_>, value: &Value<'_>) -> String {
+        if self.redacted(place) { "[redacted]".into() } else { shown(value, SHOWN_IN_MESSAGE) }
+    }
+}
+
+/// R5.3: a plain phase, and one more state that an older base explains.
+fn ambiguous_is_stale(graph: &Graph, p: &Read<'_>, phases: &[usize]) -> bool {
+    let Reading::Known(from) = p.reading else { return false };
+    if !phases.contains(&from) {
+        return false;
+    }
+    let mut others = phases.iter().copied().filter(|phase| *phase != from && !p.seen.contains(phase));
+    match (others.next(), others.next()) {
+        (Some(other), None) => graph.explained(from, other),
+        _ => false,
+    }
+}
+
+/// JSON text of a value, cut to about `limit` bytes.
+fn shown(value: &Value<'_>, limit: usize) -> String {
+    if matches!(value, Value::Null) {
+        return "nothing".into();
+    }
+    let mut text = value.to_string();
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit));
+        text.push('…');
+    }
+    text
+}
+
+/// What a value weighs in a monotone rule.
+#[derive(Clone, Copy, Debug)]
+enum Magnitude<'v> {
+    /// Unset: zero of any type.
+    Zero,
+    Number(Decimal<'v>),
+    /// Seconds since 1970.
+    Time(i64),
+    Malformed,
+}
+
+impl<'v> Magnitude<'v> {
+    fn of(value: &'v Value<'_>) -> Self {
+        match value {
+            value if value.is_unset() => Magnitude::Zero,
+            Value::Number(text) => Magnitude::Number(Decimal::of_json(text)),
+            Value::String(text) => match (Decimal::of_digits(text), Instant::parse(text)) {
+                (Some(number), _) => Magnitude::Number(number),
+                (None, Some(instant)) => Magnitude::Time(instant.seconds),
+                (None, None) => Magnitude::Malformed,
+            },
+            _ => Magnitude::Malformed,
+        }
+    }
+
+    /// `None` for a number against a time. Every time is above zero.
+    fn compare(self, other: Self) -> Option<Ordering> {
+        match (self, other) {
+            (Magnitude::Zero, Magnitude::Zero) => Some(Ordering::Equal),
+            (Magnitude::Zero, Magnitude::Number(n)) => Some(Decimal::ZERO.cmp(&n)),
+            (Magnitude::Number(n), Magnitude::Zero) => Some(n.cmp(&Decimal::ZERO)),
+            (Magnitude::Number(a), Magnitude::Number(b)) => Some(a.cmp(&b)),
+            (Magnitude::Zero, Magnitude::Time(_)) => Some(Ordering::Less),
+            (Magnitude::Time(_), Magnitude::Zero) => Some(Ordering::Greater),
+            (Magnitude::Time(a), Magnitude::Time(b)) => Some(a.cmp(&b)),
+            _ => None,
+        }
+    }
+
+    fn is_zero(self) -> bool {
+        match self {
+            Magnitude::Zero => true,
+            Magnitude::Number(number) => number.is_zero(),
+            Magnitude::Time(_) | Magnitude::Malformed => false,
+        }
+    }
+
+    /// Whether this is above a bound; a bound that is no number counts as zero.
+    fn above(self, bound: &Value<'_>) -> bool {
+        let bound = match Magnitude::of(bound) {
+            Magnitude::Number(number) => number,
+            _ => Decimal::ZERO,
+        };
+        match self {
+            Magnitude::Zero => Decimal::ZERO > bound,
+            Magnitude::Number(number) => number > bound,
+            Magnitude::Time(_) => true,
+            Magnitude::Malformed => false,
+        }
+    }
+}
+
+/// Whether a witness moved on.
+fn advanced(old: &Value<'_>, new: &Value<'_>) -> bool {
+    if new.is_unset() {
+        return false;
+    }
+    if old.is_unset() {
+        return true;
+    }
+    if let (Value::List(old), Value::List(new)) = (old, new) {
+        return new.len() > old.len();
+    }
+    match (Magnitude::of(old), Magnitude::of(new)) {
+        (Magnitude::Malformed, _) | (_, Magnitude::Malformed) => false,
+        (old, new) => new.compare(old) == Some(Ordering::Greater),
+    }
+}
+
+impl Term {
+    fn path(&self) -> &Path {
+        match self {
+            Term::Number(path) | Term::Length(path) => path,
+        }
+    }
+}
+
+fn sum(terms: &[Term], item: &Value<'_>) -> Sum {
+    let mut sum = Sum::default();
+    for term in terms {
+        match (term, term.path().of(item)) {
+            (Term::Length(_), Value::List(items)) => sum.add_count(items.len()),
+            (Term::Length(_), Value::Object(members)) => {
+                sum.add_count(members.iter().filter(|(_, value)| !value.is_unset()).count());
+            }
+            (Term::Length(_), _) => {}
+            (Term::Number(_), value) => {
+                if let Magnitude::Number(number) = Magnitude::of(value) {
+                    sum.add(&number);
+                }
+            }
+        }
+    }
+    sum
+}
+
+/// The terms of one side, as the policy writes them.
+fn terms(side: &[Term]) -> String {
+    let terms: Vec<String> = side
+        .iter()
+        .map(|term| match term {
+            Term::Number(path) => path.to_string(),
+            Term::Length(path) => format!("len({path})"),
+        })
+        .collect();
+    if terms.is_empty() { "0".into() } else { terms.join(" + ") }
+}

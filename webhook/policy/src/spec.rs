@@ -1,0 +1,389 @@
+//! The `StatusPolicy` resource: the types of the YAML document, which are also the CRD.
+//!
+//! Everything below `.spec` keeps unknown fields in the API server, so that
+//! compiling can name a misspelt key instead of the server dropping it.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// API group of the policies.
+pub const GROUP: &str = "statusguard.dev";
+/// Version of the policy resource.
+pub const VERSION: &str = "v1alpha1";
+/// Kind of the policy resource.
+pub const KIND: &str = "StatusPolicy";
+
+/// What the status of one resource may do from one write to the next.
+#[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[kube(
+    group = "statusguard.dev",
+    version = "v1alpha1",
+    kind = "StatusPolicy",
+    plural = "statuspolicies",
+    shortname = "spol",
+    category = "statusguard",
+    status = "StatusPolicyStatus",
+    doc = "What the status of one resource may do from one write to the next.",
+    printcolumn = r#"{"name":"Group","type":"string","jsonPath":".spec.target.group"}"#,
+    printcolumn = r#"{"name":"Resource","type":"string","jsonPath":".spec.target.resource"}"#,
+    printcolumn = r#"{"name":"Version","type":"string","jsonPath":".spec.target.version"}"#,
+    printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode"}"#,
+    printcolumn = r#"{"name":"Failure Policy","type":"string","jsonPath":".spec.failurePolicy","priority":1}"#,
+    printcolumn = r#"{"name":"Compiled","type":"string","jsonPath":".status.conditions[?(@.type==\"Compiled\")].status"}"#,
+    printcolumn = r#"{"name":"Enforced","type":"string","jsonPath":".status.conditions[?(@.type==\"Enforced\")].status"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Compiled\")].message","priority":1}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = keep_unknown_fields)]
+pub struct StatusPolicySpec {
+    /// The resource whose status is guarded.
+    pub target: Target,
+    /// What happens to a write that breaks a rule. Default: Enforce.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What the API server does when the guard cannot be reached. Default: Ignore;
+    /// Fail is for those who run the guard highly available.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
+    /// Writers that are never refused: break-glass and restore tools. Their writes
+    /// are allowed and recorded as Bypassed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exempt: Option<Exempt>,
+    /// Paths whose values never leave the guard: not in messages, not in the ledger, not in logs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redact: Vec<String>,
+    /// The phase machine, at most one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Numbers, digit strings and times that never fall.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monotone: Vec<Monotone>,
+    /// Fields that, once set, do not change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_once: Vec<SetOnce>,
+    /// Lists and maps whose entries are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Collection>,
+    /// Sums that agree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub equal: Vec<Equal>,
+}
+
+/// The resource whose status is guarded.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// The one version whose paths the rules name; other versions are converted by the API server.
+    pub version: String,
+    /// Plural name of the resource.
+    pub resource: String,
+    /// `status`, or empty for a kind that keeps its status in the main resource. Default: status.
+    #[serde(default = "status_subresource")]
+    pub subresource: String,
+    /// Guard one of Kubernetes' own kinds. Its failure policy is always Ignore.
+    #[serde(default)]
+    pub core: bool,
+    /// Namespaces whose objects are guarded, passed through to the webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "label_selector")]
+    pub namespace_selector: Option<serde_json::Value>,
+    /// Objects that are guarded, passed through to the webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "label_selector")]
+    pub object_selector: Option<serde_json::Value>,
+}
+
+fn status_subresource() -> String {
+    "status".into()
+}
+
+/// What happens to a write that breaks a rule.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Mode {
+    /// Refused.
+    #[default]
+    Enforce,
+    /// Allowed with a warning to the client, and recorded.
+    Warn,
+    /// Allowed silently, and recorded.
+    Audit,
+    /// Compiled, not enforced.
+    Off,
+}
+
+/// What the API server does when the guard cannot be reached.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum FailurePolicy {
+    /// The write goes through unguarded.
+    #[default]
+    Ignore,
+    /// The write fails.
+    Fail,
+}
+
+/// Writers that are never refused.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct Exempt {
+    /// User names as the API server knows them, e.g. `system:serviceaccount:velero:velero`.
+    #[serde(default)]
+    pub users: Vec<String>,
+    /// Group names.
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+/// The five rules for one item of a collection, with paths relative to the item.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleSet {
+    /// The phase machine of the item, at most one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Numbers, digit strings and times that never fall.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monotone: Vec<Monotone>,
+    /// Fields that, once set, do not change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_once: Vec<SetOnce>,
+    /// Lists and maps inside the item.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Collection>,
+    /// Sums that agree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub equal: Vec<Equal>,
+}
+
+/// A phase machine.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Phase {
+    /// Where the phase is: a string, or with `states` a conditions list.
+    pub path: String,
+    /// Phases that are read from a conditions list: name to `Type=Status`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub states: BTreeMap<String, String>,
+    /// Phases that are legal from none, also after a reset. Omitted: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<Vec<String>>,
+    /// The edges.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transitions: Vec<Transition>,
+    /// Phases that are left only by an edge that names them.
+    #[serde(default, rename = "final", skip_serializing_if = "Vec::is_empty")]
+    pub final_phases: Vec<String>,
+    /// Phases that may be passed without being written; `["*"]`: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<String>,
+    /// When the comparison with the old phase is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets: Option<Resets>,
+}
+
+/// Edges from each of `from` to each of `to`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct Transition {
+    /// Phases; `"*"`: any but final and none; `""`: none.
+    pub from: Vec<String>,
+    /// Phases; `"*"`: any name; `""`: none.
+    pub to: Vec<String>,
+}
+
+/// When a rule drops its comparison with the old value.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct Resets {
+    /// The old phase is one of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Vec<String>>,
+    /// The new phase is one of these, also when it did not change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Vec<String>>,
+    /// One of these witnesses advanced: set, or a number, time or list length that rose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<Vec<String>>,
+}
+
+/// A number, digits or a time that never falls.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Monotone {
+    /// Where it is.
+    pub path: String,
+    /// Whether it may return to zero in any write.
+    #[serde(default)]
+    pub to_zero: bool,
+    /// Upper bound; only `.metadata.generation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<String>,
+    /// When the comparison with the old value is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets: Option<Resets>,
+}
+
+/// A field that, once set, does not change.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetOnce {
+    /// Where it is.
+    pub path: String,
+    /// Phases in which it must be set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required_in: Vec<String>,
+    /// When the comparison with the old value is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets: Option<Resets>,
+}
+
+/// A list or map whose entries are kept.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct Collection {
+    /// Where it is.
+    pub path: String,
+    /// Member names that identify an entry of a list. Omitted: the entry is its own identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
+    /// Where new entries come. Default: Append; maps are always Any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// How many of the entries stay: All, or at least the N newest; 0: entries may go. Default: All.
+    #[serde(default)]
+    #[schemars(schema_with = "keep_schema")]
+    pub keep: Keep,
+    /// Rules for each entry. Omitted: entries are frozen; `{}`: their content is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_object")]
+    pub each: Option<RuleSet>,
+    /// When the comparison with the old entries is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets: Option<Resets>,
+}
+
+/// Where new entries of a list come.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Order {
+    /// At the end.
+    #[default]
+    Append,
+    /// At the beginning.
+    Prepend,
+    /// Anywhere.
+    Any,
+}
+
+/// How many entries of a collection stay.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Keep {
+    /// All of them.
+    #[default]
+    All,
+    /// At least so many of the newest; 0: entries may go.
+    Newest(u32),
+}
+
+impl Serialize for Keep {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Keep::All => serializer.serialize_str("All"),
+            Keep::Newest(count) => serializer.serialize_u32(*count),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Keep {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let error = || serde::de::Error::custom("expected `All` or a whole number of entries, 0 or more");
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) if text == "All" => Ok(Keep::All),
+            serde_json::Value::Number(number) => {
+                number.as_u64().and_then(|count| u32::try_from(count).ok()).map(Keep::Newest).ok_or_else(error)
+            }
+            _ => Err(error()),
+        }
+    }
+}
+
+/// Two sums that agree. A term is the path of a number, or `len(path)`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct Equal {
+    /// Terms of one side.
+    pub left: Vec<String>,
+    /// Terms of the other.
+    pub right: Vec<String>,
+}
+
+/// What the guard found of a policy.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusPolicyStatus {
+    /// The generation that the conditions speak of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Compiled`: the document is a policy and the API server serves its target.
+    /// `Enforced`: the webhook configuration holds it and a call was seen to arrive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<serde_json::Value>,
+}
+
+fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "A label selector (metav1.LabelSelector).",
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
+}
+
+fn keep_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "x-kubernetes-int-or-string": true })
+}
+
+fn free_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "nullable": true, "x-kubernetes-preserve-unknown-fields": true })
+}
+
+fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "lastTransitionTime", "reason", "message"],
+            "properties": {
+                "type": { "type": "string", "maxLength": 316 },
+                "status": { "type": "string", "enum": ["True", "False", "Unknown"] },
+                "observedGeneration": { "type": "integer", "format": "int64", "minimum": 0 },
+                "lastTransitionTime": { "type": "string", "format": "date-time" },
+                "reason": { "type": "string", "minLength": 1, "maxLength": 1024 },
+                "message": { "type": "string", "maxLength": 32768 },
+            },
+        },
+    })
+}
+
+/// Marks every object with properties, so that the API server prunes nothing below `.spec`.
+fn keep_unknown_fields(schema: &mut Schema) {
+    if let Some(object) = schema.as_object_mut() {
+        mark(object);
+    }
+}
+
+fn mark(schema: &mut serde_json::Map<String, serde_json::Value>) {
+    if schema.contains_key("properties") {
+        schema.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());
+    }
+    for value in schema.values_mut() {
+        match value {
+            serde_json::Value::Object(object) => mark(object),
+            serde_json::Value::Array(list) => {
+                list.iter_mut().filter_map(serde_json::Value::as_object_mut).for_each(mark);
+            }
+            _ => {}
+        }
+    }
+}
