@@ -1,1 +1,47 @@
 //! HTTPS edge of the guard: AdmissionReview in, verdict out.
+//!
+//! Knows nothing of policies: a [`Judge`] decides, a [`Recorder`] keeps what was refused, and
+//! [`serve`] does the rest.
+//!
+//! ```text
+//! listen ─▶ connection ─▶ admit ─▶ body ─▶ review ─▶ Judge ─▶ Recorder ─▶ reply
+//!   ▲ phases    ▲                           ▲ cursor, block
+//! drain ────────┘
+//! ```
+//!
+//! Invariants:
+//! - One bad request ends itself: no input and no panic of a judge ends another call.
+//! - Every wait has a deadline, every queue a bound and a counter ([`Limits`]).
+//! - What is not judged is answered so that `failurePolicy` decides, never by a denial.
+//! - No content of a status is logged.
+
+mod admit;
+mod block;
+mod body;
+mod connection;
+mod cursor;
+mod drain;
+mod error;
+mod health;
+mod judge;
+mod limits;
+mod listen;
+mod malformed;
+mod metrics;
+mod record;
+mod reply;
+mod review;
+mod serve;
+mod tls;
+
+pub use drain::Shutdown;
+pub use error::Error;
+pub use health::{Health, Part};
+pub use judge::{Answer, Cause, Decision, Denial, Judge, Labels, NoRecords, Recorder, Target};
+pub use limits::Limits;
+pub use listen::Drained;
+pub use malformed::{Malformed, Problem};
+pub use metrics::Metrics;
+pub use review::{Metadata, Names, Object, Operation, Review};
+pub use serve::{Edge, serve};
+pub use tls::certificate;

@@ -1,0 +1,317 @@
+//! `POST /admit/{group or core}/{resource}`: from a request to its reply.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::{Instant, timeout_at};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+use crate::body::{self, BodyError, Budget};
+use crate::judge::{Answer, Decision, Judge, Recorder, Target};
+use crate::limits::Limits;
+use crate::malformed::Malformed;
+use crate::metrics::{Finding, Metrics, Policy};
+use crate::record::Records;
+use crate::reply::{self, Failure};
+use crate::review::Review;
+
+/// Everything a call needs.
+pub(crate) struct Admission<J, C> {
+    pub(crate) judge: Arc<J>,
+    pub(crate) records: Records<C>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) budget: Budget,
+    pub(crate) metrics: Metrics,
+}
+
+/// Counts a call as being answered, however it ends.
+struct Inflight(Gauge);
+
+/// A panic that was caught; its message went to the panic hook.
+struct Panicked;
+
+pub(crate) fn routes<J: Judge, C: Recorder<J::Record>>(admission: Arc<Admission<J, C>>) -> Router {
+    Router::new()
+        .route("/admit/{group}/{resource}", post(admit::<J, C>))
+        .method_not_allowed_fallback(async || {
+            let code = StatusCode::METHOD_NOT_ALLOWED;
+            Failure::new(code, "MethodNotAllowed", "admission reviews are sent by POST")
+        })
+        .fallback(async || {
+            let message = "admission reviews are sent to /admit/{group or core}/{resource}";
+            Failure::new(StatusCode::NOT_FOUND, "NotFound", message)
+        })
+        .with_state(admission)
+}
+
+async fn admit<J: Judge, C: Recorder<J::Record>>(
+    State(admission): State<Arc<Admission<J, C>>>,
+    request: Request,
+) -> Response {
+    let arrived = Instant::now();
+    let _inflight = Inflight::new(&admission.metrics);
+    let span = tracing::debug_span!(
+        "admission",
+        group = Empty,
+        resource = Empty,
+        uid = Empty,
+        operation = Empty,
+        namespace = Empty,
+        name = Empty,
+        user = Empty,
+        policy = Empty,
+        outcome = Empty,
+        class = Empty,
+    );
+    async move {
+        let (parts, mut body) = request.into_parts();
+        let until = admission.limits.budget(parts.uri.query()).map(|budget| arrived + budget);
+        let answer = match until {
+            Ok(until) => admission.answer(&parts, &mut body, arrived, until).await,
+            Err(_) => Err(bad_request("timeout in the query is not a duration like 10s")),
+        };
+        match answer {
+            Ok(reply) => reply,
+            Err(mut failure) => {
+                if !body.is_end_stream() {
+                    let until = until.unwrap_or(arrived + admission.limits.deadline);
+                    let rest = body::discard(&mut body, admission.limits.body);
+                    failure.close = timeout_at(until, rest).await != Ok(true);
+                }
+                tracing::warn!(
+                    code = failure.code.as_u16(),
+                    path = parts.uri.path(),
+                    uid = failure.uid.as_deref(),
+                    message = %failure.message,
+                    "call not judged"
+                );
+                failure.into_response()
+            }
+        }
+    }
+    .instrument(span)
+    .await
+}
+
+impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
+    async fn answer(
+        &self,
+        parts: &Parts,
+        body: &mut Body,
+        arrived: Instant,
+        until: Instant,
+    ) -> Result<Response, Failure> {
+        let target = target(parts.uri.path())?;
+        self.check_headers(&parts.headers)?;
+        let mut held = self.budget.hold();
+        let reading = body::read(body, self.limits.body, &mut held);
+        let bytes = match timeout_at(until, reading).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => return Err(self.not_read(&error)),
+            Err(_) => {
+                self.metrics.shed("body");
+                let message = "the body did not arrive within the call's time-out";
+                return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "Timeout", message));
+            }
+        };
+        let review = Review::read(&bytes).map_err(|malformed| self.malformed(malformed))?;
+        note(&review);
+        if (&*review.resource.group, &*review.resource.name) != (target.group, target.resource) {
+            self.metrics.malformed("target");
+            return Err(Failure {
+                uid: Some(review.uid.clone().into_owned()),
+                ..bad_request(format!(
+                    "the path is for {} but the review is of {}; the webhook's rule and its path \
+                     do not fit",
+                    qualified(target.resource, target.group),
+                    qualified(&review.resource.name, &review.resource.group)
+                ))
+            });
+        }
+        let answer = self.judge(target, &review, until).await?;
+        let reply = self.conclude(answer, &review, until).await;
+        reply
+            .inspect(|(_, policy)| {
+                let duration = self.metrics.duration.get_or_create(policy);
+                duration.observe(arrived.elapsed().as_secs_f64());
+            })
+            .map(|(reply, _)| reply)
+    }
+
+    async fn judge(
+        &self,
+        target: Target<'_>,
+        review: &Review<'_>,
+        until: Instant,
+    ) -> Result<Answer<J::Record>, Failure> {
+        let panicked = |Panicked| {
+            self.metrics.panicked("judge");
+            tracing::error!(name = &*review.name, namespace = &*review.namespace, "judge panicked");
+            Failure::internal("the guard failed in judging this write", &review.uid)
+        };
+        let patience = until.min(Instant::now() + self.limits.policy_wait);
+        let known = caught(async { self.judge.known(target).await });
+        if let Ok(known) = timeout_at(patience, known).await {
+            known.map_err(panicked)?;
+        }
+        catch_unwind(AssertUnwindSafe(|| self.judge.judge(target, review))).map_err(|_| panicked(Panicked))
+    }
+
+    /// Counts and records what was judged, and makes the reply.
+    async fn conclude(
+        &self,
+        answer: Answer<J::Record>,
+        review: &Review<'_>,
+        until: Instant,
+    ) -> Result<(Response, Policy), Failure> {
+        let Answer { decision, warnings, annotations, labels, findings, unknown_policy, record } = answer;
+        self.metrics.requests.get_or_create(&labels).inc();
+        let span = Span::current();
+        span.record("policy", &*labels.policy).record("outcome", &*labels.outcome).record("class", &*labels.class);
+        if unknown_policy {
+            self.metrics.unknown_policy.inc();
+        }
+        if !findings.is_empty() {
+            tracing::info!(
+                policy = &*labels.policy,
+                outcome = &*labels.outcome,
+                class = &*labels.class,
+                reasons = findings.join(","),
+                namespace = &*review.namespace,
+                name = &*review.name,
+                user = &*review.user,
+                dry_run = review.dry_run,
+                "write with findings"
+            );
+        }
+        for reason in findings {
+            let policy = labels.policy.clone();
+            self.metrics.findings.get_or_create(&Finding { policy, reason }).inc();
+        }
+        if let Some(record) = record {
+            let patience = until.min(Instant::now() + self.limits.record_wait);
+            self.records.keep(record, patience).await;
+        }
+        let denial = match decision {
+            Decision::Allow => None,
+            Decision::Deny(denial) => Some(denial),
+            Decision::Fail(reason) => return Err(Failure::internal(reason, &review.uid)),
+        };
+        let policy = Policy { policy: labels.policy };
+        Ok((reply::judged(review, denial.as_ref(), warnings, annotations), policy))
+    }
+
+    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let media_type = |message: String| {
+            self.metrics.malformed("media_type");
+            let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            Failure::new(code, "UnsupportedMediaType", message)
+        };
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        let encoding = text(header::CONTENT_ENCODING).unwrap_or("identity");
+        if !encoding.eq_ignore_ascii_case("identity") {
+            return Err(media_type(format!("a body in {encoding} cannot be read; send it without Content-Encoding")));
+        }
+        let content = text(header::CONTENT_TYPE).unwrap_or("no content type");
+        let essence = content.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(media_type(format!("a body of {content} cannot be read; send application/json")));
+        }
+        Ok(())
+    }
+
+    fn not_read(&self, error: &BodyError) -> Failure {
+        match error {
+            BodyError::TooLarge => {
+                self.metrics.shed("body_size");
+                let message = format!("the body has more than {} bytes", self.limits.body);
+                Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+            }
+            BodyError::Busy => {
+                self.metrics.shed("bodies");
+                let code = StatusCode::SERVICE_UNAVAILABLE;
+                Failure {
+                    retry_after: Some(1),
+                    ..Failure::new(code, "ServiceUnavailable", "the guard is busy; ask again")
+                }
+            }
+            BodyError::Broken(error) => {
+                self.metrics.malformed("broken");
+                bad_request(format!("the body broke off: {error}"))
+            }
+        }
+    }
+
+    fn malformed(&self, malformed: Malformed) -> Failure {
+        self.metrics.malformed(malformed.category());
+        Failure { uid: malformed.uid.clone(), ..bad_request(format!("malformed admission review: {malformed}")) }
+    }
+}
+
+impl Inflight {
+    fn new(metrics: &Metrics) -> Self {
+        metrics.inflight.inc();
+        Self(metrics.inflight.clone())
+    }
+}
+
+impl Drop for Inflight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The target a path names.
+fn target(path: &str) -> Result<Target<'_>, Failure> {
+    let mut segments = path.split('/').skip(2);
+    match (segments.next(), segments.next(), segments.next()) {
+        (Some(group), Some(resource), None) if !group.is_empty() && !resource.is_empty() => {
+            Ok(Target { group: if group == "core" { "" } else { group }, resource })
+        }
+        _ => Err(Failure::new(StatusCode::NOT_FOUND, "NotFound", "the path names no resource")),
+    }
+}
+
+fn note(review: &Review<'_>) {
+    let span = Span::current();
+    if span.is_disabled() {
+        return;
+    }
+    span.record("group", &*review.resource.group)
+        .record("resource", &*review.resource.name)
+        .record("uid", &*review.uid)
+        .record("operation", review.operation.as_str())
+        .record("namespace", &*review.namespace)
+        .record("name", &*review.name)
+        .record("user", &*review.user);
+}
+
+fn bad_request(message: impl Into<std::borrow::Cow<'static, str>>) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+}
+
+fn qualified(resource: &str, group: &str) -> String {
+    if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
+}
+
+/// The outcome of a future, or that it panicked.
+async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
+}

@@ -1,0 +1,98 @@
+//! Reads request bodies within a limit for each and a budget for all.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::{Body, Bytes, HttpBody};
+use http_body_util::BodyExt;
+
+/// Bytes that request bodies may take up at a time.
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    max: usize,
+}
+
+/// A part of the budget, given back on drop.
+pub(crate) struct Held<'a> {
+    budget: &'a Budget,
+    bytes: usize,
+}
+
+/// Why a body was not read.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// More than the limit for one body.
+    TooLarge,
+    /// More than is left of the budget for all.
+    Busy,
+    /// The connection ended or broke.
+    Broken(axum::Error),
+}
+
+impl Budget {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { used: AtomicUsize::new(0), max }
+    }
+
+    pub(crate) fn hold(&self) -> Held<'_> {
+        Held { budget: self, bytes: 0 }
+    }
+}
+
+impl Held<'_> {
+    /// Takes more of the budget. By what has arrived, not by what was announced: a peer that
+    /// announces much and sends nothing holds nothing.
+    fn more(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        if before + bytes > self.budget.max {
+            return Err(BodyError::Busy);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Reads the whole body. One that came in one piece is not copied.
+pub(crate) async fn read(body: &mut Body, limit: usize, held: &mut Held<'_>) -> Result<Bytes, BodyError> {
+    let announced = body.size_hint().exact();
+    if announced.is_some_and(|bytes| bytes > limit as u64) {
+        return Err(BodyError::TooLarge);
+    }
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else {
+            continue;
+        };
+        if whole.len() + data.len() > limit {
+            return Err(BodyError::TooLarge);
+        }
+        held.more(data.len())?;
+        if whole.is_empty() {
+            if body.is_end_stream() {
+                return Ok(data);
+            }
+            // At most `limit`, as checked above; pages that nothing is written to cost nothing.
+            whole.reserve_exact(announced.map_or(data.len(), |bytes| bytes as usize));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.into())
+}
+
+/// Reads and drops what is left of a body, so that a peer which is still sending gets to read the
+/// reply. `false` if there is more than `limit`.
+pub(crate) async fn discard(body: &mut Body, limit: usize) -> bool {
+    let mut seen = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        seen += frame.data_ref().map_or(0, Bytes::len);
+        if seen > limit {
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,257 @@
+//! One connection: HTTP/1.1 with a limit on everything a peer can make the server wait for.
+//!
+//! ```text
+//! Fresh ──first byte──▶ Header ──header read──▶ Handling ──reply made──▶ Replying
+//!                          ▲                        ▲                       │ flushed
+//!                          └──────first byte──── Idle ◀─────────────────────┘
+//! ```
+//!
+//! The states are noted by the parts that see them change (the byte stream and the service); the
+//! connection's own loop compares their age with the limits. hyper's own header time-out is not
+//! used: it runs while a kept-alive connection is idle, and closing that before the API server
+//! does can cut a call.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::drain::Phase;
+use crate::limits::Limits;
+
+/// Bounds a request's header, and what is read of a body at a time.
+const READ_BUFFER: usize = 64 << 10;
+/// How long a closed connection is watched for a request that was already on its way.
+const LINGER: Duration = Duration::from_millis(100);
+/// Longer than any connection waits for anything.
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By the peer, or after a reply that said so.
+    Done,
+    /// The peer was too slow: with the handshake, a header, or taking a reply.
+    Slow(&'static str),
+    /// The handshake failed.
+    Handshake,
+    /// It was idle for too long.
+    Quiet {
+        /// A request was on its way when it was closed.
+        raced: bool,
+    },
+    /// Dropped in a shutdown at once.
+    Aborted {
+        /// In the middle of a call.
+        handling: bool,
+    },
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Fresh,
+    Header,
+    Handling,
+    Replying,
+    Idle,
+}
+
+/// What a connection is doing since when, in one word: milliseconds since its beginning and, in the
+/// lowest three bits, which of the states.
+struct Activity {
+    begun: Instant,
+    word: AtomicU64,
+}
+
+/// A byte stream that notes the first byte of a request and the last of a reply.
+struct Watched<T> {
+    io: T,
+    activity: Arc<Activity>,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { begun: Instant::now(), word: AtomicU64::new(Doing::Fresh as u64) }
+    }
+
+    fn set(&self, doing: Doing) {
+        let since = self.begun.elapsed().as_millis() as u64;
+        self.word.store(since << 3 | doing as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> (Doing, Instant) {
+        let word = self.word.load(Ordering::Relaxed);
+        let doing = match word & 7 {
+            0 => Doing::Fresh,
+            1 => Doing::Header,
+            2 => Doing::Handling,
+            3 => Doing::Replying,
+            _ => Doing::Idle,
+        };
+        (doing, self.begun + Duration::from_millis(word >> 3))
+    }
+
+    /// When the patience with what the connection is doing ends. A call has limits of its own.
+    fn due(&self, phase: Phase, limits: &Limits) -> Instant {
+        let (doing, since) = self.get();
+        let closing = phase == Phase::Closing;
+        since
+            + match doing {
+                Doing::Fresh if closing => limits.quiet.min(limits.header),
+                Doing::Idle if closing => limits.quiet.min(limits.idle),
+                Doing::Fresh | Doing::Header | Doing::Replying => limits.header,
+                Doing::Idle => limits.idle,
+                Doing::Handling => NEVER,
+            }
+    }
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    routes: Router,
+    keep_alive: bool,
+    limits: &Limits,
+    phases: watch::Receiver<Phase>,
+) -> End {
+    let activity = Arc::new(Activity::new());
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        activity.set(Doing::Handling);
+        let reply = routes.call(request);
+        let activity = Arc::clone(&activity);
+        let phases = phases.clone();
+        async move {
+            let mut response = reply.await?;
+            if phases.borrow().last_reply() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            activity.set(Doing::Replying);
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let watched = Watched { io, activity: Arc::clone(&activity) };
+    let mut connection = http1::Builder::new()
+        .keep_alive(keep_alive)
+        .header_read_timeout(None)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(watched), service);
+
+    let mut phases = phases.clone();
+    let mut phase = *phases.borrow_and_update();
+    let mut alarm = pin!(sleep_until(activity.due(phase, limits)));
+    loop {
+        let step = std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            // An alarm that is too early rings and is set again, one that is too late would not:
+            // so a connection in steady use never touches its timer.
+            let due = activity.due(phase, limits);
+            if due < alarm.deadline() {
+                alarm.as_mut().reset(due);
+            }
+            alarm.as_mut().poll(cx).map(|()| None)
+        });
+        let ended = tokio::select! {
+            biased;
+            ended = step => ended,
+            _ = phases.changed() => {
+                phase = *phases.borrow_and_update();
+                None
+            }
+        };
+        if let Some(result) = ended {
+            if let Err(error) = result {
+                tracing::debug!(%error, "connection broke");
+            }
+            return End::Done;
+        }
+        let (doing, _) = activity.get();
+        if phase == Phase::Aborting {
+            let handling = matches!(doing, Doing::Handling | Doing::Replying);
+            return End::Aborted { handling };
+        }
+        let due = activity.due(phase, limits);
+        if Instant::now() < due {
+            alarm.as_mut().reset(due);
+            continue;
+        }
+        match doing {
+            Doing::Fresh | Doing::Idle => {
+                let parts = connection.into_parts();
+                let early = !parts.read_buf.is_empty();
+                let raced = close(parts.io.into_inner().io).await || early;
+                return End::Quiet { raced };
+            }
+            Doing::Header => return End::Slow("header"),
+            Doing::Replying | Doing::Handling => return End::Slow("reply"),
+        }
+    }
+}
+
+/// Closes an idle connection; `true` if a request was on its way.
+async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin) -> bool {
+    let mut byte = [0_u8; 1];
+    let farewell = async {
+        io.shutdown().await?;
+        io.read(&mut byte).await
+    };
+    matches!(timeout(LINGER, farewell).await, Ok(Ok(1)))
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if buffer.filled().len() > before && matches!(self.activity.get().0, Doing::Fresh | Doing::Idle) {
+            self.activity.set(Doing::Header);
+        }
+        result
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.io).poll_flush(cx);
+        if matches!(result, Poll::Ready(Ok(()))) && self.activity.get().0 == Doing::Replying {
+            self.activity.set(Doing::Idle);
+        }
+        result
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,138 @@
+//! What the edge asks of the rest of the guard: a judge, and a recorder for what it refused.
+
+use std::borrow::Cow;
+
+use crate::review::Review;
+
+/// What a call's path names: `/admit/{group or core}/{resource}`. The review is of this resource;
+/// the edge refuses a review of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Target<'a> {
+    /// API group, `""` for core.
+    pub group: &'a str,
+    /// Plural resource name.
+    pub resource: &'a str,
+}
+
+/// Decides about one write.
+///
+/// Guarantees: a panic in any method ends that call alone, with a failure that leaves the choice to
+/// `failurePolicy`.
+pub trait Judge: Send + Sync + 'static {
+    /// What is to be recorded about a write.
+    type Record: Send + 'static;
+
+    /// Waits until what is needed for this target is there. The edge waits no longer than
+    /// [`Limits::policy_wait`](crate::Limits::policy_wait), then calls [`Judge::judge`] all the
+    /// same. The default has nothing to wait for.
+    fn known(&self, _target: Target<'_>) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// Judges. Runs on the connection's task: it computes and does not block.
+    fn judge(&self, target: Target<'_>, review: &Review<'_>) -> Answer<Self::Record>;
+}
+
+/// Keeps records.
+pub trait Recorder<R>: Send + Sync + 'static {
+    /// Done when the record is durable. The reply waits for it, no longer than
+    /// [`Limits::record_wait`](crate::Limits::record_wait); past that the reply goes out and this
+    /// future runs on by itself.
+    fn record(&self, record: R) -> impl Future<Output = ()> + Send;
+}
+
+/// Drops what it is given: for servers that keep no records.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoRecords;
+
+impl<R: Send + 'static> Recorder<R> for NoRecords {
+    fn record(&self, _record: R) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+}
+
+/// A judge's answer, and what is to be told about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer<R> {
+    /// What becomes of the write.
+    pub decision: Decision,
+    /// For the client. The API server may drop the decision of this call and still hand on its
+    /// warnings: only for writes that are allowed. Control characters become spaces; 4096
+    /// characters in all.
+    pub warnings: Vec<String>,
+    /// Audit annotations, key without the webhook's name. The first value of a key wins over those
+    /// of later calls for the same request: put the judged version into the key. Characters other
+    /// than `[A-Za-z0-9._-]` become `_`.
+    pub annotations: Vec<(String, String)>,
+    /// For metrics and logs.
+    pub labels: Labels,
+    /// Reasons of the findings, for `statusguard_findings_total`.
+    pub findings: Vec<Cow<'static, str>>,
+    /// No policy is known for the target: counted.
+    pub unknown_policy: bool,
+    /// To be kept before the reply goes out.
+    pub record: Option<R>,
+}
+
+/// Metric labels of a judged write. Values from a bounded set only: never names of objects or
+/// parts of a request's path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
+pub struct Labels {
+    /// Name of the policy that judged.
+    pub policy: Cow<'static, str>,
+    /// What happened to the write.
+    pub outcome: Cow<'static, str>,
+    /// Class of the findings, empty without.
+    pub class: Cow<'static, str>,
+}
+
+/// What becomes of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It is admitted.
+    Allow,
+    /// It is refused.
+    Deny(Denial),
+    /// It could not be judged, for this reason: HTTP 500, and `failurePolicy` decides.
+    Fail(String),
+}
+
+/// A refusal, as the client sees it. Names and uid of the object are the edge's to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// HTTP status code, 400 to 599.
+    pub code: u16,
+    /// Kubernetes status reason that belongs to the code (`Conflict`, `Invalid`).
+    pub reason: &'static str,
+    /// For a person: what was refused, why, what to do.
+    pub message: String,
+    /// One for each finding.
+    pub causes: Vec<Cause>,
+}
+
+/// One violated rule.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Cause {
+    /// The finding (`CounterRegression`).
+    pub reason: Cow<'static, str>,
+    /// Old and new value. Stands on its own: of a 422 kubectl prints the causes alone.
+    pub message: String,
+    /// Path of the field.
+    pub field: String,
+}
+
+impl<R> Answer<R> {
+    /// An answer with nothing but a decision and its labels.
+    #[must_use]
+    pub fn new(decision: Decision, labels: Labels) -> Self {
+        Self {
+            decision,
+            warnings: Vec::new(),
+            annotations: Vec::new(),
+            labels,
+            findings: Vec::new(),
+            unknown_policy: false,
+            record: None,
+        }
+    }
+}

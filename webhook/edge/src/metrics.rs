@@ -1,0 +1,122 @@
+//! Metrics of the admission port. Labels come from bounded sets only.
+
+use std::borrow::Cow;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::judge::Labels;
+
+/// 50 µs doubled eighteen times: up to 13 s.
+const BUCKETS: u16 = 19;
+
+/// The edge's metrics. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pub(crate) requests: Family<Labels, Counter>,
+    pub(crate) duration: Family<Policy, Histogram, fn() -> Histogram>,
+    pub(crate) findings: Family<Finding, Counter>,
+    pub(crate) inflight: Gauge,
+    pub(crate) connections: Gauge,
+    pub(crate) shed: Family<Cause, Counter>,
+    pub(crate) malformed: Family<Cause, Counter>,
+    pub(crate) panics: Family<Cause, Counter>,
+    pub(crate) unknown_policy: Counter,
+    pub(crate) records_late: Counter,
+    pub(crate) records_dropped: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Policy {
+    pub(crate) policy: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Finding {
+    pub(crate) policy: Cow<'static, str>,
+    pub(crate) reason: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Cause {
+    pub(crate) cause: &'static str,
+}
+
+impl Metrics {
+    /// Registers all of them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(exponential_buckets(50e-6, 2.0, BUCKETS))),
+            findings: Family::default(),
+            inflight: Gauge::default(),
+            connections: Gauge::default(),
+            shed: Family::default(),
+            malformed: Family::default(),
+            panics: Family::default(),
+            unknown_policy: Counter::default(),
+            records_late: Counter::default(),
+            records_dropped: Counter::default(),
+        };
+        registry.register("statusguard_admission_requests", "Judged writes", metrics.requests.clone());
+        registry.register(
+            "statusguard_admission_duration_seconds",
+            "From the end of a request's header to its reply",
+            metrics.duration.clone(),
+        );
+        registry.register("statusguard_findings", "Violated rules of judged writes", metrics.findings.clone());
+        registry.register("statusguard_inflight", "Admission requests being answered", metrics.inflight.clone());
+        registry.register(
+            "statusguard_connections",
+            "Open connections on the admission port",
+            metrics.connections.clone(),
+        );
+        registry.register(
+            "statusguard_shed",
+            "Work refused or given up because a limit was exceeded",
+            metrics.shed.clone(),
+        );
+        registry.register(
+            "statusguard_malformed",
+            "Requests that were no admission review that can be judged",
+            metrics.malformed.clone(),
+        );
+        registry.register(
+            "statusguard_panics",
+            "Panics that were caught, each ending one call",
+            metrics.panics.clone(),
+        );
+        registry.register(
+            "statusguard_unknown_policy",
+            "Calls for a target without a known policy",
+            metrics.unknown_policy.clone(),
+        );
+        registry.register(
+            "statusguard_records_late",
+            "Records that were not durable before their reply",
+            metrics.records_late.clone(),
+        );
+        registry.register(
+            "statusguard_records_dropped",
+            "Records given up because too many were being written, or at shutdown",
+            metrics.records_dropped.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn shed(&self, cause: &'static str) {
+        self.shed.get_or_create(&Cause { cause }).inc();
+    }
+
+    pub(crate) fn malformed(&self, cause: &'static str) {
+        self.malformed.get_or_create(&Cause { cause }).inc();
+    }
+
+    pub(crate) fn panicked(&self, cause: &'static str) {
+        self.panics.get_or_create(&Cause { cause }).inc();
+    }
+}

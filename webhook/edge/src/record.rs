@@ -1,0 +1,81 @@
+//! Keeps records before their replies, within a budget.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::judge::Recorder;
+use crate::metrics::Metrics;
+
+/// The recorder, and the records it is working on. Each has a task, so that neither a reply that
+/// does not wait any longer nor a client that goes away ends it.
+pub(crate) struct Records<C> {
+    recorder: Arc<C>,
+    running: Mutex<JoinSet<()>>,
+    most: usize,
+    metrics: Metrics,
+}
+
+impl<C> Records<C> {
+    pub(crate) fn new(recorder: Arc<C>, most: usize, metrics: Metrics) -> Self {
+        Self { recorder, running: Mutex::new(JoinSet::new()), most, metrics }
+    }
+
+    /// Hands over a record and waits until it is durable or `until` has come.
+    pub(crate) async fn keep<R: Send + 'static>(&self, record: R, until: Instant)
+    where
+        C: Recorder<R>,
+    {
+        let (done, durable) = oneshot::channel();
+        {
+            let mut running = self.running();
+            while running.try_join_next().is_some() {}
+            if running.len() >= self.most {
+                self.metrics.records_dropped.inc();
+                tracing::warn!(limit = self.most, "record dropped: too many are being written");
+                return;
+            }
+            let recorder = Arc::clone(&self.recorder);
+            running.spawn(async move {
+                recorder.record(record).await;
+                // Whoever waited may have gone.
+                let _ = done.send(());
+            });
+        }
+        match timeout_at(until, durable).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => {
+                self.metrics.panicked("record");
+                self.metrics.records_dropped.inc();
+                tracing::error!("record dropped: the recorder panicked");
+            }
+            Err(_) => {
+                self.metrics.records_late.inc();
+                tracing::warn!("reply sent before its record is durable");
+            }
+        }
+    }
+
+    /// Waits for what is running, then drops the rest and returns how many they were.
+    pub(crate) async fn finish(&self, patience: impl Future<Output = ()>) -> u64 {
+        let mut running = std::mem::take(&mut *self.running());
+        tokio::select! {
+            () = async { while running.join_next().await.is_some() {} } => {}
+            () = patience => {}
+        }
+        let dropped = running.len() as u64;
+        self.metrics.records_dropped.inc_by(dropped);
+        running.shutdown().await;
+        dropped
+    }
+
+    fn running(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records that are still being written when the last connection has ended get this much more.
+pub(crate) const LAST_RECORDS: Duration = Duration::from_secs(5);

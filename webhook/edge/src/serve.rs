@@ -1,0 +1,145 @@
+//! Runs both ports, from listeners already bound to the end of a drain.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use rustls::server::ResolvesServerCert;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+
+use crate::admit::{self, Admission};
+use crate::body::Budget;
+use crate::drain::{Phase, Shutdown};
+use crate::error::Error;
+use crate::health::Health;
+use crate::judge::{Judge, Recorder};
+use crate::limits::Limits;
+use crate::listen::{Drained, Port};
+use crate::metrics::Metrics;
+use crate::record::{LAST_RECORDS, Records};
+use crate::tls;
+
+/// Connections on the plain port, each for one request.
+const PLAIN_CONNECTIONS: usize = 64;
+/// What Prometheus is told it reads.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What a server is made of.
+pub struct Edge<J, C> {
+    /// Decides.
+    pub judge: Arc<J>,
+    /// Keeps what was refused.
+    pub recorder: Arc<C>,
+    /// The serving certificate, asked for at each handshake: may change at any time.
+    pub certificate: Arc<dyn ResolvesServerCert>,
+    /// All bounds.
+    pub limits: Limits,
+    /// What `/readyz` answers. The server adds a part of its own.
+    pub health: Health,
+    /// The server's metrics, registered by [`Metrics::register`].
+    pub metrics: Metrics,
+    /// What `/metrics` shows.
+    pub registry: Arc<Registry>,
+}
+
+/// Serves admission over TLS on one listener and `/livez /readyz /metrics` in plain on the other,
+/// until `shutdown` is asked for and every connection has ended. Every task has ended, too, when
+/// this returns.
+///
+/// # Errors
+/// [`Error`] when limits or certificate cannot be used; nothing was served then.
+pub async fn serve<J: Judge, C: Recorder<J::Record>>(
+    admission: TcpListener,
+    plain: TcpListener,
+    edge: Edge<J, C>,
+    shutdown: Shutdown,
+) -> Result<Drained, Error> {
+    let Edge { judge, recorder, certificate, limits, health, metrics, registry } = edge;
+    limits.check()?;
+    let tls = TlsAcceptor::from(tls::config(certificate)?);
+    let limits = Arc::new(limits);
+    let (phases, phase) = watch::channel(Phase::Serving);
+    let state = Arc::new(Admission {
+        judge,
+        records: Records::new(recorder, limits.records, metrics.clone()),
+        limits: Arc::clone(&limits),
+        budget: Budget::new(limits.bodies),
+        metrics: metrics.clone(),
+    });
+    let listener = health.part("admission listener");
+    let admission = Port {
+        listener: admission,
+        tls: Some(tls),
+        routes: admit::routes(Arc::clone(&state)),
+        keep_alive: true,
+        limits: Arc::clone(&limits),
+        metrics: Some(metrics),
+        phases,
+    };
+    let plain = Port {
+        listener: plain,
+        tls: None,
+        routes: plain_routes(health, phase, registry),
+        keep_alive: false,
+        limits: Arc::new(Limits { connections: PLAIN_CONNECTIONS, ..Limits::clone(&limits) }),
+        metrics: None,
+        phases: watch::channel(Phase::Serving).0,
+    };
+    listener.ready();
+    let at_once = Shutdown::new();
+    let serving = async {
+        let mut drained = admission.run(&shutdown).await;
+        let mut asked = shutdown.watch();
+        drained.records_dropped = state
+            .records
+            .finish(async {
+                tokio::select! {
+                    () = sleep(LAST_RECORDS) => {}
+                    _ = asked.wait_for(|asked| *asked > 1) => {}
+                }
+            })
+            .await;
+        at_once.request();
+        at_once.request();
+        drained
+    };
+    let (drained, _) = tokio::join!(serving, plain.run(&at_once));
+    tracing::info!(
+        closed_idle = drained.closed_idle,
+        raced = drained.raced,
+        cut = drained.cut,
+        records_dropped = drained.records_dropped,
+        "edge ended"
+    );
+    Ok(drained)
+}
+
+fn plain_routes(health: Health, phase: watch::Receiver<Phase>, registry: Arc<Registry>) -> Router {
+    let ready = async move || {
+        let mut missing = health.missing();
+        if *phase.borrow() != Phase::Serving {
+            missing.push("shutting down");
+        }
+        if missing.is_empty() {
+            (StatusCode::OK, "ok".to_owned())
+        } else {
+            let missing = missing.join(", ");
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {missing}"))
+        }
+    };
+    let metrics = async move || {
+        let mut text = String::new();
+        match encode(&mut text, &registry) {
+            Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("encoding metrics: {error}")).into_response(),
+        }
+    };
+    Router::new().route("/livez", get("ok")).route("/readyz", get(ready)).route("/metrics", get(metrics))
+}
