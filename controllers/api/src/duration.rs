@@ -33,10 +33,7 @@ impl fmt::Display for DurationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed { text } => {
-                write!(
-                    f,
-                    "{text:?} is no duration: write numbers with the units ns, us, ms, s, m or h, such as 5m30s"
-                )
+                write!(f, "{text:?} is no duration: write numbers with the units ns, us, ms, s, m or h, such as 5m30s")
             }
             Self::TooLong { text } => write!(f, "the duration {text:?} is longer than 292 years"),
         }
@@ -47,12 +44,8 @@ impl FromStr for GoDuration {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let malformed = || DurationError::Malformed {
-            text: text.to_owned(),
-        };
-        let too_long = || DurationError::TooLong {
-            text: text.to_owned(),
-        };
+        let malformed = || DurationError::Malformed { text: text.to_owned() };
+        let too_long = || DurationError::TooLong { text: text.to_owned() };
         let (negative, unsigned) = match text.as_bytes().first() {
             Some(b'-') => (true, &text[1..]),
             Some(b'+') => (false, &text[1..]),
@@ -76,15 +69,8 @@ impl FromStr for GoDuration {
                 return Err(malformed());
             }
             let (unit, after) = unit(after).ok_or_else(malformed)?;
-            let whole: i128 = if whole.is_empty() {
-                0
-            } else {
-                whole.parse().map_err(|_| too_long())?
-            };
-            total = whole
-                .checked_mul(unit)
-                .and_then(|part| total.checked_add(part))
-                .ok_or_else(too_long)?;
+            let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| too_long())? };
+            total = whole.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(too_long)?;
             let mut place = unit;
             for digit in fraction.bytes() {
                 place /= 10;
@@ -98,11 +84,7 @@ impl FromStr for GoDuration {
 }
 
 fn digits(text: &str) -> (&str, &str) {
-    text.split_at(
-        text.bytes()
-            .position(|byte| !byte.is_ascii_digit())
-            .unwrap_or(text.len()),
-    )
+    text.split_at(text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 /// The nanoseconds of the unit that `text` begins with, and what follows it.
@@ -117,15 +99,9 @@ fn unit(text: &str) -> Option<(i128, &str)> {
         ("m", 60_000_000_000),
         ("h", 3_600_000_000_000),
     ];
-    let end = text
-        .bytes()
-        .position(|byte| byte == b'.' || byte.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.bytes().position(|byte| byte == b'.' || byte.is_ascii_digit()).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
-    UNITS
-        .iter()
-        .find(|(unit, _)| *unit == name)
-        .map(|(_, nanos)| (*nanos, rest))
+    UNITS.iter().find(|(unit, _)| *unit == name).map(|(_, nanos)| (*nanos, rest))
 }
 
 impl fmt::Display for GoDuration {
@@ -165,11 +141,7 @@ impl fmt::Display for Decimal {
             return write!(f, "{whole}");
         }
         let width = of.ilog10() as usize;
-        write!(
-            f,
-            "{whole}.{}",
-            format!("{part:0width$}").trim_end_matches('0')
-        )
+        write!(f, "{whole}.{}", format!("{part:0width$}").trim_end_matches('0'))
     }
 }
 
@@ -181,9 +153,7 @@ impl Serialize for GoDuration {
 
 impl<'de> Deserialize<'de> for GoDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<'de, str>::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -239,28 +209,11 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_duration() {
-        for text in [
-            "", "-", "5", "m", ".s", "5x", "5 m", "1m-5s", "5min", "1e3s", "-+5s",
-        ] {
-            assert_eq!(
-                text.parse::<GoDuration>(),
-                Err(DurationError::Malformed {
-                    text: text.to_owned()
-                }),
-                "{text:?}"
-            );
+        for text in ["", "-", "5", "m", ".s", "5x", "5 m", "1m-5s", "5min", "1e3s", "-+5s"] {
+            assert_eq!(text.parse::<GoDuration>(), Err(DurationError::Malformed { text: text.to_owned() }), "{text:?}");
         }
-        for text in [
-            "999999999999999999h",
-            "99999999999999999999999999999999999999999999h",
-        ] {
-            assert_eq!(
-                text.parse::<GoDuration>(),
-                Err(DurationError::TooLong {
-                    text: text.to_owned()
-                }),
-                "{text:?}"
-            );
+        for text in ["999999999999999999h", "99999999999999999999999999999999999999999999h"] {
+            assert_eq!(text.parse::<GoDuration>(), Err(DurationError::TooLong { text: text.to_owned() }), "{text:?}");
         }
     }
 

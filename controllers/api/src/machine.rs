@@ -27,16 +27,11 @@ pub trait PhaseMachine: Clone + Display + PartialEq + Sized + 'static {
     /// The phases that may follow this one.
     #[must_use]
     fn successors(&self) -> &'static [Self] {
-        Self::TRANSITIONS
-            .iter()
-            .find(|(from, _)| from == self)
-            .map_or(&[], |(_, to)| to)
+        Self::TRANSITIONS.iter().find(|(from, _)| from == self).map_or(&[], |(_, to)| to)
     }
 
     /// Every edge between two phases, as names.
     fn edges() -> impl Iterator<Item = (String, String)> {
-        Self::TRANSITIONS
-            .iter()
-            .flat_map(|(from, to)| to.iter().map(move |to| (from.to_string(), to.to_string())))
+        Self::TRANSITIONS.iter().flat_map(|(from, to)| to.iter().map(move |to| (from.to_string(), to.to_string())))
     }
 }

@@ -70,11 +70,7 @@ pub struct TargetReference {
 impl std::fmt::Display for TargetReference {
     /// `namespace/kind/name`, or `kind/name` for what is cluster-scoped.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(namespace) = self
-            .namespace
-            .as_deref()
-            .filter(|namespace| !namespace.is_empty())
-        {
+        if let Some(namespace) = self.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
             write!(f, "{namespace}/")?;
         }
         write!(f, "{}/{}", self.kind, self.name)

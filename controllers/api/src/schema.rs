@@ -22,9 +22,7 @@ pub(crate) fn without_null(schema: &mut Schema) {
     let Some(Value::Array(branches)) = object.get("anyOf") else {
         return;
     };
-    let mut set = branches
-        .iter()
-        .filter(|branch| branch.get("type") != Some(&json!("null")));
+    let mut set = branches.iter().filter(|branch| branch.get("type") != Some(&json!("null")));
     if let (Some(Value::Object(only)), None) = (set.next(), set.next()) {
         let only = only.clone();
         object.remove("anyOf");
@@ -80,6 +78,23 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
                     "description": "What the condition is about; unique in the list.",
                 },
             },
+        },
+    })
+}
+
+/// An object whose members are somebody else's business and pass through unread.
+pub(crate) fn opaque(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// Amounts of compute resources, by the name of the resource.
+pub(crate) fn quantities(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "additionalProperties": {
+            "x-kubernetes-int-or-string": true,
+            "anyOf": [{ "type": "integer" }, { "type": "string" }],
+            "pattern": "^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$",
         },
     })
 }
