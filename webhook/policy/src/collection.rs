@@ -307,7 +307,7 @@ impl<'v, 'r> Lists<'v, 'r> {
     }
 
     fn reindex(&mut self) {
-        let mut index = |entries: &mut [Entry<'_, '_>], of: &mut [Vec<usize>]| {
+        let index = |entries: &mut [Entry<'_, '_>], of: &mut [Vec<usize>]| {
             of.iter_mut().for_each(Vec::clear);
             for (at, entry) in entries.iter_mut().enumerate() {
                 entry.ordinal = of[entry.class].len();

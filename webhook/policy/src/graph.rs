@@ -160,16 +160,12 @@ impl Graph {
         self.final_phases[phase]
     }
 
-    /// The known phases with a direct edge from `node`.
-    pub(crate) fn targets(&self, node: usize) -> impl Iterator<Item = usize> {
-        (0..self.names.len()).filter(move |target| self.edges.has(node, *target))
-    }
-
     /// Whether any edge leads from `phase` to somewhere else.
     pub(crate) fn leaves(&self, phase: usize) -> bool {
         (0..=self.empty()).any(|node| node != phase && self.edges.has(phase, node))
     }
 
+    /// Whether there is a direct edge.
     pub(crate) fn edge(&self, from: usize, to: usize) -> bool {
         self.edges.has(from, to)
     }

@@ -28,6 +28,7 @@ mod collection;
 mod compile;
 mod graph;
 mod judge;
+mod machine;
 mod number;
 mod path;
 pub mod spec;
@@ -37,6 +38,7 @@ mod verdict;
 
 pub use compile::{Policy, Problem, Severity};
 pub use judge::{MAX_FINDINGS, Object};
+pub use machine::Machine;
 pub use spec::{StatusPolicy, StatusPolicySpec};
 pub use value::{MAX_DEPTH, ParseError, Value};
 pub use verdict::{Class, Finding, Judgement, Operation, Reason, UnknownOperation, Verdict, Waiver};

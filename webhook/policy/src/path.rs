@@ -84,10 +84,6 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    pub(crate) fn root(path: &'a Path) -> Self {
-        Self { parent: None, step: Step::Path(path) }
-    }
-
     pub(crate) fn then(&'a self, step: Step<'a>) -> Place<'a> {
         Place { parent: Some(self), step }
     }
@@ -168,7 +164,7 @@ mod tests {
     fn places_print_as_findings_name_them() {
         let list = Path::parse_status(".status.deliveryAttempts").unwrap();
         let error = Path::parse(".error", true).unwrap();
-        let root = Place::root(&list);
+        let root = Place::under(None, &list);
         let item = root.then(Step::Index(2));
         assert_eq!(item.then(Step::Path(&error)).to_string(), "status.deliveryAttempts[2].error");
         assert_eq!(root.then(Step::Key("a\"b")).to_string(), "status.deliveryAttempts[\"a\\\"b\"]");

@@ -75,7 +75,6 @@ impl Graph<'_> {
         let by_transition = self.edges().any(|(from, to)| {
             let leaves = from.iter().any(|f| f == p || (f == ANY && !p.is_empty() && !self.is_final(p)));
             let arrives = to.iter().any(|t| t == q || (t == ANY && !q.is_empty()));
-            // `"*"` as a name in the object is a name like others, not the pattern.
             leaves && arrives
         });
         let by_start = p.is_empty()

@@ -374,13 +374,8 @@ fn collection(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, fou
 
 /// R8.2 and R8.6 for maps.
 fn map(whole: &Whole<'_>, rule: &Val, reset: bool, o: &Val, n: &Val, field: &str, found: &mut Found) {
-    let no_members = std::collections::BTreeMap::new();
-    let members = |v| match v {
-        Val::Map(members) => members,
-        _ => &no_members,
-    };
-    let (olds, news): (_, _) = (members(o.clone()), members(n.clone()));
-    for (key, entry) in olds.iter().filter(|(_, entry)| !unset(entry)) {
+    let (olds, news) = (set_members(o), set_members(n));
+    for (key, entry) in olds {
         let now = n.at(key);
         if unset(now) {
             if !reset && *rule.at("keep") != Val::int(0) {
@@ -390,10 +385,18 @@ fn map(whole: &Whole<'_>, rule: &Val, reset: bool, o: &Val, n: &Val, field: &str
             found.find("HistoryRewritten", Class::Stale, &format!("{field}[\"{key}\"]"));
         }
     }
-    for (key, entry) in news.iter().filter(|(_, entry)| !unset(entry)) {
+    for (key, entry) in news {
         let at = format!("{field}[\"{key}\"]");
         let pair = if unset(o.at(key)) { &NULL } else { o.at(key) };
         rule_set(whole, rule.at("each"), pair, entry, &at, found);
+    }
+}
+
+/// The entries of a map, which are its set values.
+fn set_members(value: &Val) -> Vec<(&String, &Val)> {
+    match value {
+        Val::Map(members) => members.iter().filter(|(_, entry)| !unset(entry)).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -412,4 +415,9 @@ fn equal(rule: &Val, old: &Val, new: &Val, at: &str, found: &mut Found) {
     let smaller = if left.compare(&right).is_lt() { "left" } else { "right" };
     let plain = rule.at(smaller).words().iter().any(|term| !term.starts_with("len("));
     found.follow("CountMismatch", stale_if(plain), at);
+}
+
+thread_local! { pub(crate) static UNCLEAR: std::cell::Cell<bool> = const { std::cell::Cell::new(false) }; }
+pub(crate) fn unclear() {
+    UNCLEAR.with(|u| u.set(true));
 }

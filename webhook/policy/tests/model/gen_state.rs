@@ -1,0 +1,419 @@
+//! Random objects and small edits of them, led by the rules of a policy.
+
+use super::decimal::Decimal;
+use super::graph::{Graph, Reading};
+use super::reading::{get, len, magnitude, sum, unset, Magnitude};
+use super::tape::Tape;
+use super::value::Val;
+
+/// How values are made.
+pub(crate) struct Maker {
+    /// Wrong types, unknown names and copies are wanted, too.
+    pub(crate) junk: bool,
+    /// Entries made so far; without junk none is made twice.
+    pub(crate) made: usize,
+}
+
+const ZERO_FORMS: [&str; 9] = ["null", "''", "0", "false", "[]", "{}", "{a: null}", "-0.0e9", "{a: {b: 0}}"];
+const ODD: [&str; 8] = ["true", "'abc'", "[1]", "{a: 1}", "'-2'", "'1.5'", "[null]", "'2024-01-01T00:00:00z'"];
+
+pub(crate) fn set_path(root: &mut Val, path: &str, value: Val) {
+    let names: Vec<&str> = path.split('.').filter(|name| !name.is_empty()).collect();
+    match names.split_first() {
+        None => *root = value,
+        Some((name, rest)) => {
+            let mut member = root.at(name).clone();
+            set_path(&mut member, &rest.join("."), value);
+            root.set(name, member);
+        }
+    }
+}
+
+pub(crate) fn path_of(rule: &Val) -> String {
+    rule.at("path").as_str().unwrap_or_default().to_owned()
+}
+
+pub(crate) fn zero(tape: &mut Tape) -> Val {
+    Val::parse(tape.word(&ZERO_FORMS))
+}
+
+/// A number in one of its spellings; as a string of digits only where that is the same.
+fn spelled(number: i64, tape: &mut Tape) -> Val {
+    Val::Num(match tape.below(8) {
+        0 => format!("{number}.0"),
+        1 => format!("{number}e0"),
+        2 if number != 0 => format!("{number}0E-1"),
+        3 => format!("{number}.00e+0"),
+        _ => number.to_string(),
+    })
+}
+
+fn time(tape: &mut Tape) -> Val {
+    let second = tape.below(5);
+    Val::Str(match tape.below(7) {
+        0 => format!("2024-03-01T01:00:0{second}+01:00"),
+        1 => format!("2024-02-29T22:30:0{second}-01:30"),
+        2 => format!("2024-03-01T00:00:0{second}.5Z"),
+        3 => format!("2024-03-01T00:00:0{second}.{}Z", ["50", "25", "5000000000001"][tape.below(3)]),
+        _ => format!("2024-03-01T00:00:0{second}Z"),
+    })
+}
+
+pub(crate) fn any(tape: &mut Tape, depth: usize) -> Val {
+    match tape.below(if depth == 0 { 8 } else { 12 }) {
+        0 | 1 => zero(tape),
+        2 => Val::str(tape.word(&["a", "b", "1", "01", "0"])),
+        3 | 4 => {
+            let number = i64::try_from(tape.below(4)).unwrap_or(0);
+            spelled(number, tape)
+        }
+        5 => time(tape),
+        6 => Val::Bool(true),
+        7 => Val::parse(tape.word(&["-1", "1e30", "1.5", "100000000000000000001"])),
+        8 | 9 => Val::List((0..tape.below(3)).map(|_| any(tape, depth - 1)).collect()),
+        _ => {
+            let mut map = Val::map(vec![]);
+            for name in ["a", "b", "name"] {
+                if tape.percent(50) {
+                    map.set(name, any(tape, depth - 1));
+                }
+            }
+            map
+        }
+    }
+}
+
+/// The same value in other words.
+pub(crate) fn respell(value: &Val, tape: &mut Tape) -> Val {
+    if unset(value) {
+        return zero(tape);
+    }
+    match value {
+        Val::Num(text) => match Decimal::parse(text).as_small() {
+            Some(number) => spelled(number, tape),
+            None => value.clone(),
+        },
+        Val::Str(text) => match text.strip_prefix("2024-03-01T00:00:0").and_then(|t| t.strip_suffix('Z')) {
+            Some(second) if tape.percent(50) => Val::Str(format!("2024-03-01T05:00:0{second}+05:00")),
+            _ => value.clone(),
+        },
+        Val::List(items) => Val::List(items.iter().map(|i| respell(i, tape)).collect()),
+        Val::Map(members) => {
+            let mut map = Val::Map(members.iter().map(|(k, v)| (k.clone(), respell(v, tape))).collect());
+            if tape.percent(20) {
+                map.set("unset", zero(tape));
+            }
+            map
+        }
+        _ => value.clone(),
+    }
+}
+
+impl Maker {
+    /// An object, from nothing by filling in what the rules look at.
+    pub(crate) fn object(&mut self, policy: &Val, tape: &mut Tape) -> Val {
+        let mut object = Val::parse("{apiVersion: example.org/v1, kind: Example, metadata: {name: x}, spec: {size: 1}}");
+        self.generation(&mut object, tape);
+        self.fill(policy.at("spec"), &mut object, tape);
+        object
+    }
+
+    pub(crate) fn generation(&mut self, object: &mut Val, tape: &mut Tape) {
+        let generation = match tape.below(12) {
+            0 if self.junk => Val::Null,
+            1 if self.junk => Val::parse(tape.word(&["abc", "3.0", "2.5", "-1"])),
+            n => Val::int(i64::try_from(n % 5 + 1).unwrap_or(1)),
+        };
+        set_path(object, ".metadata.generation", generation);
+    }
+
+    fn fill(&mut self, rules: &Val, item: &mut Val, tape: &mut Tape) {
+        for kind in ["phase", "monotone", "setOnce", "collections"] {
+            let list = std::slice::from_ref(rules.at(kind));
+            let list = if kind == "phase" && rules.has("phase") { list } else { rules.at(kind).items() };
+            for rule in list {
+                if tape.percent(75) {
+                    self.rule(kind, rule, item, tape);
+                    if kind == "collections" && tape.percent(60) {
+                        self.rule(kind, rule, item, tape);
+                    }
+                }
+            }
+        }
+        self.mend(rules, item, tape);
+    }
+
+    /// Some edits of what the rules look at.
+    pub(crate) fn edit(&mut self, rules: &Val, item: &mut Val, tape: &mut Tape) {
+        for _ in 0..=tape.below(3) {
+            self.edit_once(rules, item, tape);
+        }
+        self.mend(rules, item, tape);
+    }
+
+    fn edit_once(&mut self, rules: &Val, item: &mut Val, tape: &mut Tape) {
+        let mut choices: Vec<(&str, &Val)> = Vec::new();
+        if rules.has("phase") {
+            choices.extend([("phase", rules.at("phase")); 2]);
+        }
+        for kind in ["monotone", "setOnce", "collections", "collections", "collections"] {
+            choices.extend(rules.at(kind).items().iter().map(|rule| (kind, rule)));
+        }
+        let root = item.has("metadata");
+        let prefix = if root { ".status" } else { "" };
+        match tape.below(16) {
+            0 if root => set_path(item, ".status.w", Val::int(len(get(item, ".status.w")).try_into().unwrap_or(0))),
+            1 | 2 if root => {
+                let next = match magnitude(get(item, ".status.w")) {
+                    Magnitude::Number(n) => n.as_small().unwrap_or(0) + 1,
+                    _ => 1,
+                };
+                set_path(item, ".status.w", Val::int(next));
+            }
+            3 => {
+                let value = any(tape, 2);
+                set_path(item, &format!("{prefix}.free"), value);
+            }
+            4 if self.junk && tape.percent(40) => {
+                let path = *tape.pick(&["sub", "log", "phase", "n", "ref", "conditions"]);
+                let value = any(tape, 2);
+                set_path(item, &format!("{prefix}.{path}"), value);
+            }
+            5 if root && self.junk && tape.percent(30) => {
+                item.set("status", zero(tape));
+            }
+            6 => {
+                let path = if root { ".status" } else { "." };
+                let value = respell(get(item, path), tape);
+                set_path(item, path, value);
+            }
+            _ if choices.is_empty() => {}
+            _ => {
+                let (kind, rule) = *tape.pick(&choices);
+                self.rule(kind, rule, item, tape);
+            }
+        }
+    }
+
+    /// A new value for what one rule looks at.
+    fn rule(&mut self, kind: &str, rule: &Val, item: &mut Val, tape: &mut Tape) {
+        let path = path_of(rule);
+        let now = get(item, &path).clone();
+        let value = if self.junk && tape.percent(4) {
+            Val::parse(tape.word(&ODD))
+        } else {
+            match kind {
+                "phase" => self.phase(rule, item, &now, tape),
+                "monotone" => self.counter(&path, &now, tape),
+                "setOnce" => self.once(&now, tape),
+                _ => self.collection(rule, &path, &now, tape),
+            }
+        };
+        set_path(item, &path, value);
+    }
+
+    fn phase(&mut self, rule: &Val, item: &Val, now: &Val, tape: &mut Tape) -> Val {
+        let graph = Graph(rule);
+        let mut names: Vec<String> = graph.known().into_iter().collect();
+        names.push(String::new());
+        if self.junk || graph.any_target() {
+            names.push("Odd".to_owned());
+        }
+        let p = match graph.read(item).0 {
+            Reading::Plain(p) => p,
+            _ => String::new(),
+        };
+        let next: Vec<String> = names.iter().filter(|q| **q != p && graph.edge(&p, q)).cloned().collect();
+        let name = if next.is_empty() || !tape.percent(70) { tape.pick(&names) } else { tape.pick(&next) };
+        let Val::Map(states) = rule.at("states") else {
+            return if name.is_empty() { zero(tape) } else { Val::str(name) };
+        };
+        let is_state = |c: &Val| {
+            let pair = (c.at("type").as_str(), c.at("status").as_str());
+            matches!(pair, (Some(t), Some(s)) if states.values().any(|v| *v == Val::Str(format!("{t}={s}"))))
+        };
+        let keep_old = tape.percent(40);
+        let mut list: Vec<Val> = now.items().iter().filter(|c| keep_old || !is_state(c)).cloned().collect();
+        if let Some((kind, status)) = states.get(name).and_then(Val::as_str).and_then(|s| s.split_once('=')) {
+            list.push(Val::map(vec![("type", Val::str(kind)), ("status", Val::str(status))]));
+        }
+        if self.junk && tape.percent(15) {
+            list.push(Val::parse(tape.word(&["{type: Up, status: true}", "{type: Odd, status: 'True'}", "Up=True", "{}"])));
+        }
+        Val::List(list)
+    }
+
+    fn counter(&mut self, path: &str, now: &Val, tape: &mut Tape) -> Val {
+        if path.ends_with("at") != (self.junk && tape.percent(8)) {
+            return if tape.percent(15) { zero(tape) } else { time(tape) };
+        }
+        let size = match magnitude(now) {
+            Magnitude::Number(n) => n.as_small().filter(|n| n.abs() < 1_000_000).unwrap_or(3),
+            _ => 0,
+        };
+        match tape.below(12) {
+            0 => zero(tape),
+            1 if self.junk => Val::Str((size + 1).to_string()),
+            2 if self.junk => Val::Str(format!("0{size}")),
+            3 if self.junk => Val::parse(tape.word(&["1e30", "1000000000000000000000000000001", "1.5", "1.25e0", "-1", "-2", "'0'"])),
+            4 => spelled(size, tape),
+            5 => spelled(size - 1, tape),
+            6 => spelled(i64::try_from(tape.below(5)).unwrap_or(0), tape),
+            _ => spelled(size + 1, tape),
+        }
+    }
+
+    fn once(&mut self, now: &Val, tape: &mut Tape) -> Val {
+        match tape.below(6) {
+            0 => respell(now, tape),
+            1 | 2 if matches!(now, Val::Map(_)) => {
+                let mut more = now.clone();
+                let name = *tape.pick(&["a", "b", "name"]);
+                more.set(name, any(tape, 1));
+                more
+            }
+            _ => any(tape, 2),
+        }
+    }
+
+    fn collection(&mut self, rule: &Val, path: &str, now: &Val, tape: &mut Tape) -> Val {
+        let as_map = match now {
+            Val::Map(_) if !unset(now) => true,
+            Val::List(items) if !items.is_empty() => false,
+            _ => path.ends_with("nodes"),
+        };
+        if as_map == (self.junk && tape.percent(3)) { self.list(rule, now, tape) } else { self.map(rule, now, tape) }
+    }
+
+    fn entry(&mut self, rule: &Val, tape: &mut Tape) -> Val {
+        self.made += 1;
+        let id = if self.junk {
+            Val::parse(tape.word(&["a", "b", "c", "d", "1", "1.0", "'1'", "''", "2024-01-01T00:00:00.5Z", "2024-01-01T00:00:00Z"]))
+        } else {
+            Val::Str(format!("e{}", self.made))
+        };
+        if !rule.has("key") && !rule.has("each") && tape.percent(60) {
+            return id;
+        }
+        if self.junk && tape.percent(5) {
+            return any(tape, 1);
+        }
+        let mut entry = Val::map(vec![]);
+        self.fill(rule.at("each"), &mut entry, tape);
+        if !matches!(entry, Val::Map(_)) {
+            return entry;
+        }
+        entry.set("id", id);
+        if tape.percent(40) {
+            entry.set("t", time(tape));
+        }
+        if tape.percent(40) {
+            entry.set("x", any(tape, 1));
+        }
+        entry
+    }
+
+    fn edit_entry(&mut self, rule: &Val, entry: &mut Val, tape: &mut Tape) {
+        match tape.below(6) {
+            0 if matches!(entry, Val::Map(_)) => entry.set("x", any(tape, 1)),
+            1 => *entry = respell(entry, tape),
+            2 if self.junk => *entry = self.entry(rule, tape),
+            _ => self.edit(rule.at("each"), entry, tape),
+        }
+    }
+
+    fn map(&mut self, rule: &Val, now: &Val, tape: &mut Tape) -> Val {
+        let mut map = if matches!(now, Val::Map(_)) { now.clone() } else { Val::map(vec![]) };
+        let key = *tape.pick(&["k", "l", "m.n/o", "7"]);
+        let mut entry = map.at(key).clone();
+        match tape.below(7) {
+            0 => {
+                if let Val::Map(members) = &mut map {
+                    members.remove(key);
+                }
+            }
+            1 => map.set(key, zero(tape)),
+            _ if unset(&entry) => map.set(key, self.entry(rule, tape)),
+            _ => {
+                self.edit_entry(rule, &mut entry, tape);
+                map.set(key, entry);
+            }
+        }
+        map
+    }
+
+    fn list(&mut self, rule: &Val, now: &Val, tape: &mut Tape) -> Val {
+        let mut list: Vec<Val> = now.items().to_vec();
+        let front = (*rule.at("order") == Val::str("Prepend")) != tape.percent(5);
+        let at = |i: usize, len: usize| if front { i } else { len - 1 - i };
+        let choice = if list.is_empty() { 0 } else { tape.below(16) };
+        match choice {
+            0..=5 => self.add(rule, &mut list, front, tape),
+            // The newest go.
+            6 => {
+                let len = list.len();
+                list.remove(at(0, len));
+            }
+            // The oldest go.
+            7 | 8 => {
+                for _ in 0..=tape.below(2.min(list.len())) {
+                    let len = list.len();
+                    list.remove(at(len - 1, len));
+                }
+                if tape.percent(70) {
+                    self.add(rule, &mut list, front, tape);
+                }
+            }
+            9 => {
+                list.remove(tape.below(list.len()));
+            }
+            10 => {
+                let len = list.len();
+                list.swap(tape.below(len), tape.below(len));
+            }
+            11 if self.junk => {
+                let copy = tape.pick(&list).clone();
+                list.insert(tape.below(list.len() + 1), copy);
+            }
+            12 if tape.percent(50) => list.clear(),
+            13 => {
+                let entry = self.entry(rule, tape);
+                list.insert(tape.below(list.len() + 1), entry);
+            }
+            _ => {
+                let index = tape.below(list.len());
+                self.edit_entry(rule, &mut list[index], tape);
+            }
+        }
+        Val::List(list)
+    }
+
+    fn add(&mut self, rule: &Val, list: &mut Vec<Val>, front: bool, tape: &mut Tape) {
+        for _ in 0..=tape.below(2) {
+            let entry = self.entry(rule, tape);
+            list.insert(if front { 0 } else { list.len() }, entry);
+        }
+    }
+
+    /// Mostly fills in what `requiredIn` and `equal` ask for.
+    fn mend(&mut self, rules: &Val, item: &mut Val, tape: &mut Tape) {
+        if rules.has("phase") {
+            let phase = Graph(rules.at("phase")).read(item).0;
+            for rule in rules.at("setOnce").items() {
+                if phase.is_in(rule.at("requiredIn")) && unset(get(item, &path_of(rule))) && tape.percent(80) {
+                    set_path(item, &path_of(rule), Val::str("set"));
+                }
+            }
+        }
+        for rule in rules.at("equal").items() {
+            let terms = |side: &str| rule.at(side).words();
+            let plain = terms("left").into_iter().chain(terms("right")).find(|t| !t.starts_with("len("));
+            let Some(plain) = plain.filter(|_| tape.percent(75)) else { continue };
+            set_path(item, &plain, Val::Null);
+            let gap = sum(item, rule.at("left")).gap(&sum(item, rule.at("right")));
+            if let Some(number) = gap.as_small() {
+                set_path(item, &plain, Val::int(number));
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `statusguard check`: one write, judged offline.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use statusguard_policy::{Class, Judgement, Object, Operation, Policy, Value, Verdict, Waiver};
+
+use crate::args::{Check, Output};
+use crate::{Exit, document, policies};
+
+use super::table::table;
+
+/// Judges one write and prints the result.
+pub fn run(check: &Check) -> anyhow::Result<Exit> {
+    let Check { policy, old, new, review, output } = check;
+    let policy = policies::load_one(policy)?;
+    let (operation, old, new) = match (review, old, new) {
+        (Some(review), _, _) => from_review(review)?,
+        (None, Some(old), Some(new)) => (Operation::Update, document::read_one(old)?, document::read_one(new)?),
+        _ => anyhow::bail!("name --old and --new, or --review"),
+    };
+    let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new));
+    let report = Report::new(&policy, &judgement);
+    match output {
+        Output::Json => println!("{}", serde_json::to_string(&report)?),
+        Output::Table => print!("{}", report.table(&judgement, &new)),
+    }
+    Ok(match judgement.refusal() {
+        None => Exit::Success,
+        Some(Class::Stale) => Exit::Stale,
+        Some(Class::Invalid) => Exit::Invalid,
+    })
+}
+
+/// The write that an AdmissionReview asks about.
+fn from_review(file: &Path) -> anyhow::Result<(Operation, Value<'static>, Value<'static>)> {
+    let review = document::read_one(file)?;
+    let request = review.get("request");
+    let Value::Object(_) = request else {
+        return Err(document::Error::unfit(file, "`request` is missing", "give an AdmissionReview request").into());
+    };
+    let operation = match request.get("operation") {
+        Value::String(text) => text.parse().with_context(|| format!("{}: request.operation", file.display()))?,
+        _ => return Err(document::Error::unfit(file, "`request.operation` is missing", "give an AdmissionReview request").into()),
+    };
+    Ok((operation, request.get("oldObject").clone(), request.get("object").clone()))
+}
+
+/// What `check -o json` prints.
+#[derive(Serialize)]
+pub struct Report<'j> {
+    policy: &'j str,
+    outcome: &'static str,
+    class: Option<Class>,
+    code: Option<u16>,
+    reason: Option<&'static str>,
+    pub findings: Vec<Finding<'j>>,
+    pub waivers: &'j [Waiver],
+}
+
+/// A finding with its message.
+#[derive(Serialize)]
+pub struct Finding<'j> {
+    reason: &'static str,
+    class: Class,
+    field: &'j str,
+    old: Box<RawValue>,
+    new: Box<RawValue>,
+    message: String,
+}
+
+impl<'j> Report<'j> {
+    pub fn new(policy: &'j Policy, judgement: &'j Judgement) -> Self {
+        let class = judgement.verdict.class();
+        let refusal = judgement.refusal();
+        Self {
+            policy: policy.name(),
+            outcome: outcome(judgement),
+            class,
+            code: refusal.map(Class::code),
+            reason: refusal.map(Class::status_reason),
+            findings: judgement.findings.iter().map(Finding::new).collect(),
+            waivers: &judgement.waivers,
+        }
+    }
+
+    fn table(&self, judgement: &Judgement, new: &Value<'_>) -> String {
+        let name = match (new.get("kind"), new.get("metadata").get("name")) {
+            (Value::String(kind), Value::String(name)) => format!("{kind} {name}"),
+            (_, Value::String(name)) => name.to_string(),
+            _ => "the object".into(),
+        };
+        let mut text = match (self.class, self.code, self.reason) {
+            (Some(class), Some(code), Some(reason)) => format!("{} ({}, {code} {reason})\n", self.outcome, class.as_str()),
+            (Some(class), ..) => format!("{} ({}; the object is being deleted)\n", self.outcome, class.as_str()),
+            _ => format!("{}\n", self.outcome),
+        };
+        if self.class.is_some() {
+            text.push_str(&format!("{}\n", judgement.summary(&name)));
+        }
+        if !judgement.findings.is_empty() {
+            let rows: Vec<Vec<String>> = judgement
+                .findings
+                .iter()
+                .map(|f| vec![f.reason.to_string(), f.class.as_str().into(), f.field.clone(), f.old.clone(), f.new.clone()])
+                .collect();
+            text.push_str(&format!("\n{}", table(&["FINDING", "CLASS", "FIELD", "OLD", "NEW"], &rows)));
+        }
+        if !judgement.waivers.is_empty() {
+            let rows: Vec<Vec<String>> =
+                judgement.waivers.iter().map(|w| vec![w.reason.to_string(), w.field.clone()]).collect();
+            text.push_str(&format!("\n{}", table(&["WAIVED", "FIELD"], &rows)));
+        }
+        text
+    }
+}
+
+impl<'j> Finding<'j> {
+    fn new(finding: &'j statusguard_policy::Finding) -> Self {
+        Self {
+            reason: finding.reason.as_str(),
+            class: finding.class,
+            field: &finding.field,
+            old: raw(&finding.old),
+            new: raw(&finding.new),
+            message: finding.message(),
+        }
+    }
+}
+
+/// JSON text as it is; what is no JSON (cut, redacted, nothing) as a string or null.
+fn raw(text: &str) -> Box<RawValue> {
+    let text = if text == "nothing" { "null" } else { text };
+    let raw = RawValue::from_string(text.into()).or_else(|_| serde_json::value::to_raw_value(text));
+    raw.unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// What would happen to the write under mode Enforce.
+fn outcome(judgement: &Judgement) -> &'static str {
+    match (judgement.verdict, judgement.softened) {
+        (Verdict::Allow, _) => "Allowed",
+        (Verdict::Repair, _) => "Repaired",
+        (_, true) => "Warned",
+        (_, false) => "Denied",
+    }
+}

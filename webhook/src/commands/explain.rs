@@ -1,0 +1,204 @@
+//! `statusguard policy explain`: a policy in plain sentences.
+
+use statusguard_policy::spec::{FailurePolicy, Keep, Mode, Order, Resets, RuleSet};
+use statusguard_policy::{Policy, StatusPolicySpec};
+
+/// Says every rule in words, one line each.
+pub fn explain(policy: &Policy) -> String {
+    let spec = policy.spec();
+    let mut lines = vec![head(policy)];
+    lines.push(match spec.mode {
+        Mode::Enforce => "A write that breaks a rule is refused: 409 Conflict when an older state of the object explains it, else 422 Invalid.".into(),
+        Mode::Warn => "A write that breaks a rule is allowed with a warning to the client, and recorded.".into(),
+        Mode::Audit => "A write that breaks a rule is allowed, and recorded.".into(),
+        Mode::Off => "The policy is switched off: nothing is judged.".into(),
+    });
+    lines.push(match spec.failure_policy {
+        FailurePolicy::Ignore => "When the guard cannot be reached, writes go through unguarded.".into(),
+        FailurePolicy::Fail => "When the guard cannot be reached, status writes fail.".into(),
+    });
+    if let Some(exempt) = &spec.exempt {
+        let names: Vec<String> = exempt.users.iter().chain(exempt.groups.iter()).map(|name| format!("`{name}`")).collect();
+        if !names.is_empty() {
+            lines.push(format!("Writes of {} are never refused, but recorded.", and(&names)));
+        }
+    }
+    if !spec.redact.is_empty() {
+        lines.push(format!("The values of {} never leave the guard.", and(&ticked(&spec.redact))));
+    }
+    let mut text = lines.join("\n");
+    text.push_str("\n\n");
+    rules(&root(spec), 0, &mut text);
+    text
+}
+
+fn root(spec: &StatusPolicySpec) -> RuleSet {
+    RuleSet {
+        phase: spec.phase.clone(),
+        monotone: spec.monotone.clone(),
+        set_once: spec.set_once.clone(),
+        collections: spec.collections.clone(),
+        equal: spec.equal.clone(),
+    }
+}
+
+fn head(policy: &Policy) -> String {
+    let target = &policy.spec().target;
+    let group = if target.group.is_empty() { "core" } else { &target.group };
+    let place = if target.subresource.is_empty() { "the main resource".into() } else { format!("/{}", target.subresource) };
+    format!("{} guards the status of {} in {group}/{}, written through {place}.", policy.name(), target.resource, target.version)
+}
+
+fn rules(set: &RuleSet, depth: usize, text: &mut String) {
+    let mut say = |sentence: String| {
+        text.push_str(&"  ".repeat(depth));
+        text.push_str("- ");
+        text.push_str(&sentence);
+        text.push('\n');
+    };
+    if let Some(phase) = &set.phase {
+        let path = place(&phase.path);
+        say(match phase.states.is_empty() {
+            true => format!("The phase is {path}."),
+            false => {
+                let states: Vec<String> = phase.states.iter().map(|(name, condition)| format!("{name} ({condition})")).collect();
+                format!("The phase is read from the conditions in {path}: {}.", and(&states))
+            }
+        });
+        say(match &phase.initial {
+            Some(initial) => format!("It begins as {}.", or(initial)),
+            None => "It may begin as any phase.".into(),
+        });
+        for transition in &phase.transitions {
+            say(format!("From {} it may go to {}.", or(&names(&transition.from, true)), or(&names(&transition.to, false))));
+        }
+        if !phase.final_phases.is_empty() {
+            say(format!("{} {} left only by an edge that names {}.", and(&phase.final_phases), is(&phase.final_phases), them(&phase.final_phases)));
+        }
+        if phase.skip.iter().any(|name| name == "*") {
+            say("Every phase may be passed without being written.".into());
+        } else if !phase.skip.is_empty() {
+            say(format!("{} may be passed without being written.", and(&phase.skip)));
+        }
+        resets(phase.resets.as_ref(), "it may begin again", &mut say);
+    }
+    for rule in &set.monotone {
+        let mut sentence = format!("{} never falls", place(&rule.path));
+        if rule.to_zero {
+            sentence.push_str(", but may return to zero");
+        }
+        if let Some(bound) = &rule.at_most {
+            sentence.push_str(&format!(", and never passes `{bound}`"));
+        }
+        say(format!("{sentence}."));
+        resets(rule.resets.as_ref(), "it may take any value", &mut say);
+    }
+    for rule in &set.set_once {
+        let mut sentence = format!("{}, once set, neither changes nor goes", place(&rule.path));
+        if !rule.required_in.is_empty() {
+            sentence.push_str(&format!("; it must be set in {}", or(&rule.required_in)));
+        }
+        say(format!("{sentence}."));
+        resets(rule.resets.as_ref(), "it may take any value", &mut say);
+    }
+    for rule in &set.equal {
+        say(format!("{} equals {}.", sum(&rule.left), sum(&rule.right)));
+    }
+    for rule in &set.collections {
+        let mut say = |sentence: String| text.push_str(&format!("{}- {sentence}\n", "  ".repeat(depth)));
+        let path = place(&rule.path);
+        let kept = match (rule.keep, rule.order.unwrap_or_default()) {
+            (Keep::Newest(0), _) => "its entries may come and go".into(),
+            (Keep::All, Order::Any) => "no entry goes".into(),
+            (Keep::All, Order::Append) => "a list only grows at its end; of a map no entry goes".into(),
+            (Keep::All, Order::Prepend) => "a list only grows at its beginning; of a map no entry goes".into(),
+            (Keep::Newest(count), order) => {
+                let end = if order == Order::Prepend { "beginning" } else { "end" };
+                format!("it grows at its {end} and keeps at least its {count} newest entries")
+            }
+        };
+        let key = if rule.key.is_empty() { String::new() } else { format!(" (entries are told apart by {})", and(&ticked(&rule.key))) };
+        let content = match &rule.each {
+            None => "; an entry's content never changes".into(),
+            Some(each) if is_empty(each) => "; the content of entries is free".into(),
+            Some(_) => String::from("; for each entry:"),
+        };
+        say(format!("{path}{key}: {kept}{content}{}", if content.ends_with(':') { "" } else { "." }));
+        if let Some(each) = &rule.each {
+            rules(each, depth + 1, text);
+        }
+        let mut say = |sentence: String| text.push_str(&format!("{}- {sentence}\n", "  ".repeat(depth)));
+        resets(rule.resets.as_ref(), &format!("{path} may be replaced"), &mut say);
+    }
+}
+
+fn resets(resets: Option<&Resets>, what: &str, say: &mut impl FnMut(String)) {
+    let Some(Resets { from, to, with }) = resets else { return };
+    let mut when = Vec::new();
+    if let Some(from) = from {
+        when.push(format!("the old phase is {}", or(&names(from, false))));
+    }
+    if let Some(to) = to {
+        when.push(format!("the new phase is {}", or(&names(to, false))));
+    }
+    if let Some(with) = with {
+        when.push(format!("{} advances", or(&ticked(with))));
+    }
+    if !when.is_empty() {
+        say(format!("In a write where {}, {what}.", or(&when)));
+    }
+}
+
+fn is_empty(set: &RuleSet) -> bool {
+    set.phase.is_none() && set.monotone.is_empty() && set.set_once.is_empty() && set.collections.is_empty() && set.equal.is_empty()
+}
+
+fn place(path: &str) -> String {
+    if path == "." { "the entry itself".into() } else { format!("`{path}`") }
+}
+
+fn names(names: &[String], source: bool) -> Vec<String> {
+    let word = |name: &String| match (name.as_str(), source) {
+        ("*", true) => "any phase that is not final".into(),
+        ("*", false) => "any phase".into(),
+        ("", _) => "no phase".into(),
+        (name, _) => name.to_owned(),
+    };
+    names.iter().map(word).collect()
+}
+
+fn sum(terms: &[String]) -> String {
+    let term = |term: &String| match term.strip_prefix("len(").and_then(|rest| rest.strip_suffix(')')) {
+        Some(path) => format!("the number of entries of `{path}`"),
+        None => format!("`{term}`"),
+    };
+    if terms.is_empty() { "zero".into() } else { terms.iter().map(term).collect::<Vec<_>>().join(" plus ") }
+}
+
+fn ticked(items: &[String]) -> Vec<String> {
+    items.iter().map(|item| format!("`{item}`")).collect()
+}
+
+fn and(items: &[String]) -> String {
+    joined(items, "and")
+}
+
+fn or(items: &[String]) -> String {
+    joined(items, "or")
+}
+
+fn joined(items: &[String], word: &str) -> String {
+    match items {
+        [] => "nothing".into(),
+        [item] => item.clone(),
+        [items @ .., last] => format!("{} {word} {last}", items.join(", ")),
+    }
+}
+
+fn is(items: &[String]) -> &'static str {
+    if items.len() == 1 { "is" } else { "are" }
+}
+
+fn them(items: &[String]) -> &'static str {
+    if items.len() == 1 { "it" } else { "them" }
+}

@@ -1,0 +1,233 @@
+//! `statusguard policy init`: a commented first policy from a CRD's schema.
+//!
+//! Field names tell what a field most likely is; whatever is not certain is written as a
+//! comment, and the policy starts in mode Audit, so that a wrong guess refuses nothing.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use crate::document::{self, Error};
+
+/// One version of a CRD.
+struct Target {
+    group: String,
+    resource: String,
+    kind: String,
+    version: String,
+    subresource: bool,
+    schema: Json,
+}
+
+/// What a field is taken for.
+enum Guess {
+    Phase(Vec<String>),
+    Generation,
+    Counter,
+    Time,
+    Conditions,
+    Entries { key: Vec<String> },
+    Unknown,
+}
+
+/// The schema of the object that a CRD file defines: its stored version.
+pub fn schema_of(file: &Path) -> Result<Json, Error> {
+    Ok(target(file, None, None)?.schema)
+}
+
+/// The text of a first policy.
+pub fn first_policy(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<String, Error> {
+    let target = target(file, kind, version)?;
+    let Some(status) = target.schema["properties"]["status"]["properties"].as_object() else {
+        let reason = format!("{} {} has no `.status` with properties in its schema", target.kind, target.version);
+        return Err(Error::unfit(file, reason, "write the policy by hand; `statusguard policy lint` helps"));
+    };
+    let fields: Vec<(&str, Guess)> = status.iter().map(|(name, schema)| (name.as_str(), guess(name, schema))).collect();
+    Ok(write(&target, &fields))
+}
+
+fn target(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<Target, Error> {
+    let mut found = Vec::new();
+    for document in document::read(file)? {
+        let json = document::json(&document).map_err(|error| Error::unfit(file, error.to_string(), "give a CRD"))?;
+        let items = match json["items"].as_array() {
+            Some(items) => items.clone(),
+            None => vec![json],
+        };
+        found.extend(items.into_iter().filter(|item| item["kind"] == "CustomResourceDefinition"));
+    }
+    let kinds: Vec<String> = found.iter().map(|crd| text(&crd["spec"]["names"]["kind"])).collect();
+    let mut matching = found.into_iter().filter(|crd| kind.is_none_or(|kind| crd["spec"]["names"]["kind"] == kind));
+    let crd = match (matching.next(), matching.next()) {
+        (Some(crd), None) => crd,
+        (None, _) => {
+            let reason = match kind {
+                Some(kind) => format!("no CustomResourceDefinition of kind {kind}"),
+                None => "no CustomResourceDefinition".into(),
+            };
+            return Err(Error::unfit(file, reason, format!("the file holds: {}", kinds.join(", "))));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Error::unfit(file, "several CustomResourceDefinitions", format!("choose with --kind: {}", kinds.join(", "))));
+        }
+    };
+    let versions = crd["spec"]["versions"].as_array().cloned().unwrap_or_default();
+    let names: Vec<String> = versions.iter().map(|version| text(&version["name"])).collect();
+    let chosen = versions.into_iter().find(|candidate| match version {
+        Some(version) => candidate["name"] == version,
+        None => candidate["storage"] == true,
+    });
+    let Some(chosen) = chosen else {
+        let reason = format!("no version {}", version.unwrap_or("that is stored"));
+        return Err(Error::unfit(file, reason, format!("choose with --version: {}", names.join(", "))));
+    };
+    Ok(Target {
+        group: text(&crd["spec"]["group"]),
+        resource: text(&crd["spec"]["names"]["plural"]),
+        kind: text(&crd["spec"]["names"]["kind"]),
+        version: text(&chosen["name"]),
+        subresource: !chosen["subresources"]["status"].is_null(),
+        schema: chosen["schema"]["openAPIV3Schema"].clone(),
+    })
+}
+
+fn text(value: &Json) -> String {
+    value.as_str().unwrap_or_default().into()
+}
+
+fn guess(name: &str, schema: &Json) -> Guess {
+    let lower = name.to_ascii_lowercase();
+    let ends = |ends: &[&str]| ends.iter().any(|end| lower.ends_with(end));
+    let holds = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let plain_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    if !plain_name {
+        return Guess::Unknown;
+    }
+    match schema["type"].as_str() {
+        Some("string") if ends(&["phase", "state"]) => {
+            let names = schema["enum"].as_array().into_iter().flatten().filter_map(Json::as_str);
+            Guess::Phase(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
+        }
+        Some("integer") if lower == "observedgeneration" => Guess::Generation,
+        Some("integer") if holds(&["attempt", "retr", "restart", "failurecount", "revision"]) => Guess::Counter,
+        Some("string") if schema["format"] == "date-time" => match holds(&["last", "next", "renew", "heartbeat", "update", "check"]) {
+            true => Guess::Unknown,
+            false => Guess::Time,
+        },
+        Some("array") if lower == "conditions" => Guess::Conditions,
+        Some("array") if holds(&["history", "attempt", "event", "log"]) => {
+            let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
+            Guess::Entries { key: keys.filter_map(Json::as_str).map(str::to_owned).collect() }
+        }
+        _ => Guess::Unknown,
+    }
+}
+
+/// Phases that nothing follows, by their usual names.
+fn is_final(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["succeeded", "failed", "completed", "complete", "done", "error", "cancelled", "canceled", "aborted", "skipped", "timedout", "expired", "sent", "finished"]
+        .contains(&lower.as_str())
+}
+
+fn write(target: &Target, fields: &[(&str, Guess)]) -> String {
+    let mut text = String::new();
+    let out = &mut text;
+    let name = if target.group.is_empty() { target.resource.clone() } else { format!("{}.{}", target.resource, target.group) };
+    // Writing to a `String` cannot fail.
+    let _ = write!(
+        out,
+        "# First policy for {kind}, guessed from the schema of its CRD. Read every rule and compare it with
+# what the controller does; then run `statusguard policy lint` and write cases for `statusguard policy test`.
+apiVersion: statusguard.dev/v1alpha1
+kind: StatusPolicy
+metadata:
+  name: {name}
+spec:
+  target:
+    group: {group:?}
+    version: {version}
+    resource: {resource}
+    subresource: {subresource}
+  # Records what would be refused, refuses nothing. Change to Enforce when the records hold no surprise.
+  mode: Audit
+",
+        kind = target.kind,
+        group = target.group,
+        version = target.version,
+        resource = target.resource,
+        subresource = if target.subresource { "status" } else { "\"\"" },
+    );
+    write_phase(fields, out);
+    section(out, "monotone", "Counters that only their controller increments. A number that is recounted does not belong here.", fields, |name, guess| match guess {
+        Guess::Generation => Some(format!("    - {{ path: .status.{name}, atMost: .metadata.generation }}\n")),
+        Guess::Counter => Some(format!("    - path: .status.{name}\n")),
+        _ => None,
+    });
+    section(out, "setOnce", "Fields that, once set, neither change nor go.", fields, |name, guess| match guess {
+        Guess::Time => Some(format!("    - path: .status.{name}\n")),
+        _ => None,
+    });
+    section(out, "collections", "Histories: entries stay as they were written, new ones come at the end.", fields, |name, guess| match guess {
+        Guess::Entries { key } if key.is_empty() => Some(format!("    - path: .status.{name}\n      # key: [...]           # the members that identify an entry\n")),
+        Guess::Entries { key } => Some(format!("    - path: .status.{name}\n      key: [{}]\n", key.join(", "))),
+        _ => None,
+    });
+    let unknown: Vec<&str> = fields.iter().filter(|(_, guess)| matches!(guess, Guess::Unknown)).map(|(name, _)| *name).collect();
+    if !unknown.is_empty() {
+        let _ = writeln!(out, "  # Not guarded, since nothing is known of them: {}.", unknown.join(", "));
+    }
+    text
+}
+
+fn write_phase(fields: &[(&str, Guess)], out: &mut String) {
+    let phase = fields.iter().find_map(|(name, guess)| match guess {
+        Guess::Phase(names) => Some((name, names)),
+        _ => None,
+    });
+    let conditions = fields.iter().any(|(_, guess)| matches!(guess, Guess::Conditions));
+    match phase {
+        Some((name, names)) if !names.is_empty() => write_graph(name, names, out),
+        Some((name, _)) => {
+            let _ = write!(
+                out,
+                "  # The schema does not list the phases of .status.{name}. Fill them in:\n  # phase:\n  #   path: .status.{name}\n  #   initial: [Pending]\n  #   transitions:\n  #     - {{ from: [Pending], to: [Running] }}\n  #   final: []\n"
+            );
+        }
+        None if conditions => out.push_str(
+            "  # The state of this kind seems to be in its conditions:\n  # phase:\n  #   path: .status.conditions\n  #   states: { Done: Complete=True, Failed: Failed=True }\n  #   final: [Done, Failed]\n",
+        ),
+        None => {}
+    }
+}
+
+/// A chain in the order of the enum: each phase may go to every later one, final ones end it.
+fn write_graph(name: &str, names: &[String], out: &mut String) {
+    let quote = |name: &String| format!("{name:?}");
+    let (ends, open): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_final(name));
+    let list = |names: &[&String]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
+    let _ = write!(out, "  # The edges follow the order of the schema's enum: a guess. Remove those that never happen, add those\n  # that are missing.\n  phase:\n    path: .status.{name}\n");
+    let mut final_phases = ends.clone();
+    let mut edges = String::new();
+    for (index, phase) in open.iter().enumerate() {
+        let mut targets = open[index + 1..].to_vec();
+        targets.extend(&ends);
+        if targets.is_empty() {
+            final_phases.push(phase);
+        } else {
+            let _ = writeln!(edges, "      - {{ from: [{}], to: [{}] }}", quote(phase), list(&targets));
+        }
+    }
+    if !edges.is_empty() {
+        let _ = write!(out, "    transitions:\n{edges}");
+    }
+    let _ = writeln!(out, "    final: [{}]", list(&final_phases));
+}
+
+fn section(out: &mut String, name: &str, comment: &str, fields: &[(&str, Guess)], rule: impl Fn(&str, &Guess) -> Option<String>) {
+    let rules: String = fields.iter().filter_map(|(name, guess)| rule(name, guess)).collect();
+    if !rules.is_empty() {
+        let _ = write!(out, "  # {comment}\n  {name}:\n{rules}");
+    }
+}

@@ -1,0 +1,77 @@
+//! `statusguard policy lint`: every problem of every policy.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use statusguard_policy::{Problem, Severity};
+
+use crate::args::Output;
+use crate::{Exit, document, policies};
+
+#[derive(Serialize)]
+struct Line {
+    file: String,
+    severity: &'static str,
+    path: String,
+    message: String,
+    cure: String,
+}
+
+impl Line {
+    fn new(file: &Path, problem: &Problem) -> Self {
+        Self {
+            file: file.display().to_string(),
+            severity: match problem.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            path: problem.path.clone(),
+            message: problem.message.clone(),
+            cure: problem.cure.clone(),
+        }
+    }
+}
+
+/// Compiles all policies of all files and prints their problems.
+pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Result<Exit> {
+    let schema = crd.map(|file| super::init::schema_of(file)).transpose()?;
+    let mut lines = Vec::new();
+    let mut policies = 0;
+    for name in names {
+        for file in document::files(name, false)? {
+            let loaded = match policies::load(&file, schema.as_ref()) {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    lines.push(Line {
+                        file: file.display().to_string(),
+                        severity: "error",
+                        path: String::new(),
+                        message: format!("{:#}", anyhow::Error::from(error)),
+                        cure: "write a StatusPolicy".into(),
+                    });
+                    continue;
+                }
+            };
+            for policy in &loaded {
+                policies += 1;
+                let problems = match &policy.result {
+                    Ok(policy) => policy.warnings(),
+                    Err(problems) => problems,
+                };
+                lines.extend(problems.iter().map(|problem| Line::new(&file, problem)));
+            }
+        }
+    }
+    let errors = lines.iter().filter(|line| line.severity == "error").count();
+    match output {
+        Output::Json => println!("{}", serde_json::to_string(&serde_json::json!({ "policies": policies, "problems": lines }))?),
+        Output::Table => {
+            for Line { file, severity, path, message, cure } in &lines {
+                let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
+                println!("{file}: {severity}: {at}{message}\n    {cure}");
+            }
+            println!("{policies} policies, {errors} errors, {} warnings", lines.len() - errors);
+        }
+    }
+    Ok(if errors > 0 { Exit::Failure } else { Exit::Success })
+}

@@ -1,0 +1,207 @@
+//! `statusguard policy test`: the cases of policy test files.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use statusguard_policy::{Judgement, Object, Operation, Policy, Value, Verdict};
+
+use crate::args::Output;
+use crate::{Exit, document, policies};
+
+/// One case as it was written.
+struct Case {
+    name: String,
+    operation: Operation,
+    old: Object<'static>,
+    new: Object<'static>,
+    expect: String,
+    reasons: Option<BTreeSet<String>>,
+}
+
+/// One case that failed.
+#[derive(Serialize)]
+struct Failure {
+    file: String,
+    case: String,
+    expected: String,
+    got: String,
+    findings: Vec<String>,
+}
+
+/// Runs all cases of all files.
+pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::Result<Exit> {
+    let overriding = policy.map(policies::load_one).transpose()?;
+    let (mut passed, mut failures) = (0, Vec::new());
+    for name in names {
+        for file in document::files(name, true)? {
+            match run_file(&file, overriding.as_ref()) {
+                Ok((count, mut failed)) => {
+                    passed += count;
+                    failures.append(&mut failed);
+                }
+                Err(error) => failures.push(Failure {
+                    file: file.display().to_string(),
+                    case: "(the file)".into(),
+                    expected: "a policy test file".into(),
+                    got: format!("{:#}", anyhow::Error::from(error)),
+                    findings: Vec::new(),
+                }),
+            }
+        }
+    }
+    match output {
+        Output::Json => {
+            let report = serde_json::json!({ "passed": passed, "failed": failures.len(), "failures": failures });
+            println!("{}", serde_json::to_string(&report)?);
+        }
+        Output::Table => {
+            for Failure { file, case, expected, got, findings } in &failures {
+                println!("FAIL {file}: {case}\n  expected  {expected}\n  got       {got}");
+                findings.iter().for_each(|finding| println!("  {finding}"));
+            }
+            println!("{passed} passed, {} failed", failures.len());
+        }
+    }
+    Ok(if failures.is_empty() { Exit::Success } else { Exit::Failure })
+}
+
+fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Failure>), document::Error> {
+    let document = document::read_one(file)?;
+    let Value::Object(members) = &document else {
+        return Err(document::Error::unfit(file, "the file is no object", "say `policy` and `cases`"));
+    };
+    known_keys(file, "", members.iter().map(|(key, _)| key.as_ref()), &["policy", "cases"])?;
+    let own;
+    let policy = match (overriding, document.get("policy")) {
+        (Some(policy), _) => policy,
+        (None, Value::String(path)) => {
+            own = policies::load_one(&file.parent().unwrap_or(Path::new("")).join(path.as_ref()))?;
+            &own
+        }
+        (None, _) => return Err(document::Error::unfit(file, "`policy` is missing", "name the policy's file, relative to this one")),
+    };
+    let Value::List(cases) = document.get("cases") else {
+        return Err(document::Error::unfit(file, "`cases` is missing or no list", "list the cases"));
+    };
+    let (mut passed, mut failures) = (0, Vec::new());
+    for (index, case) in cases.iter().enumerate() {
+        let case = Case::read(case).map_err(|(reason, cure)| document::Error::unfit(file, format!("cases[{index}]: {reason}"), cure))?;
+        let judgement = policy.judge(case.operation, &case.old, &case.new);
+        match case.judged(&judgement) {
+            None => passed += 1,
+            Some((expected, got)) => failures.push(Failure {
+                file: file.display().to_string(),
+                case: case.name,
+                expected,
+                got,
+                findings: grounds(&judgement),
+            }),
+        }
+    }
+    Ok((passed, failures))
+}
+
+fn known_keys<'k>(file: &Path, at: &str, keys: impl Iterator<Item = &'k str>, known: &[&str]) -> Result<(), document::Error> {
+    for key in keys {
+        if !known.contains(&key) {
+            let reason = format!("unknown key `{at}{key}`");
+            return Err(document::Error::unfit(file, reason, format!("the keys are {}", known.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+type Wrong = (String, String);
+
+fn wrong(reason: impl Into<String>, cure: impl Into<String>) -> Wrong {
+    (reason.into(), cure.into())
+}
+
+const KEYS: [&str; 10] =
+    ["name", "oldStatus", "newStatus", "old", "new", "generation", "deleting", "operation", "expect", "reasons"];
+
+impl Case {
+    fn read(case: &Value<'static>) -> Result<Self, Wrong> {
+        let Value::Object(members) = case else { return Err(wrong("no object", "give name, statuses and `expect`")) };
+        if let Some((key, _)) = members.iter().find(|(key, _)| !KEYS.contains(&key.as_ref())) {
+            return Err(wrong(format!("unknown key `{key}`"), format!("the keys are {}", KEYS.join(", "))));
+        }
+        let has = |key: &str| members.iter().any(|(member, _)| member == key);
+        let name = match case.get("name") {
+            Value::String(name) => name.to_string(),
+            _ => return Err(wrong("`name` is missing", "name the case")),
+        };
+        let object = |whole: &str, status: &str| {
+            if has(whole) && has(status) {
+                return Err(wrong(format!("both `{whole}` and `{status}`"), "give one of them"));
+            }
+            let mut object = if has(whole) {
+                Object::of(case.get(whole))
+            } else {
+                Object { status: case.get(status).clone(), ..Object::default() }
+            };
+            if has("generation") {
+                object.generation = case.get("generation").clone();
+            }
+            Ok(object)
+        };
+        let old = object("old", "oldStatus")?;
+        let mut new = object("new", "newStatus")?;
+        match case.get("deleting") {
+            Value::Bool(deleting) => new.deleting = *deleting,
+            Value::Null => {}
+            _ => return Err(wrong("`deleting` is no boolean", "say true or false")),
+        }
+        let operation = match case.get("operation") {
+            Value::Null => Operation::Update,
+            Value::String(text) => text.parse().map_err(|error| wrong(format!("`operation`: {error}"), "omit it for UPDATE"))?,
+            _ => return Err(wrong("`operation` is no text", "omit it for UPDATE")),
+        };
+        let expect = match case.get("expect") {
+            Value::String(text) if ["Allow", "Repair", "Stale", "Invalid"].contains(&text.as_ref()) => text.to_string(),
+            _ => return Err(wrong("`expect` is missing or unknown", "say Allow, Repair, Stale or Invalid")),
+        };
+        let reasons = match case.get("reasons") {
+            Value::Null => None,
+            Value::List(items) => Some(
+                items
+                    .iter()
+                    .map(|item| match item {
+                        Value::String(text) => Ok(text.to_string()),
+                        _ => Err(wrong("`reasons` holds something else than names", "list reasons of findings and waivers")),
+                    })
+                    .collect::<Result<_, _>>()?,
+            ),
+            _ => return Err(wrong("`reasons` is no list", "list reasons of findings and waivers")),
+        };
+        Ok(Self { name, operation, old, new, expect, reasons })
+    }
+
+    /// Expected and got, when they differ.
+    fn judged(&self, judgement: &Judgement) -> Option<(String, String)> {
+        let verdict = if judgement.softened { Verdict::Allow } else { judgement.verdict }.as_str();
+        let got: BTreeSet<String> = judgement
+            .findings
+            .iter()
+            .map(|finding| finding.reason)
+            .chain(judgement.waivers.iter().map(|waiver| waiver.reason))
+            .map(|reason| reason.to_string())
+            .collect();
+        let same_reasons = self.reasons.as_ref().is_none_or(|reasons| *reasons == got);
+        if verdict == self.expect && same_reasons {
+            return None;
+        }
+        let show = |verdict: &str, reasons: Option<&BTreeSet<String>>| match reasons {
+            None => verdict.to_owned(),
+            Some(reasons) => format!("{verdict} {:?}", reasons.iter().collect::<Vec<_>>()),
+        };
+        Some((show(&self.expect, self.reasons.as_ref()), show(verdict, Some(&got))))
+    }
+}
+
+fn grounds(judgement: &Judgement) -> Vec<String> {
+    let findings = judgement.findings.iter();
+    let findings = findings.map(|f| format!("{} {}: {} {}", f.class.as_str(), f.reason, f.field, f.what));
+    findings.chain(judgement.waivers.iter().map(|w| format!("waived {}: {}", w.reason, w.field))).collect()
+}

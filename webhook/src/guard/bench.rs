@@ -1,0 +1,188 @@
+//! The judge behind the edge: finds the policy, asks it, and turns the verdict into an outcome.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use statusguard_edge::{Answer, Cause, Decision, Denial, Judge, Labels, Review, Target};
+use statusguard_policy::spec::Mode;
+use statusguard_policy::{Class, Judgement, Object, Operation, Policy, Verdict};
+
+use super::damping::Damping;
+use super::refusals::Refusal;
+use super::store::{Entry, Store};
+
+/// What happened to a write, and what the client gets to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Allowed,
+    Repaired,
+    Bypassed,
+    Warned,
+    Audited,
+    Denied,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Allowed => "Allowed",
+            Outcome::Repaired => "Repaired",
+            Outcome::Bypassed => "Bypassed",
+            Outcome::Warned => "Warned",
+            Outcome::Audited => "Audited",
+            Outcome::Denied => "Denied",
+        }
+    }
+}
+
+/// Judges reviews by the policies in force.
+pub struct Bench {
+    store: Arc<Store>,
+    damping: Damping,
+}
+
+impl Bench {
+    pub fn new(store: Arc<Store>, repeat_limit: u32) -> Self {
+        Self { store, damping: Damping::new(repeat_limit) }
+    }
+
+    /// POLICY.md, Outcomes: what becomes of a judged write.
+    fn outcome(policy: &Policy, judgement: &Judgement, review: &Review<'_>) -> Outcome {
+        match judgement.verdict {
+            Verdict::Allow => Outcome::Allowed,
+            Verdict::Repair => Outcome::Repaired,
+            Verdict::Stale | Verdict::Invalid if is_exempt(policy, review) => Outcome::Bypassed,
+            Verdict::Stale | Verdict::Invalid => match policy.spec().mode {
+                Mode::Audit => Outcome::Audited,
+                Mode::Warn => Outcome::Warned,
+                Mode::Enforce if judgement.softened => Outcome::Warned,
+                Mode::Enforce => Outcome::Denied,
+                Mode::Off => Outcome::Allowed,
+            },
+        }
+    }
+
+    fn denial(&self, review: &Review<'_>, judgement: &Judgement, class: Class) -> Denial {
+        let subject = review.subject();
+        let uid = subject.and_then(|object| object.metadata.uid.as_deref()).unwrap_or_default();
+        let manager = review.field_manager.as_deref().unwrap_or_default();
+        let mut message = judgement.summary(&object_name(review));
+        let mut answered = class;
+        if class == Class::Stale && !review.dry_run && self.damping.exceeded(uid, &review.user, manager, judgement, Instant::now()) {
+            answered = Class::Invalid;
+            message.push_str(" The same write was repeated too often without reading the object again, so it is answered as invalid.");
+        }
+        let causes = judgement.findings.iter().map(|finding| Cause {
+            reason: Cow::Borrowed(finding.reason.as_str()),
+            message: finding.message(),
+            field: finding.field.clone(),
+        });
+        Denial { code: answered.code(), reason: answered.status_reason(), message, causes: causes.collect() }
+    }
+}
+
+impl Judge for Bench {
+    type Record = Refusal;
+
+    fn judge(&self, target: Target<'_>, review: &Review<'_>) -> Answer<Refusal> {
+        let Some(entry) = self.store.get(target.group, target.resource) else {
+            let mut answer = Answer::new(Decision::Allow, labels("", Outcome::Allowed, None));
+            answer.unknown_policy = true;
+            return answer;
+        };
+        let Entry { policy, name, .. } = &*entry;
+        let allowed = || Answer::new(Decision::Allow, labels(name, Outcome::Allowed, None));
+        if policy.spec().mode == Mode::Off || policy.unconfirmed_core() || review.status_unchanged() {
+            return allowed();
+        }
+        let operation = match review.operation {
+            statusguard_edge::Operation::Create => Operation::Create,
+            statusguard_edge::Operation::Update => Operation::Update,
+            statusguard_edge::Operation::Delete => Operation::Delete,
+            statusguard_edge::Operation::Connect => Operation::Connect,
+        };
+        let (Some(old), Some(new)) = (&review.old_object, &review.object) else { return allowed() };
+        let judgement = match (parse(old), parse(new)) {
+            (Ok(old), Ok(new)) => policy.judge(operation, &old, &new),
+            (Err(error), _) | (_, Err(error)) => {
+                let reason = format!("{}: status cannot be read: {error}", object_name(review));
+                return Answer::new(Decision::Fail(reason), labels(name, Outcome::Allowed, None));
+            }
+        };
+        let outcome = Self::outcome(policy, &judgement, review);
+        let class = judgement.verdict.class();
+        let decision = match (outcome, class) {
+            (Outcome::Denied, Some(class)) => Decision::Deny(self.denial(review, &judgement, class)),
+            _ => Decision::Allow,
+        };
+        let mut answer = Answer::new(decision, labels(name, outcome, class));
+        answer.findings = judgement.findings.iter().map(|finding| Cow::Borrowed(finding.reason.as_str())).collect();
+        if outcome == Outcome::Warned {
+            answer.warnings = judgement.findings.iter().map(|f| format!("{}: {}", f.field, f.message())).collect();
+        }
+        if outcome != Outcome::Allowed {
+            answer.annotations = vec![annotation(review, outcome, &judgement)];
+            if !review.dry_run {
+                answer.record = Some(refusal(name, outcome, review, judgement));
+            }
+        }
+        answer
+    }
+}
+
+fn parse<'a>(object: &statusguard_edge::Object<'a>) -> Result<Object<'a>, statusguard_policy::ParseError> {
+    let metadata = &object.metadata;
+    Object::of_parts(object.status, metadata.generation, metadata.deletion_timestamp)
+}
+
+fn labels(policy: &'static str, outcome: Outcome, class: Option<Class>) -> Labels {
+    Labels {
+        policy: Cow::Borrowed(policy),
+        outcome: Cow::Borrowed(outcome.as_str()),
+        class: Cow::Borrowed(class.map_or("", Class::as_str)),
+    }
+}
+
+fn is_exempt(policy: &Policy, review: &Review<'_>) -> bool {
+    policy.spec().exempt.as_ref().is_some_and(|exempt| {
+        exempt.users.iter().any(|user| **user == *review.user)
+            || (!exempt.groups.is_empty() && review.groups().iter().any(|group| exempt.groups.contains(group)))
+    })
+}
+
+/// `notificationrequests.kubernaut.ai web/n1`, as kubectl names objects.
+fn object_name(review: &Review<'_>) -> String {
+    let group = if review.resource.group.is_empty() { String::new() } else { format!(".{}", review.resource.group) };
+    let namespace = if review.namespace.is_empty() { String::new() } else { format!("{}/", review.namespace) };
+    format!("{}{group} {namespace}{}", review.resource.name, review.name)
+}
+
+/// The key carries the judged version: the API server may call again for the same request, and
+/// the first value of a key wins.
+fn annotation(review: &Review<'_>, outcome: Outcome, judgement: &Judgement) -> (String, String) {
+    let version = review.subject().and_then(|object| object.metadata.resource_version.as_deref()).unwrap_or("unknown");
+    let findings = judgement.findings.iter().map(|f| format!("{} {}", f.reason, f.field));
+    let waivers = judgement.waivers.iter().map(|w| format!("waived {} {}", w.reason, w.field));
+    let grounds: Vec<String> = findings.chain(waivers).collect();
+    (format!("version-{version}"), format!("{}: {}", outcome.as_str(), grounds.join(", ")))
+}
+
+fn refusal(policy: &'static str, outcome: Outcome, review: &Review<'_>, judgement: Judgement) -> Refusal {
+    let metadata = review.subject().map(|object| &object.metadata);
+    let text = |field: Option<&Cow<'_, str>>| field.map(ToString::to_string).unwrap_or_default();
+    Refusal {
+        time: SystemTime::now(),
+        outcome: outcome.as_str(),
+        class: judgement.verdict.class(),
+        policy,
+        namespace: review.namespace.to_string(),
+        name: review.name.to_string(),
+        uid: text(metadata.and_then(|metadata| metadata.uid.as_ref())),
+        resource_version: text(metadata.and_then(|metadata| metadata.resource_version.as_ref())),
+        user: review.user.to_string(),
+        field_manager: text(review.field_manager.as_ref()),
+        findings: judgement.findings,
+        waivers: judgement.waivers,
+    }
+}

@@ -1,0 +1,197 @@
+//! `statusguard webhook`: policies, judge and edge wired into one server.
+//!
+//! ```text
+//! policy folder ──> Store ──> Bench (judge) ──> edge ──> API server
+//!                              └──> Refusals (recorder)
+//! ```
+
+mod bench;
+mod damping;
+mod refusals;
+mod store;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use prometheus_client::registry::Registry;
+use rustls::server::ResolvesServerCert;
+use statusguard_edge::{Drained, Edge, Health, Limits, Metrics, Part, Shutdown};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Exit;
+use crate::args::{LogFormat, Webhook};
+
+pub use refusals::{Refusal, Refusals};
+
+use bench::Bench;
+use store::Store;
+
+/// Refused writes that are kept in memory.
+const REFUSALS_KEPT: usize = 1000;
+
+/// A guard whose ports are bound and whose policies are loaded.
+pub struct Guard {
+    admission: TcpListener,
+    plain: TcpListener,
+    store: Arc<Store>,
+    reload_interval: Duration,
+    refusals: Refusals,
+    repeat_limit: u32,
+    certificate: Arc<dyn ResolvesServerCert>,
+    limits: Limits,
+    health: Health,
+    policies: Part,
+    shutdown: Shutdown,
+}
+
+impl Guard {
+    /// Loads policies and certificate and binds both ports. Policies that do not compile are
+    /// logged, the others are served.
+    ///
+    /// # Errors
+    /// When a file cannot be read, the certificate does not fit, or a port is taken.
+    pub async fn bind(args: Webhook) -> anyhow::Result<Self> {
+        let limits = args.bounds.limits();
+        limits.check()?;
+        let Webhook {
+            policy_dir,
+            tls_cert,
+            tls_key,
+            listen,
+            plain_listen,
+            reload_interval,
+            repeat_limit,
+            log_format: _,
+            log: _,
+            bounds: _,
+        } = args;
+        let chain = std::fs::read(&tls_cert).with_context(|| format!("reading --tls-cert {}", tls_cert.display()))?;
+        let key = std::fs::read(&tls_key).with_context(|| format!("reading --tls-key {}", tls_key.display()))?;
+        let certificate = statusguard_edge::certificate(&chain, &key)
+            .with_context(|| format!("using {} and {}", tls_cert.display(), tls_key.display()))?;
+        let store = Store::open(policy_dir)?;
+        let health = Health::new();
+        let policies = health.part("policies");
+        let bind = async |flag: &str, address: SocketAddr| {
+            TcpListener::bind(address).await.with_context(|| format!("binding {flag} {address}"))
+        };
+        Ok(Self {
+            admission: bind("--listen", listen).await?,
+            plain: bind("--plain-listen", plain_listen).await?,
+            store: Arc::new(store),
+            reload_interval,
+            refusals: Refusals::new(REFUSALS_KEPT),
+            repeat_limit,
+            certificate,
+            limits,
+            health,
+            policies,
+            shutdown: Shutdown::new(),
+        })
+    }
+
+    /// The admission port's address.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.admission.local_addr()
+    }
+
+    /// The plain port's address.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn plain_address(&self) -> std::io::Result<SocketAddr> {
+        self.plain.local_addr()
+    }
+
+    /// The writes that were not simply allowed.
+    #[must_use]
+    pub fn refusals(&self) -> Refusals {
+        self.refusals.clone()
+    }
+
+    /// Ends the server: asked once it drains, asked again it ends at once.
+    #[must_use]
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Serves until a shutdown is asked for and every connection has ended.
+    ///
+    /// # Errors
+    /// When the edge cannot be set up.
+    pub async fn serve(self) -> anyhow::Result<Drained> {
+        let Self {
+            admission,
+            plain,
+            store,
+            reload_interval,
+            refusals,
+            repeat_limit,
+            certificate,
+            limits,
+            health,
+            policies,
+            shutdown,
+        } = self;
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        store.register(&mut registry);
+        let edge = Edge {
+            judge: Arc::new(Bench::new(Arc::clone(&store), repeat_limit)),
+            recorder: Arc::new(refusals),
+            certificate,
+            limits,
+            health,
+            metrics,
+            registry: Arc::new(registry),
+        };
+        policies.ready();
+        let reload = tokio::spawn(async move { store.follow(reload_interval).await });
+        let drained = statusguard_edge::serve(admission, plain, edge, shutdown).await;
+        reload.abort();
+        drop(policies);
+        Ok(drained?)
+    }
+}
+
+/// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
+pub fn run(args: Webhook) -> anyhow::Result<Exit> {
+    log_to_stderr(&args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(async {
+        let guard = Guard::bind(args).await?;
+        tracing::info!(admission = %guard.address()?, plain = %guard.plain_address()?, "guard started");
+        let shutdown = guard.shutdown();
+        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+        let signals = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => tracing::info!("SIGTERM"),
+                    _ = interrupt.recv() => tracing::info!("SIGINT"),
+                }
+                shutdown.request();
+            }
+        });
+        let drained = guard.serve().await;
+        signals.abort();
+        drained.map(|_| Exit::Success)
+    })
+}
+
+fn log_to_stderr(args: &Webhook) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
+        .with_context(|| format!("--log {}: use `level` or `target=level,...`", args.log))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = match args.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    set.map_err(|error| anyhow::anyhow!("setting up the log: {error}"))
+}
