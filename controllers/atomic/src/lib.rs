@@ -1,1 +1,193 @@
 //! One optimistic status write per transition: nothing lost, nothing applied twice.
+//!
+//! A controller that reads an object from its cache, decides, and writes the status back loses
+//! updates: the cache is stale, another writer was faster, the answer to the write got lost. A
+//! [`StatusWriter`] takes a closure instead of a status. It runs the closure on the freshest status
+//! known and puts the result on exactly that version; only if that version is not current any more
+//! does it read the object and run the closure again.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use atomic_status::{StatusWriter, increment};
+//! use kube::runtime::controller::Action;
+//! # use kube::CustomResource;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(CustomResource, Serialize, Deserialize, Clone, Debug)]
+//! # #[kube(group = "example.org", version = "v1", kind = "Delivery", namespaced, status = "DeliveryStatus", schema = "disabled")]
+//! # struct DeliverySpec {}
+//! # #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+//! # #[serde(rename_all = "camelCase", default)]
+//! # struct DeliveryStatus { phase: String, attempts: i64 }
+//!
+//! struct Context {
+//!     writer: StatusWriter<Delivery>,
+//! }
+//!
+//! async fn reconcile(cached: Arc<Delivery>, context: Arc<Context>) -> Result<Action, atomic_status::Error> {
+//!     // Never act on something older than the own last write.
+//!     let delivery = context.writer.latest(&cached);
+//!
+//!     // Side effects happen here, once, and never in the closure.
+//!
+//!     let outcome = context.writer.update(&delivery, |status| {
+//!         status.phase = "Sent".into();
+//!         increment(&mut status.attempts);
+//!     }).await?;
+//!     assert_eq!(outcome.object().status.as_ref().map(|s| s.phase.as_str()), Some("Sent"));
+//!     Ok(Action::await_change())
+//! }
+//!
+//! # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = kube::Client::try_default().await?;
+//! let writer = StatusWriter::<Delivery>::builder(client, "delivery-controller")
+//!     .phase(|status| status.phase.clone())
+//!     .build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A closure may decline. Its error comes back as [`Error::Closure`], and nothing is written:
+//!
+//! ```no_run
+//! # use atomic_status::{Dynamic, Error, Outcome, StatusWriter};
+//! # async fn doc(writer: StatusWriter<Dynamic>, object: Dynamic) {
+//! #[derive(Debug, PartialEq)]
+//! struct Finished;
+//!
+//! let outcome = writer.update(&object, |status| {
+//!     if status["phase"] == "Done" {
+//!         return Err(Finished);
+//!     }
+//!     status["phase"] = "Running".into();
+//!     Ok(())
+//! }).await;
+//! match outcome {
+//!     Ok(Outcome::Written { object, attempts, merged }) => { /* emit events: it is committed */ }
+//!     Ok(Outcome::Unchanged { .. }) => {}
+//!     Err(Error::Closure(Finished)) => {}
+//!     Err(Error::Refused { findings, .. }) => { /* this status is not legal on the current version */ }
+//!     Err(Error::Deleted | Error::Replaced) => { /* somebody else's object now */ }
+//!     Err(other) => { /* requeue with backoff */ }
+//! }
+//! # }
+//! ```
+//!
+//! # Guarantees
+//! 1. **Nothing lost.** The status is put with the `resourceVersion` and `uid` of the version that
+//!    the closure ran on. A write never replaces a version the closure has not seen.
+//! 2. **Nothing twice.** An update that is answered with [`Outcome::Written`] was applied exactly
+//!    once, whatever happened to requests and answers on the way; one that is answered with any error
+//!    but [`Error::Unknown`] or [`Error::Deleted`] was not applied, and never will be. The variant
+//!    [`Error::Unreadable`] says itself which of the two it is.
+//! 3. **Unknown fields survive**, in the status, in entries of its lists and in its maps: what is
+//!    written is the raw status with the *difference* that the closure made to its typed reading.
+//! 4. **One request per transition.** No read precedes a write unless the object does not know its
+//!    raw status (see [`Whole`]). Nothing changed: nothing sent. Updates of one object that arrive
+//!    while a write is under way share the next one, in the order of their arrival; each caller gets
+//!    its own answer, and a closure that declines or panics takes nothing and nobody with it.
+//! 5. **Bounded.** In time: an update is answered within its budget, plus one budget to settle a
+//!    lost answer. In number: at most 1024 updates wait for one object, then [`Error::Busy`].
+//! 6. **Own writes are read.** [`StatusWriter::latest`] and every update see at least this writer's
+//!    own last write.
+//!
+//! # A lost answer
+//! A connection is cut, an answer does not come in time, or it is a 5xx: the PUT may have landed, may
+//! land later, or never. The writer finds out, by what is *proven* and never by what looks likely:
+//!
+//! 1. It **repeats the same PUT on the same base**. Success proves that the earlier one can never
+//!    land: two PUTs on one version cannot both succeed. The closures are not run again.
+//! 2. **409**: the object has left the base, so the earlier PUT either is the first version after it
+//!    or never lands. A watch that starts at the base shows that version. The API server moves every
+//!    field that a request changes to the field manager of that request, and the name of this writer's
+//!    manager, `name/instance`, is its own: a changed field that is ours, with the value we sent,
+//!    proves that the version is ours; one that belongs to others proves that it is theirs.
+//! 3. **The history is gone** (410, after compaction or a restart of the API server), or watching is
+//!    not allowed: one live read. A field that differs from the base, has the value we sent and is
+//!    ours proves that the write landed, because we have made no other since the base; so does our
+//!    entry in `managedFields` if it appeared since the base or its time moved (times have a
+//!    granularity of one second: an equal time proves nothing). With [`Builder::append_only`] the
+//!    identity of an appended entry decides in both directions.
+//! 4. Else **[`Error::Unknown`]**, never a guess.
+//!
+//! Requests of which it is certain that they were not applied (no connection, 429, an admission
+//! webhook that could not be called) are no lost answers; they are tried again within the budget.
+//!
+//! # Refusals
+//! A 409 of an admission webhook is not a version conflict, and is told from one by its causes. A
+//! refusal (schema, webhook, policy; with whatever code) leads to a live read. If the object has
+//! moved, the closure runs again; if not, the refusal is final: [`Error::Refused`]. A refused write
+//! that carried several updates is taken apart until the one that is refused stands alone.
+//!
+//! # Assumptions
+//! * **Closures are pure**: they decide from the status they are given, may run several times, and
+//!   touch nothing else. External calls are made before.
+//! * **One writer per process and kind**, shared by cloning. Two writers in one process are safe but
+//!   do not merge their writes nor see each other's.
+//! * The API server tracks `managedFields`, as kube-apiserver does for every kind. Where it does not,
+//!   a lost answer whose PUT conflicts ends as [`Error::Unknown`] unless `append_only` settles it.
+//! * The role allows `update` on the status, `get` on the object, and `watch` for step 2.
+//! * The status type writes fields under the names by which it reads them.
+//! * Etcd is not restored from a backup under a running writer.
+//! * Requests are repeated by nobody else. kube's default client repeats what was answered with 429,
+//!   503 or 504, which would hide a lost answer; the bodies of PUTs are made such that it cannot. A
+//!   client with other retrying layers of its own must leave PUTs alone.
+//!
+//! # Caveats
+//! * **A typed object forgets** what its type does not know. Before the first write of an object of
+//!   which the writer knows no raw status (after a start, or after a write of somebody else), it is
+//!   read: two requests instead of one. A cache of [`Whole`] objects saves that. Objects without
+//!   status, and versions the writer has written itself, never need it.
+//! * **Decisions without a write** ([`Outcome::Unchanged`], [`Error::Closure`]) are made on the version
+//!   known, which may be a stale one, because no conflict corrects them. [`Update::fresh`] reads first.
+//! * **A write that only removes** map members or keyed entries leaves no owner behind; if its answer
+//!   is lost and somebody could have removed the same, the outcome is [`Error::Unknown`].
+//! * **Entries of lists without identity** (`type`, `name`, `id`, `uid`, `key`): an entry counts as
+//!   edited if at least half of its members stayed, else as replaced, and then the unknown fields of
+//!   the old one go with it.
+//! * Up to ten field managers per object are remembered by the API server, each start of a process
+//!   adds one, and the oldest are folded together: that is how Kubernetes bounds them.
+//! * Resource versions are compared as decimal integers ([`compare_versions`]). Of an API server with
+//!   opaque ones, `latest` always believes the cache; writes stay as safe as they are.
+//! * What is kept until the cache has caught up is bounded ([`Builder::keep`]); an object that falls
+//!   out is as if this writer had not written it.
+//!
+//! # Dynamic objects, and kinds without a status subresource
+//! ```no_run
+//! use atomic_status::{Dynamic, StatusWriter};
+//! use kube::core::{ApiResource, GroupVersionKind};
+//!
+//! # fn doc(client: kube::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("example.org", "v1", "Delivery"));
+//! let writer = StatusWriter::<Dynamic>::builder_with(client, "courier", kind)
+//!     .main_resource()
+//!     .build()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod authorship;
+mod builder;
+mod compose;
+mod drive;
+mod error;
+mod kept;
+mod line;
+mod merge;
+mod metrics;
+mod object;
+mod once;
+mod pace;
+mod protocol;
+mod status;
+mod steps;
+mod version;
+mod wire;
+mod writer;
+
+pub use builder::{Builder, InvalidName};
+pub use error::{Error, Finding, Trouble};
+pub use metrics::Metrics;
+pub use object::{Dynamic, Raw, Subject, Whole};
+pub use status::{AlreadySet, Counter, append_once, increment, set_condition, set_once};
+pub use version::compare_versions;
+pub use writer::{Decision, Outcome, StatusWriter, Update};

@@ -1,0 +1,137 @@
+//! The settings of a writer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio_util::task::TaskTracker;
+
+use crate::authorship::AppendOnly;
+use crate::compose::Composer;
+use crate::kept::Kept;
+use crate::line::Lines;
+use crate::metrics::{Instruments, Metrics};
+use crate::object::Subject;
+use crate::once::Once;
+use crate::wire::Line;
+use crate::writer::{PhaseChange, Shared, StatusWriter};
+
+/// Settings of a [`StatusWriter`].
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder<K: Subject> {
+    client: Client,
+    name: String,
+    kind: K::DynamicType,
+    budget: Duration,
+    request_timeout: Option<Duration>,
+    subresource: bool,
+    phase: Option<PhaseChange<K::Status>>,
+    append_only: Vec<AppendOnly>,
+    keep: usize,
+    metrics: Metrics,
+}
+
+/// A name that the API server would not take as a field manager.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} does not do as the name of a writer: 1 to 111 printable ASCII characters")]
+pub struct InvalidName(String);
+
+/// What is left of the 128 characters of a field manager after `/` and the instance.
+const LONGEST_NAME: usize = 111;
+
+impl<K: Subject> Builder<K> {
+    pub(crate) fn new(client: Client, name: String, kind: K::DynamicType) -> Self {
+        Self {
+            client,
+            name,
+            kind,
+            budget: Duration::from_secs(10),
+            request_timeout: None,
+            subresource: true,
+            phase: None,
+            append_only: Vec::new(),
+            keep: 4096,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// How long an update may take before it ends with [`Error::Budget`] (default 10 s). Settling a
+    /// lost answer has as much again.
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// How long one request may take before its answer counts as lost (default: half the budget).
+    /// It should exceed what admission webhooks of the kind may take.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = Some(timeout);
+        self
+    }
+
+    /// Writes the object itself, for kinds whose status is no subresource. An object that this
+    /// writer has not read or written itself is then read before the first write.
+    pub fn main_resource(mut self) -> Self {
+        self.subresource = false;
+        self
+    }
+
+    /// How to read the phase: updates are merged into one write only up to the first that changes
+    /// it, so that no phase is skipped in what others see.
+    pub fn phase<P: PartialEq>(mut self, read: impl Fn(&K::Status) -> P + Send + Sync + 'static) -> Self {
+        self.phase = Some(Box::new(move |before, after| read(before) != read(after)));
+        self
+    }
+
+    /// Declares that the entries of the list at `list` (a JSON pointer from the status, such as
+    /// `/attempts`) carry in `identity` a value that no other entry ever has, and are never
+    /// removed. This settles a lost answer when the API server has lost the history, too.
+    pub fn append_only(mut self, list: impl Into<String>, identity: impl Into<String>) -> Self {
+        self.append_only.push(AppendOnly { list: list.into(), identity: identity.into() });
+        self
+    }
+
+    /// How many objects to keep until the cache has caught up (default 4096).
+    pub fn keep(mut self, objects: usize) -> Self {
+        self.keep = objects;
+        self
+    }
+
+    /// Where to count.
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// The writer. Must be called within a Tokio runtime, like the making of the client.
+    ///
+    /// # Errors
+    /// [`InvalidName`] when the API server would not take the name as a field manager.
+    pub fn build(self) -> Result<StatusWriter<K>, InvalidName> {
+        let Self { client, name, kind, budget, request_timeout, subresource, phase, append_only, keep, metrics } = self;
+        if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return Err(InvalidName(name));
+        }
+        let line = Line {
+            client,
+            once: Once::new(),
+            manager: format!("{name}/{:016x}", rand::random::<u64>()),
+            subresource,
+            timeout: request_timeout.unwrap_or(budget / 2),
+            metrics: Instruments::new(metrics, name.clone()),
+        };
+        let composer =
+            Composer { api_version: K::api_version(&kind).into_owned(), kind: K::kind(&kind).into_owned(), phase };
+        Ok(StatusWriter(Arc::new(Shared {
+            name,
+            kind,
+            line,
+            composer,
+            append_only,
+            budget,
+            kept: Kept::new(keep),
+            lines: Lines::new(),
+            tasks: TaskTracker::new(),
+        })))
+    }
+}

@@ -1,0 +1,330 @@
+//! Serving one line: performs what the protocol says until nobody waits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::compose::{Composed, Offer};
+use crate::error::{Failure, Trouble};
+use crate::kept::Version;
+use crate::line::{CAPACITY, Target, Ticket, Verdict};
+use crate::object::Subject;
+use crate::pace::Pace;
+use crate::protocol::{End, Event, State, next};
+use crate::version::is_newer;
+use crate::wire::Wire;
+use crate::writer::{Outcome, Shared};
+
+/// Serves the line of one object.
+pub(crate) struct Driver<K: Subject> {
+    pub(crate) shared: Arc<Shared<K>>,
+    pub(crate) target: Target,
+    pub(crate) wire: Wire,
+    pub(crate) line: VecDeque<Ticket<K>>,
+    pub(crate) base: Option<Base>,
+    /// How many updates one PUT may carry: fewer after a refusal, to find out whose it is.
+    pub(crate) limit: usize,
+    pub(crate) served: bool,
+}
+
+/// The version that the closures run on.
+pub(crate) struct Base {
+    pub(crate) version: String,
+    pub(crate) raw: Arc<Value>,
+    /// When the request that showed it was sent; absent for what a cache showed.
+    pub(crate) live: Option<Instant>,
+}
+
+/// One write, from its first composition to its end.
+pub(crate) struct Write {
+    pub(crate) state: State,
+    pub(crate) offer: Option<Offer>,
+    /// Until when a lost answer may be looked into.
+    pub(crate) doubt: Option<Instant>,
+    pub(crate) pace: Pace,
+    pub(crate) last: Option<Trouble>,
+    pub(crate) refusal: Option<Failure>,
+    pub(crate) fatal: Option<Arc<kube::Error>>,
+    pub(crate) landed: Option<Value>,
+    /// When the PUT was sent that was answered with what landed.
+    pub(crate) live: Option<Instant>,
+}
+
+impl<K: Subject> Driver<K> {
+    pub(crate) fn new(shared: Arc<Shared<K>>, target: Target) -> Self {
+        let collection = K::url_path(&shared.kind, target.place.namespace.as_deref());
+        let wire = Wire::new(&shared.line, collection, target.place.name.clone());
+        Self { shared, target, wire, line: VecDeque::new(), base: None, limit: CAPACITY, served: false }
+    }
+
+    pub(crate) async fn serve(mut self) {
+        if let Some(kept) = self.shared.kept.get(&self.target.place).filter(|kept| kept.uid == self.target.uid) {
+            self.base = Some(Base { version: kept.version, raw: kept.raw, live: None });
+        }
+        loop {
+            self.admit();
+            if self.line.is_empty() {
+                break;
+            }
+            let span = tracing::info_span!(
+                "status write",
+                writer = %self.shared.name,
+                kind = %K::kind(&self.shared.kind),
+                namespace = self.target.place.namespace.as_deref().unwrap_or_default(),
+                name = %self.target.place.name,
+                updates = tracing::field::Empty,
+                outcome = tracing::field::Empty,
+            );
+            self.write().instrument(span).await;
+        }
+        self.served = true;
+    }
+
+    /// Takes in who has come since and lets those go who wait no longer.
+    fn admit(&mut self) {
+        self.shared.lines.take(&self.target, &mut self.line);
+        self.line.retain(|ticket| !ticket.job.abandoned());
+        if self.line.is_empty() {
+            // Once more, so that a line of which all have left is closed as well.
+            self.shared.lines.take(&self.target, &mut self.line);
+        }
+    }
+
+    fn expire(&mut self, last: Option<&Trouble>) {
+        let now = Instant::now();
+        if self.line.iter().all(|ticket| ticket.deadline > now) {
+            return;
+        }
+        for ticket in std::mem::take(&mut self.line) {
+            if ticket.deadline > now {
+                self.line.push_back(ticket);
+            } else {
+                ticket.job.answer(Err(Failure::Budget(last.cloned())));
+            }
+        }
+    }
+
+    async fn write(&mut self) {
+        let mut write = Write {
+            state: State::Compose,
+            offer: None,
+            doubt: None,
+            pace: Pace::new(),
+            last: None,
+            refusal: None,
+            fatal: None,
+            landed: None,
+            live: None,
+        };
+        loop {
+            if write.doubt.is_none() {
+                self.expire(write.last.as_ref());
+                self.shared.lines.take(&self.target, &mut self.line);
+                if self.line.is_empty() {
+                    return;
+                }
+            }
+            if write.state == State::Compose && self.must_read() {
+                write.state = State::Read { refused: false };
+            }
+            let event = match write.state {
+                State::Compose => match self.compose(&mut write) {
+                    Some(event) => event,
+                    None => return,
+                },
+                State::Put { doubt } => self.put(&mut write, doubt).await,
+                State::Read { .. } => self.read(&mut write).await,
+                State::Trace => self.trace(&mut write).await,
+                State::Inspect => self.inspect(&mut write).await,
+                State::Done(end) => {
+                    if self.finish(end, &mut write) {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let late = write.doubt.is_some_and(|until| Instant::now() >= until);
+            let before = write.state;
+            write.state = next(before, event, late);
+            self.account(before, event, &mut write);
+            let until = write.doubt.or_else(|| self.line.front().map(|ticket| ticket.deadline));
+            write.pace.rest(event, until).await;
+        }
+    }
+
+    /// Whether the base has to be read before the closures may run.
+    fn must_read(&mut self) -> bool {
+        for ticket in &self.line {
+            if let Some(offered) = &ticket.offered {
+                let newer = self.base.as_ref().is_none_or(|base| is_newer(&offered.version, &base.version));
+                match &offered.raw {
+                    Some(raw) if newer => {
+                        self.base = Some(Base { version: offered.version.clone(), raw: raw.clone(), live: None });
+                    }
+                    None if newer => return true,
+                    _ => {}
+                }
+            }
+        }
+        let Some(base) = &self.base else { return true };
+        self.line.iter().any(|ticket| ticket.fresh && base.live.is_none_or(|live| live < ticket.since))
+    }
+
+    fn compose(&mut self, write: &mut Write) -> Option<Event> {
+        self.line.retain(|ticket| !ticket.job.abandoned());
+        let base = self.base.as_ref()?;
+        match self.shared.composer.compose(&base.raw, &mut self.line, self.limit) {
+            Ok(Composed::Offer(offer)) => {
+                tracing::Span::current().record("updates", offer.changes());
+                write.offer = Some(offer);
+                Some(Event::Composed)
+            }
+            Ok(Composed::Nothing(verdicts)) => {
+                tracing::Span::current().record("outcome", "unchanged");
+                match K::deserialize(&*base.raw) {
+                    Ok(object) => self.answer(&verdicts, &Arc::new(object)),
+                    Err(source) => self.fail(&Failure::Unreadable { committed: false, source: Arc::new(source) }),
+                }
+                None
+            }
+            Err(failure) => {
+                self.fail(&failure);
+                None
+            }
+        }
+    }
+
+    /// Counts what a step means and closes a doubt that it settled.
+    fn account(&self, before: State, event: Event, write: &mut Write) {
+        let metrics = &self.shared.line.metrics;
+        let lost = matches!(event, Event::NextIsOther | Event::Lost);
+        if lost || (event == Event::Conflict && before == State::Put { doubt: false }) {
+            metrics.conflict();
+        }
+        if write.doubt.is_none() || matches!(write.state, State::Put { .. } | State::Trace | State::Inspect) {
+            return;
+        }
+        write.doubt = None;
+        metrics.settled(match (write.state, before) {
+            (State::Done(End::Unknown), _) => "unknown",
+            (State::Done(End::Deleted | End::Replaced), _) => "gone",
+            (_, State::Put { .. }) => "repeat",
+            (_, State::Trace) => "watch",
+            _ => "read",
+        });
+    }
+
+    /// Tells the callers; `false` if the write goes on with fewer of them.
+    fn finish(&mut self, end: End, write: &mut Write) -> bool {
+        let outcome = match end {
+            End::Committed => self.commit(write),
+            End::Deleted => self.fail_for_good(&Failure::Deleted),
+            End::Replaced => self.fail_for_good(&Failure::Replaced),
+            End::Refused => {
+                let carried = write.offer.as_ref().map_or(1, |offer| offer.verdicts.len());
+                if carried > 1 {
+                    self.limit = carried / 2;
+                    write.state = State::Compose;
+                    return false;
+                }
+                if let (Some(ticket), Some(failure)) = (self.line.pop_front(), write.refusal.take()) {
+                    ticket.job.answer(Err(failure));
+                }
+                "refused"
+            }
+            End::Unknown => self.give_up(write),
+            End::Fatal => {
+                if let Some(error) = write.fatal.take() {
+                    self.fail(&Failure::Api(error));
+                }
+                "api"
+            }
+        };
+        tracing::Span::current().record("outcome", outcome);
+        true
+    }
+
+    fn commit(&mut self, write: &mut Write) -> &'static str {
+        let (Some(offer), Some(raw)) = (write.offer.take(), write.landed.take()) else { return "written" };
+        self.limit = self.limit.saturating_mul(2).min(CAPACITY);
+        self.shared.line.metrics.merged(offer.changes());
+        match Version::<K>::read(raw) {
+            Ok(version) => {
+                let Version { version: number, raw, .. } = version.clone();
+                self.base = Some(Base { version: number, raw, live: write.live });
+                self.shared.kept.put(self.target.place.clone(), version.clone());
+                self.answer(&offer.verdicts, &version.object);
+            }
+            Err(source) => {
+                self.base = None;
+                let failure = Failure::Unreadable { committed: true, source: Arc::new(source) };
+                self.fail_head(&offer.verdicts, &failure);
+            }
+        }
+        "written"
+    }
+
+    /// The doubt stays: those who are in the PUT are told so, the others are decided anew.
+    fn give_up(&mut self, write: &mut Write) -> &'static str {
+        tracing::warn!("the outcome of a status write stays unknown");
+        self.base = None;
+        if let Some(offer) = write.offer.take() {
+            self.fail_head(&offer.verdicts, &Failure::Unknown(write.last.take()));
+        }
+        "unknown"
+    }
+
+    fn answer(&mut self, verdicts: &[Verdict], object: &Arc<K>) {
+        let merged = verdicts.iter().filter(|verdict| **verdict == Verdict::Changed).count();
+        for verdict in verdicts {
+            let Some(ticket) = self.line.pop_front() else { return };
+            let (object, attempts) = (object.clone(), ticket.tries);
+            match verdict {
+                Verdict::Changed => ticket.job.answer(Ok(Outcome::Written { object, attempts, merged })),
+                Verdict::Same => ticket.job.answer(Ok(Outcome::Unchanged { object })),
+                Verdict::Declined => ticket.job.decline(),
+            }
+        }
+    }
+
+    /// Fails those of the head of the line whose changes were in a PUT; the others stay, in order.
+    fn fail_head(&mut self, verdicts: &[Verdict], failure: &Failure) {
+        let rest = self.line.split_off(verdicts.len().min(self.line.len()));
+        let head = std::mem::replace(&mut self.line, rest);
+        let mut stay = VecDeque::new();
+        for (ticket, verdict) in head.into_iter().zip(verdicts) {
+            if *verdict == Verdict::Changed {
+                ticket.job.answer(Err(failure.clone()));
+            } else {
+                stay.push_back(ticket);
+            }
+        }
+        stay.append(&mut self.line);
+        self.line = stay;
+    }
+
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        for ticket in self.line.drain(..) {
+            ticket.job.answer(Err(failure.clone()));
+        }
+    }
+
+    fn fail_for_good(&mut self, failure: &Failure) -> &'static str {
+        self.shared.kept.forget(&self.target.place, &self.target.uid);
+        self.base = None;
+        self.fail(failure);
+        "gone"
+    }
+}
+
+impl<K: Subject> Drop for Driver<K> {
+    /// A line whose task ended before its time has nobody to serve it: those who wait are let go.
+    fn drop(&mut self) {
+        if !self.served {
+            self.shared.lines.drop_line(&self.target);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What can become of an update, other than a write.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// Why an update ended without a write, `E` being the error of the closure.
+///
+/// Of all variants only [`Error::Unknown`] and [`Error::Deleted`] leave open whether the update was
+/// applied; after every other one it certainly was not, with the exception that
+/// [`Error::Unreadable`] names.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error<E = Infallible> {
+    /// The closure returned an error; nothing of what it did is written.
+    #[error("the update was declined")]
+    Closure(#[source] E),
+    /// The closure panicked; nothing of what it did is written.
+    #[error("the update panicked: {0}")]
+    Panicked(String),
+    /// The object is gone. If an answer was lost before that, whether the update was applied is
+    /// not known, and no longer matters.
+    #[error("the object is gone")]
+    Deleted,
+    /// The name belongs to another object now.
+    #[error("the object was replaced by another one of its name")]
+    Replaced,
+    /// Schema or admission refuses the status on the object's current version.
+    #[error("the status is refused ({code} {reason}): {message}")]
+    Refused {
+        /// HTTP code, not always 422: admission answers with any code it likes, 409 included.
+        code: u16,
+        /// The reason of the answer.
+        reason: String,
+        /// The message of the answer.
+        message: String,
+        /// What is wrong, one for each cause of the answer.
+        findings: Arc<[Finding]>,
+    },
+    /// The time budget was spent before a write succeeded; nothing of this update is applied.
+    #[error("the time budget is spent")]
+    Budget(#[source] Option<Trouble>),
+    /// Too many updates wait for this object already.
+    #[error("too many updates wait for this object")]
+    Busy,
+    /// The answer to the write was lost and nothing tells whether it was applied.
+    #[error("the outcome of the write is unknown")]
+    Unknown(#[source] Option<Trouble>),
+    /// The API server said something that no repetition will change (401, 403, ...).
+    #[error("the API server rejected the request")]
+    Api(#[source] Arc<kube::Error>),
+    /// An object cannot be read as its type. With `committed` the update was applied and only the
+    /// answer cannot be read.
+    #[error("the object cannot be read as its type")]
+    Unreadable {
+        /// Whether the update was applied before this was noticed.
+        committed: bool,
+        /// What does not fit.
+        #[source]
+        source: Arc<serde_json::Error>,
+    },
+    /// The status cannot be written as JSON.
+    #[error("the status cannot be written as JSON")]
+    Unwritable(#[source] Arc<serde_json::Error>),
+    /// The object given lacks what a write is based on.
+    #[error("the object has no {0}")]
+    Incomplete(&'static str),
+    /// The writer was closed, or its runtime ended, before the update was applied.
+    #[error("the writer is closed")]
+    Closed,
+}
+
+impl<E> Error<E> {
+    /// A bounded name for metrics and event reasons.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Closure(_) => "declined",
+            Self::Panicked(_) => "panicked",
+            Self::Deleted => "deleted",
+            Self::Replaced => "replaced",
+            Self::Refused { .. } => "refused",
+            Self::Budget(_) => "budget",
+            Self::Busy => "busy",
+            Self::Unknown(_) => "unknown",
+            Self::Api(_) => "api",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Unwritable(_) => "unwritable",
+            Self::Incomplete(_) => "incomplete",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// One cause of a refusal, as the schema or an admission webhook gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Machine-readable reason.
+    pub reason: String,
+    /// The field concerned.
+    pub field: String,
+    /// For a person.
+    pub message: String,
+}
+
+/// The last thing that stood in the way of an update that was tried again.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// Somebody else wrote the object first.
+    #[error("another writer was faster")]
+    Conflict,
+    /// The API server answered that it could not.
+    #[error("the API server answered {code} {reason}: {message}")]
+    Answer {
+        /// HTTP code.
+        code: u16,
+        /// Reason of the answer, empty if there was none.
+        reason: String,
+        /// Message of the answer.
+        message: String,
+    },
+    /// The connection failed.
+    #[error("the connection to the API server failed")]
+    Connection(#[source] Arc<kube::Error>),
+    /// No answer came in time.
+    #[error("the API server did not answer in time")]
+    Timeout,
+}
+
+/// How a whole write ended for all updates in it.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    Deleted,
+    Replaced,
+    Refused { code: u16, reason: String, message: String, findings: Arc<[Finding]> },
+    Budget(Option<Trouble>),
+    Unknown(Option<Trouble>),
+    Api(Arc<kube::Error>),
+    Unreadable { committed: bool, source: Arc<serde_json::Error> },
+    Unwritable(Arc<serde_json::Error>),
+}
+
+impl<E> From<Failure> for Error<E> {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Deleted => Self::Deleted,
+            Failure::Replaced => Self::Replaced,
+            Failure::Refused { code, reason, message, findings } => Self::Refused { code, reason, message, findings },
+            Failure::Budget(last) => Self::Budget(last),
+            Failure::Unknown(last) => Self::Unknown(last),
+            Failure::Api(source) => Self::Api(source),
+            Failure::Unreadable { committed, source } => Self::Unreadable { committed, source },
+            Failure::Unwritable(source) => Self::Unwritable(source),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What can be written: typed objects, and typed objects that kept their raw status.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use kube::Resource;
+use kube::core::DynamicObject;
+use kube::core::object::HasStatus;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+/// A kind of object with a status of a type.
+///
+/// Implemented for every kind with a typed status ([`HasStatus`], which `#[derive(CustomResource)]`
+/// provides) and for [`Whole`].
+pub trait Subject: Resource + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The type of the status that closures see. Its [`Default`] stands for a status that is absent.
+    type Status: Serialize + DeserializeOwned + Default + Clone + PartialEq + Send + 'static;
+
+    /// What is known of the raw status.
+    fn raw_status(&self) -> Raw<'_>;
+}
+
+/// What an object knows of its status as the API server sent it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Raw<'a> {
+    /// There is no status.
+    Absent,
+    /// Exactly this was sent.
+    Exact(&'a Value),
+    /// Only what the type understood is left: before a first write it must be read again.
+    Typed,
+}
+
+impl<K> Subject for K
+where
+    K: Resource + HasStatus + Serialize + DeserializeOwned + Send + Sync + 'static,
+    K::Status: Serialize + DeserializeOwned + Default + Clone + PartialEq + Send + 'static,
+{
+    type Status = K::Status;
+
+    fn raw_status(&self) -> Raw<'_> {
+        if self.status().is_none() { Raw::Absent } else { Raw::Typed }
+    }
+}
+
+/// An object together with its raw status.
+///
+/// A typed object forgets what its type does not know. To write without a read and lose nothing, the
+/// writer needs the status as it was sent; a cache of `Whole<Delivery, DeliveryStatus>` keeps it, at
+/// the cost of a second copy of the status in memory. It derefs to the object, and `Api`, watchers
+/// and `Controller` take it wherever they take the object itself.
+///
+/// It is also the way to write kinds without [`HasStatus`]: `Whole<Job, JobStatus>`, and objects
+/// whose type is not known at all: [`Dynamic`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whole<K, S> {
+    object: K,
+    status: Option<Value>,
+    view: PhantomData<fn() -> S>,
+}
+
+/// An object of any kind; its status is JSON.
+pub type Dynamic = Whole<DynamicObject, Value>;
+
+impl<K, S> Whole<K, S> {
+    /// The object as its type sees it.
+    #[must_use]
+    pub fn into_inner(self) -> K {
+        self.object
+    }
+
+    /// The status as the API server sent it.
+    #[must_use]
+    pub fn status_as_sent(&self) -> Option<&Value> {
+        self.status.as_ref()
+    }
+}
+
+impl From<DynamicObject> for Dynamic {
+    fn from(object: DynamicObject) -> Self {
+        let status = object.data.get("status").filter(|status| !status.is_null()).cloned();
+        Self { object, status, view: PhantomData }
+    }
+}
+
+impl<K, S> Deref for Whole<K, S> {
+    type Target = K;
+
+    fn deref(&self) -> &K {
+        &self.object
+    }
+}
+
+impl<K, S> Subject for Whole<K, S>
+where
+    K: Resource + Serialize + DeserializeOwned + Send + Sync + 'static,
+    S: Serialize + DeserializeOwned + Default + Clone + PartialEq + Send + 'static,
+{
+    type Status = S;
+
+    fn raw_status(&self) -> Raw<'_> {
+        self.status.as_ref().map_or(Raw::Absent, Raw::Exact)
+    }
+}
+
+impl<'de, K: DeserializeOwned, S> Deserialize<'de> for Whole<K, S> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut whole = Value::deserialize(deserializer)?;
+        let object = K::deserialize(&whole).map_err(D::Error::custom)?;
+        let status = whole.get_mut("status").map(Value::take).filter(|status| !status.is_null());
+        Ok(Self { object, status, view: PhantomData })
+    }
+}
+
+impl<K: Serialize, S> Serialize for Whole<K, S> {
+    fn serialize<Out: Serializer>(&self, serializer: Out) -> Result<Out::Ok, Out::Error> {
+        use serde::ser::Error as _;
+        let mut whole = serde_json::to_value(&self.object).map_err(Out::Error::custom)?;
+        if let (Value::Object(members), Some(status)) = (&mut whole, &self.status) {
+            members.insert("status".to_owned(), status.clone());
+        }
+        whole.serialize(serializer)
+    }
+}
+
+impl<K: Resource, S> Resource for Whole<K, S> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(dt: &Self::DynamicType) -> std::borrow::Cow<'_, str> {
+        K::kind(dt)
+    }
+    fn group(dt: &Self::DynamicType) -> std::borrow::Cow<'_, str> {
+        K::group(dt)
+    }
+    fn version(dt: &Self::DynamicType) -> std::borrow::Cow<'_, str> {
+        K::version(dt)
+    }
+    fn plural(dt: &Self::DynamicType) -> std::borrow::Cow<'_, str> {
+        K::plural(dt)
+    }
+    fn meta(&self) -> &kube::core::ObjectMeta {
+        self.object.meta()
+    }
+    fn meta_mut(&mut self) -> &mut kube::core::ObjectMeta {
+        self.object.meta_mut()
+    }
+}

@@ -1,0 +1,160 @@
+//! The steps of the protocol that go over the wire, each reduced to what was seen.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::authorship::{self, Author, Lost};
+use crate::compose::Offer;
+use crate::drive::{Base, Driver, Write};
+use crate::error::{Failure, Trouble};
+use crate::kept::Version;
+use crate::object::Subject;
+use crate::protocol::Event;
+use crate::wire::{First, Get, Put};
+
+impl<K: Subject> Driver<K> {
+    pub(crate) async fn put(&mut self, write: &mut Write, doubt: bool) -> Event {
+        let Some(offer) = &write.offer else { return Event::Fault };
+        for ticket in self.line.iter_mut().take(offer.verdicts.len()) {
+            ticket.tries += 1;
+        }
+        let sent = Instant::now();
+        match self.wire.put(offer.body.clone()).await {
+            Put::Written(object) => {
+                write.landed = Some(object);
+                write.live = Some(sent);
+                Event::Written
+            }
+            Put::Conflict => {
+                write.last = Some(Trouble::Conflict);
+                Event::Conflict
+            }
+            Put::Refused(failure) => {
+                self.shared.line.metrics.refusal();
+                write.refusal = Some(failure);
+                Event::Refused
+            }
+            Put::Missing => Event::Missing,
+            Put::NotApplied(trouble, wait) => {
+                write.last = Some(trouble);
+                write.pace.asked(wait);
+                Event::NotApplied
+            }
+            Put::Unknown(trouble) => {
+                tracing::debug!(%trouble, "the answer to a status write was lost");
+                write.last = Some(trouble);
+                if !doubt {
+                    write.doubt = Some(sent + self.shared.budget);
+                }
+                Event::Unknown
+            }
+            Put::Fatal(error) => {
+                write.fatal = Some(error);
+                Event::Fatal
+            }
+        }
+    }
+
+    pub(crate) async fn read(&mut self, write: &mut Write) -> Event {
+        let sent = Instant::now();
+        match self.wire.get().await {
+            Get::Found(raw) => match self.see(raw, sent) {
+                Ok(event) => event,
+                Err(failure) => {
+                    self.fail(&failure);
+                    Event::Fault
+                }
+            },
+            Get::Missing => Event::Missing,
+            Get::Fault(trouble, wait) => {
+                write.last = Some(trouble);
+                write.pace.asked(wait);
+                Event::Fault
+            }
+            Get::Fatal(error) => {
+                write.fatal = Some(error);
+                Event::Fatal
+            }
+        }
+    }
+
+    /// Makes a version read live the base.
+    fn see(&mut self, raw: Value, sent: Instant) -> Result<Event, Failure> {
+        let version = Version::<K>::read(raw)
+            .map_err(|source| Failure::Unreadable { committed: false, source: Arc::new(source) })?;
+        if version.uid != self.target.uid {
+            return Ok(Event::OtherUid);
+        }
+        let same = self.base.as_ref().is_some_and(|base| base.version == version.version);
+        self.base = Some(Base { version: version.version.clone(), raw: version.raw.clone(), live: Some(sent) });
+        self.shared.kept.put(self.target.place.clone(), version);
+        Ok(if same { Event::Same } else { Event::Moved })
+    }
+
+    pub(crate) async fn trace(&mut self, write: &mut Write) -> Event {
+        let (Some(offer), Some(base)) = (&write.offer, &self.base) else { return Event::HistoryGone };
+        match self.wire.first_after(&base.version).await {
+            First::Version(object) if object["metadata"]["uid"] != self.target.uid.as_str() => Event::Unclear,
+            First::Version(object) => match authorship::of_next(&self.lost(base, offer), &object) {
+                Author::Ours => {
+                    write.landed = Some(object);
+                    Event::NextIsOurs
+                }
+                Author::Other => Event::NextIsOther,
+                Author::Unclear => Event::Unclear,
+            },
+            First::Deletion => Event::NextIsDeletion,
+            First::HistoryGone => Event::HistoryGone,
+            First::Fault(trouble) => {
+                write.last = Some(trouble);
+                Event::Fault
+            }
+        }
+    }
+
+    pub(crate) async fn inspect(&mut self, write: &mut Write) -> Event {
+        let (Some(offer), Some(base)) = (&write.offer, &self.base) else { return Event::Unclear };
+        let sent = Instant::now();
+        let object = match self.wire.get().await {
+            Get::Found(object) => object,
+            Get::Missing => return Event::Missing,
+            Get::Fault(trouble, wait) => {
+                write.last = Some(trouble);
+                write.pace.asked(wait);
+                return Event::Fault;
+            }
+            Get::Fatal(_) => return Event::Unclear,
+        };
+        if object["metadata"]["uid"] != self.target.uid.as_str() {
+            return Event::OtherUid;
+        }
+        if object["metadata"]["resourceVersion"] == base.version.as_str() {
+            return Event::Same;
+        }
+        match authorship::of_later(&self.lost(base, offer), &object) {
+            Author::Ours => {
+                write.landed = Some(object);
+                Event::Landed
+            }
+            Author::Other => match self.see(object, sent) {
+                Ok(_) => Event::Lost,
+                Err(failure) => {
+                    self.fail(&failure);
+                    Event::Lost
+                }
+            },
+            Author::Unclear => Event::Unclear,
+        }
+    }
+
+    fn lost<'a>(&'a self, base: &'a Base, offer: &'a Offer) -> Lost<'a> {
+        Lost {
+            base: &base.raw,
+            sent: &offer.status,
+            manager: &self.shared.line.manager,
+            append_only: &self.shared.append_only,
+        }
+    }
+}

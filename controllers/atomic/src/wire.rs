@@ -1,0 +1,272 @@
+//! The three requests of the protocol, and what their answers mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::core::params::{GetParams, PostParams, WatchParams};
+use kube::core::{Request, Status, WatchEvent};
+use serde_json::Value;
+
+use crate::error::{Failure, Finding, Trouble};
+use crate::metrics::{Instruments, Verb};
+use crate::once::Once;
+
+/// What became of a PUT.
+#[derive(Debug)]
+pub(crate) enum Put {
+    Written(Value),
+    Conflict,
+    Refused(Failure),
+    Missing,
+    NotApplied(Trouble, Option<Duration>),
+    Unknown(Trouble),
+    Fatal(Arc<kube::Error>),
+}
+
+/// What a live read showed.
+#[derive(Debug)]
+pub(crate) enum Get {
+    Found(Value),
+    Missing,
+    Fault(Trouble, Option<Duration>),
+    Fatal(Arc<kube::Error>),
+}
+
+/// What came first after a version.
+#[derive(Debug)]
+pub(crate) enum First {
+    Version(Value),
+    Deletion,
+    HistoryGone,
+    Fault(Trouble),
+}
+
+/// The requests to one collection of objects.
+pub(crate) struct Wire {
+    client: Client,
+    once: Once,
+    collection: Request,
+    name: String,
+    manager: String,
+    subresource: bool,
+    timeout: Duration,
+    metrics: Instruments,
+}
+
+/// What all objects of a writer have in common.
+#[derive(Clone)]
+pub(crate) struct Line {
+    pub(crate) client: Client,
+    pub(crate) once: Once,
+    pub(crate) manager: String,
+    pub(crate) subresource: bool,
+    pub(crate) timeout: Duration,
+    pub(crate) metrics: Instruments,
+}
+
+impl Wire {
+    pub(crate) fn new(line: &Line, collection: String, name: String) -> Self {
+        let Line { client, once, manager, subresource, timeout, metrics } = line.clone();
+        Self { client, once, collection: Request::new(collection), name, manager, subresource, timeout, metrics }
+    }
+
+    pub(crate) async fn put(&self, body: Bytes) -> Put {
+        self.metrics.request(Verb::Put);
+        match tokio::time::timeout(self.timeout, self.exchange_put(body)).await {
+            Err(_) => Put::Unknown(Trouble::Timeout),
+            Ok(Err(error)) if never_sent(&error) => Put::NotApplied(Trouble::Connection(Arc::new(error)), None),
+            Ok(Err(error)) => Put::Unknown(Trouble::Connection(Arc::new(error))),
+            Ok(Ok(answer)) => self.read_put(answer),
+        }
+    }
+
+    /// A live read: no resource version is given, so that no cache answers.
+    pub(crate) async fn get(&self) -> Get {
+        self.metrics.request(Verb::Get);
+        match tokio::time::timeout(self.timeout, self.exchange_get()).await {
+            Err(_) => Get::Fault(Trouble::Timeout, None),
+            Ok(Err(error)) => Get::Fault(Trouble::Connection(Arc::new(error)), None),
+            Ok(Ok(answer)) => self.read_get(answer),
+        }
+    }
+
+    /// The first thing that happened to the object after `version`.
+    pub(crate) async fn first_after(&self, version: &str) -> First {
+        self.metrics.request(Verb::Watch);
+        match tokio::time::timeout(self.timeout, self.exchange_watch(version)).await {
+            Err(_) => First::Fault(Trouble::Timeout),
+            Ok(first) => first,
+        }
+    }
+
+    async fn exchange_put(&self, body: Bytes) -> Result<Answer, kube::Error> {
+        let params = PostParams { dry_run: false, field_manager: Some(self.manager.clone()) };
+        let request = if self.subresource {
+            self.collection.replace_subresource("status", &self.name, &params, Vec::new())
+        } else {
+            self.collection.replace(&self.name, &params, Vec::new())
+        };
+        let (parts, _) = request.map_err(kube::Error::BuildRequest)?.into_parts();
+        let request = http::Request::from_parts(parts, self.once.body(body).await?);
+        Answer::of(self.client.send(request).await?).await
+    }
+
+    async fn exchange_get(&self) -> Result<Answer, kube::Error> {
+        let request = self.collection.get(&self.name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
+        Answer::of(self.client.send(request.map(kube::client::Body::from)).await?).await
+    }
+
+    async fn exchange_watch(&self, version: &str) -> First {
+        let params = WatchParams {
+            field_selector: Some(format!("metadata.name={}", self.name)),
+            timeout: u32::try_from(self.timeout.as_secs().max(1)).ok(),
+            bookmarks: false,
+            ..WatchParams::default()
+        };
+        let first = async {
+            let request = self.collection.watch(&params, version).map_err(kube::Error::BuildRequest)?;
+            let events = self.client.request_events::<Value>(request).await?;
+            std::pin::pin!(events).try_next().await
+        };
+        match first.await {
+            Ok(Some(WatchEvent::Added(object) | WatchEvent::Modified(object))) => First::Version(object),
+            Ok(Some(WatchEvent::Deleted(_))) => First::Deletion,
+            Ok(Some(WatchEvent::Error(status))) => no_history(*status),
+            Err(kube::Error::Api(status)) => no_history(*status),
+            Ok(Some(WatchEvent::Bookmark(_)) | None) => First::Fault(Trouble::Timeout),
+            Err(error) => First::Fault(Trouble::Connection(Arc::new(error))),
+        }
+    }
+
+    fn read_put(&self, answer: Answer) -> Put {
+        if answer.code.is_success() {
+            return match answer.object() {
+                Some(object) => Put::Written(object),
+                None => Put::Unknown(answer.trouble()),
+            };
+        }
+        let status = answer.status();
+        match answer.code.as_u16() {
+            404 if names(&status, &self.name) => Put::Missing,
+            429 => Put::NotApplied(answer.trouble(), answer.retry_after),
+            // Admission comes before storage: what it failed on is not applied.
+            500 if status.message.contains("failed calling webhook") => Put::NotApplied(answer.trouble(), None),
+            408 | 500.. => Put::Unknown(answer.trouble()),
+            409 if is_refusal(&status) => Put::Refused(refusal(answer.code, status)),
+            409 if status.reason == "Conflict" && causes(&status).is_empty() => Put::Conflict,
+            422 => Put::Refused(refusal(answer.code, status)),
+            400 | 403 | 413 if is_refusal(&status) => Put::Refused(refusal(answer.code, status)),
+            _ => Put::Fatal(Arc::new(kube::Error::Api(status.boxed()))),
+        }
+    }
+
+    fn read_get(&self, answer: Answer) -> Get {
+        if answer.code.is_success() {
+            return match answer.object() {
+                Some(object) => Get::Found(object),
+                None => Get::Fault(answer.trouble(), None),
+            };
+        }
+        let status = answer.status();
+        match answer.code.as_u16() {
+            404 if names(&status, &self.name) => Get::Missing,
+            408 | 429 | 500.. => Get::Fault(answer.trouble(), answer.retry_after),
+            _ => Get::Fatal(Arc::new(kube::Error::Api(status.boxed()))),
+        }
+    }
+}
+
+/// A complete HTTP answer.
+struct Answer {
+    code: StatusCode,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+impl Answer {
+    async fn of(response: http::Response<kube::client::Body>) -> Result<Self, kube::Error> {
+        let code = response.status();
+        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Self { code, retry_after: seconds.map(Duration::from_secs), body })
+    }
+
+    fn object(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok().filter(Value::is_object)
+    }
+
+    /// The `Status` that the answer carries, or one made of what a proxy said.
+    fn status(&self) -> Status {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| Status::failure(&String::from_utf8_lossy(&self.body), "").with_code(self.code.as_u16()))
+    }
+
+    fn trouble(&self) -> Trouble {
+        let Status { reason, message, .. } = self.status();
+        Trouble::Answer { code: self.code.as_u16(), reason, message }
+    }
+}
+
+fn causes(status: &Status) -> &[kube::core::response::StatusCause] {
+    status.details.as_ref().map_or(&[], |details| &details.causes)
+}
+
+/// Whether the object itself is missing, and not the path to it.
+fn names(status: &Status, name: &str) -> bool {
+    status.details.as_ref().is_some_and(|details| details.name == name)
+}
+
+/// A refusal is told from a version conflict by its causes, never by its code. A denial without
+/// causes, which is what many webhooks send, is known by the words the API server puts before it.
+fn is_refusal(status: &Status) -> bool {
+    let causes = causes(status);
+    if causes.is_empty() {
+        return status.message.starts_with("admission webhook") || status.message.contains("denied the request");
+    }
+    causes.iter().all(|cause| cause.reason != "FieldManagerConflict")
+}
+
+fn refusal(code: StatusCode, status: Status) -> Failure {
+    let findings = causes(&status).iter().map(|cause| Finding {
+        reason: cause.reason.clone(),
+        field: cause.field.clone(),
+        message: cause.message.clone(),
+    });
+    Failure::Refused {
+        code: code.as_u16(),
+        findings: findings.collect(),
+        reason: status.reason,
+        message: status.message,
+    }
+}
+
+/// 410: compacted or restarted; 400, 403, 404, 405: the watch is not to be had at all.
+fn no_history(status: Status) -> First {
+    if status.code == 408 || status.code == 429 || status.code >= 500 {
+        let Status { code, reason, message, .. } = status;
+        return First::Fault(Trouble::Answer { code, reason, message });
+    }
+    First::HistoryGone
+}
+
+/// Whether the request certainly never left: no connection could be made, or it could not be built
+/// or authorised. Everything else may have arrived.
+fn never_sent(error: &kube::Error) -> bool {
+    if matches!(error, kube::Error::Auth(_) | kube::Error::BuildRequest(_)) {
+        return true;
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
+            return error.is_connect();
+        }
+        cause = error.source();
+    }
+    false
+}
