@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 pub use args::{Args, Bounds, Check, Command, GraphFormat, LogFormat, Output, Policy, Webhook};
-pub use guard::{Guard, Refusal, Refusals};
+pub use guard::{Backend, Guard, Refusal, Refusals, webhook};
 
 /// What a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,8 @@ use crate::verdict::{Class, Reason};
 /// Candidates that one entry is compared with where only the content tells them apart;
 /// keeps hostile lists of equal entries from costing quadratic time.
 const MAX_CANDIDATES: usize = 64;
+/// Places where a run of shared entries is looked for.
+const MAX_RUNS: usize = 4096;
 
 /// What a collection path holds.
 #[derive(Clone, Copy, PartialEq)]
@@ -374,23 +376,40 @@ impl<'v, 'r> Lists<'v, 'r> {
         if starts.iter().rev().take(MAX_CANDIDATES).any(|start| fits(*start)) || starts.first() == Some(&0) && fits(0) {
             return None;
         }
-        let shared_old: Vec<usize> = (0..end)
-            .filter(|at| {
-                let entry = &self.old[*at];
-                self.among(&self.new_of, 0..self.new.len(), entry.class, |other| self.equal(entry, &self.new[other]))
-            })
-            .collect();
-        let shared_new: Vec<usize> = (0..self.new.len())
-            .filter(|at| {
-                let entry = &self.new[*at];
-                self.among(&self.old_of, 0..end, entry.class, |other| self.equal(&self.old[other], entry))
-            })
-            .collect();
-        let run = |list: &[usize]| list.windows(2).all(|pair| pair[1] == pair[0] + 1);
-        let same_run = shared_old.len() == shared_new.len()
-            && shared_old.iter().zip(&shared_new).all(|(old, new)| self.equal(&self.old[*old], &self.new[*new]));
-        let stale = run(&shared_old) && run(&shared_new) && same_run && shared_old.last() != Some(&(end - 1));
+        let stale = match self.shared() {
+            0 => true,
+            shared => self.one_run(shared),
+        };
         Some(if stale { Class::Stale } else { Class::Invalid })
+    }
+
+    /// How many entries of the two lists can be matched one to one.
+    fn shared(&self) -> usize {
+        let mut shared = 0;
+        for (old_of, new_of) in self.old_of.iter().zip(&self.new_of) {
+            let mut free: Vec<usize> = old_of.iter().copied().take(MAX_CANDIDATES).collect();
+            for entry in new_of.iter().take(MAX_CANDIDATES).map(|at| &self.new[*at]) {
+                if let Some(index) = free.iter().position(|at| self.equal(&self.old[*at], entry)) {
+                    free.remove(index);
+                    shared += 1;
+                }
+            }
+        }
+        shared
+    }
+
+    /// Whether all `shared` entries can be seen as one run in both lists that ends before the
+    /// newest of the old one. Where entries repeat, any way to match them will do.
+    fn one_run(&self, shared: usize) -> bool {
+        let end = self.old.len() - 1;
+        let starts = self.new.iter().enumerate().flat_map(|(new, entry)| {
+            self.old_of[entry.class].iter().take(MAX_CANDIDATES).map(move |old| (*old, new))
+        });
+        let fits = starts.filter(|(old, new)| old + shared <= end && new + shared <= self.new.len());
+        fits.take(MAX_RUNS).any(|(old, new)| {
+            let pairs = self.old[old..old + shared].iter().zip(&self.new[new..new + shared]);
+            pairs.into_iter().all(|(old, new)| self.equal(old, new))
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```
 
 mod bench;
+mod configuration;
 mod damping;
 mod refusals;
 mod store;
@@ -24,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::Exit;
 use crate::args::{LogFormat, Webhook};
 
+pub use configuration::{Backend, webhook};
 pub use refusals::{Refusal, Refusals};
 
 use bench::Bench;

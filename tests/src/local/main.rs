@@ -1,0 +1,45 @@
+//! `statusguard-local`: a real control plane on this machine, with the guard in front of it.
+
+mod demo;
+mod stage;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs a real kube-apiserver and etcd on this machine, guarded by statusguard.
+#[derive(Parser)]
+#[command(name = "statusguard-local", version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything, say what to try, and stay until Ctrl-C.
+    Up,
+    /// Play the lost-update story: first without the guard, then with it.
+    Demo,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Args { command } = Args::parse();
+    let result = tokio::select! {
+        result = async {
+            match command {
+                Command::Up => demo::up().await,
+                Command::Demo => demo::demo().await,
+            }
+        } => result,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("statusguard-local: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
