@@ -65,8 +65,8 @@ pub struct ControlPlane {
 
 /// Where the API servers are.
 enum Source {
-    Started(Servers),
-    External(Cluster),
+    Started(Box<Servers>),
+    External(Box<Cluster>),
 }
 
 /// Prints the ends of a control plane's logs if it is dropped by a panic: for tests that share one.
@@ -93,9 +93,9 @@ impl ControlPlane {
         // Another provider installed earlier serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let source = if external::wanted() {
-            Source::External(Cluster::connect(&options).await?)
+            Source::External(Box::new(Cluster::connect(&options).await?))
         } else {
-            Source::Started(Servers::start(&options).await?)
+            Source::Started(Box::new(Servers::start(&options).await?))
         };
         Ok(Self { source })
     }
