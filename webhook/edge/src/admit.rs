@@ -26,6 +26,8 @@ use crate::record::Records;
 use crate::reply::{self, Failure};
 use crate::review::Review;
 
+const NO_TARGET: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
+
 /// Everything a call needs.
 pub(crate) struct Admission<J, C> {
     pub(crate) judge: Arc<J>,
@@ -48,10 +50,7 @@ pub(crate) fn routes<J: Judge, C: Recorder<J::Record>>(admission: Arc<Admission<
             let code = StatusCode::METHOD_NOT_ALLOWED;
             Failure::new(code, "MethodNotAllowed", "admission reviews are sent by POST")
         })
-        .fallback(async || {
-            let message = "admission reviews are sent to /admit/{group or core}/{resource}";
-            Failure::new(StatusCode::NOT_FOUND, "NotFound", message)
-        })
+        .fallback(async || Failure::new(StatusCode::NOT_FOUND, "NotFound", NO_TARGET))
         .with_state(admission)
 }
 
@@ -279,7 +278,7 @@ fn target(path: &str) -> Result<Target<'_>, Failure> {
         (Some(group), Some(resource), None) if !group.is_empty() && !resource.is_empty() => {
             Ok(Target { group: if group == "core" { "" } else { group }, resource })
         }
-        _ => Err(Failure::new(StatusCode::NOT_FOUND, "NotFound", "the path names no resource")),
+        _ => Err(Failure::new(StatusCode::NOT_FOUND, "NotFound", NO_TARGET)),
     }
 }
 

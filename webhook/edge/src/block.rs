@@ -136,3 +136,134 @@ fn running_xor(mut bits: u64) -> u64 {
     }
     bits
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Byte by byte, as anyone would write it.
+    fn plain_container_end(bytes: &[u8], start: usize) -> Option<usize> {
+        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+        for (index, byte) in bytes.iter().enumerate().skip(start) {
+            // A backslash escapes also outside of strings, where JSON has none.
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => {
+                    escaped = true;
+                    continue;
+                }
+                b'"' => in_string = !in_string,
+                _ => {}
+            }
+            if in_string {
+                continue;
+            }
+            match byte {
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return Some(index + 1);
+            }
+        }
+        None
+    }
+
+    fn plain_string_end(bytes: &[u8], start: usize) -> Option<usize> {
+        let mut escaped = false;
+        for (index, byte) in bytes.iter().enumerate().skip(start + 1) {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => return Some(index + 1),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Bytes that matter to the scanner, their neighbours, and filling.
+    fn nasty() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![
+            4 => proptest::sample::select(b"{}[]\"\\".to_vec()),
+            2 => proptest::sample::select(b"ZY^_|~z\x5b\x1b\x02!#".to_vec()),
+            2 => any::<u8>(),
+        ];
+        let run = (byte, prop_oneof![4 => Just(1_usize), 1 => 1..80_usize]);
+        proptest::collection::vec(run, 0..150)
+            .prop_map(|runs| runs.iter().flat_map(|(byte, n)| vec![*byte; *n]).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn containers_end_where_they_end_byte_by_byte(tail in nasty(), before in 0..70_usize) {
+            let mut bytes = vec![b'"'; before];
+            bytes.push(b'{');
+            bytes.extend(tail);
+            prop_assert_eq!(
+                container_end(&bytes, before),
+                plain_container_end(&bytes, before)
+            );
+        }
+
+        #[test]
+        fn strings_end_where_they_end_byte_by_byte(tail in nasty(), before in 0..20_usize) {
+            let mut bytes = vec![b'['; before];
+            bytes.push(b'"');
+            bytes.extend(tail);
+            prop_assert_eq!(string_end(&bytes, before), plain_string_end(&bytes, before));
+        }
+    }
+
+    #[test]
+    fn brackets_in_strings_and_escapes_do_not_count() {
+        for (text, end) in [
+            ("{}", Some(2)),
+            ("{}}", Some(2)),
+            ("[]tail", Some(2)),
+            (r#"{"a":"}"}"#, Some(9)),
+            (r#"{"a":"\"}"}"#, Some(11)),
+            (r#"{"a":"\\"}"#, Some(10)),
+            (r#"{"a":"\\\"}"}"#, Some(13)),
+            ("{", None),
+            (r#"{"a":"}"#, None),
+            (r#"{"a":"\"}"#, None),
+            ("[[[]]", None),
+        ] {
+            assert_eq!(container_end(text.as_bytes(), 0), end, "{text}");
+        }
+    }
+
+    /// The same text at every place relative to a block's border.
+    #[test]
+    fn borders_of_blocks() {
+        let value = br#"{"k\\\"":["}",{"a":"\\"},[]],"z":{}}"#;
+        for before in 0..=3 * BLOCK {
+            let mut bytes = vec![b'['];
+            bytes.extend(std::iter::repeat_n(b' ', before));
+            bytes.extend(value);
+            let inner = bytes.len();
+            bytes.extend(b"] and more");
+            assert_eq!(container_end(&bytes, 1 + before), Some(inner), "at {before}");
+            assert_eq!(container_end(&bytes, 0), Some(inner + 1), "around {before}");
+        }
+    }
+
+    #[test]
+    fn any_depth_and_any_pattern_in_linear_time() {
+        const SIZE: usize = 4 << 20;
+        let deep = [vec![b'['; SIZE / 2], vec![b']'; SIZE / 2]].concat();
+        assert_eq!(container_end(&deep, 0), Some(SIZE));
+        for pattern in ["{}", "[[],", "\\\\", "\"\\\"", "{\"}\"", "\"\"", "]["] {
+            let mut bytes = b"[[".to_vec();
+            bytes.extend(pattern.bytes().cycle().take(SIZE));
+            assert_eq!(container_end(&bytes, 0), plain_container_end(&bytes, 0), "{pattern}");
+            assert_eq!(string_end(&bytes, 1), plain_string_end(&bytes, 1), "{pattern}");
+        }
+    }
+}

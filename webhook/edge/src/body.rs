@@ -1,20 +1,19 @@
 //! Reads request bodies within a limit for each and a budget for all.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
+use prometheus_client::metrics::gauge::Gauge;
 
-/// Bytes that request bodies may take up at a time.
+/// Bytes that request bodies may take up at a time. The gauge is the account itself.
 pub(crate) struct Budget {
-    used: AtomicUsize,
-    max: usize,
+    used: Gauge,
+    max: i64,
 }
 
 /// A part of the budget, given back on drop.
 pub(crate) struct Held<'a> {
     budget: &'a Budget,
-    bytes: usize,
+    bytes: i64,
 }
 
 /// Why a body was not read.
@@ -29,8 +28,8 @@ pub(crate) enum BodyError {
 }
 
 impl Budget {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { used: AtomicUsize::new(0), max }
+    pub(crate) fn new(used: Gauge, max: usize) -> Self {
+        Self { used, max: i64::try_from(max).unwrap_or(i64::MAX) }
     }
 
     pub(crate) fn hold(&self) -> Held<'_> {
@@ -42,7 +41,8 @@ impl Held<'_> {
     /// Takes more of the budget. By what has arrived, not by what was announced: a peer that
     /// announces much and sends nothing holds nothing.
     fn more(&mut self, bytes: usize) -> Result<(), BodyError> {
-        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        let bytes = bytes as i64;
+        let before = self.budget.used.inc_by(bytes);
         self.bytes += bytes;
         if before + bytes > self.budget.max {
             return Err(BodyError::Busy);
@@ -53,7 +53,7 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.used.dec_by(self.bytes);
     }
 }
 
@@ -85,8 +85,9 @@ pub(crate) async fn read(body: &mut Body, limit: usize, held: &mut Held<'_>) -> 
 }
 
 /// Reads and drops what is left of a body, so that a peer which is still sending gets to read the
-/// reply. `false` if there is more than `limit`.
+/// reply. `false` if there is much more of it than the limit for one body.
 pub(crate) async fn discard(body: &mut Body, limit: usize) -> bool {
+    let limit = 2 * limit;
     let mut seen = 0;
     while let Some(Ok(frame)) = body.frame().await {
         seen += frame.data_ref().map_or(0, Bytes::len);

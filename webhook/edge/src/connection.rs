@@ -42,13 +42,13 @@ const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// By the peer, or after a reply that said so.
+    /// By the peer, after a reply that said so, or for having been idle for too long.
     Done,
     /// The peer was too slow: with the handshake, a header, or taking a reply.
     Slow(&'static str),
     /// The handshake failed.
     Handshake,
-    /// It was idle for too long.
+    /// It was idle in a shutdown.
     Quiet {
         /// A request was on its way when it was closed.
         raced: bool,
@@ -193,11 +193,12 @@ pub(crate) async fn serve(
             continue;
         }
         match doing {
+            Doing::Fresh if phase != Phase::Closing => return End::Slow("header"),
             Doing::Fresh | Doing::Idle => {
                 let parts = connection.into_parts();
                 let early = !parts.read_buf.is_empty();
                 let raced = close(parts.io.into_inner().io).await || early;
-                return End::Quiet { raced };
+                return if phase == Phase::Closing { End::Quiet { raced } } else { End::Done };
             }
             Doing::Header => return End::Slow("header"),
             Doing::Replying | Doing::Handling => return End::Slow("reply"),

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What `/readyz` answers. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<Vec<(&'static str, Arc<AtomicBool>)>>>);
+pub struct Health(Arc<Mutex<Vec<Named>>>);
+
+/// A part's name and whether it is ready.
+type Named = (&'static str, Arc<AtomicBool>);
 
 /// One component's say in readiness. Not ready until [`Part::ready`]; dropped while not ready, or
 /// dropped at all, it keeps the server unready: a component that ended is not ready.
@@ -34,7 +37,7 @@ impl Health {
         self.parts().iter().filter(|(_, ready)| !ready.load(Ordering::Acquire)).map(|(name, _)| *name).collect()
     }
 
-    fn parts(&self) -> MutexGuard<'_, Vec<(&'static str, Arc<AtomicBool>)>> {
+    fn parts(&self) -> MutexGuard<'_, Vec<Named>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

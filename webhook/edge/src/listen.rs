@@ -134,7 +134,6 @@ impl Port {
 impl Drained {
     fn count(&mut self, end: End, metrics: Option<&Metrics>) {
         match end {
-            End::Done => {}
             End::Slow(cause) => {
                 if let Some(metrics) = metrics {
                     metrics.shed(cause);
@@ -142,7 +141,7 @@ impl Drained {
             }
             End::Handshake => {
                 if let Some(metrics) = metrics {
-                    metrics.shed("handshake");
+                    metrics.handshake_failures.inc();
                 }
             }
             End::Quiet { raced } => {
@@ -150,6 +149,7 @@ impl Drained {
                 self.raced += u64::from(raced);
             }
             End::Aborted { handling } => self.cut += u64::from(handling),
+            End::Done => {}
         }
     }
 }

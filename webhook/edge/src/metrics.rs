@@ -22,6 +22,8 @@ pub struct Metrics {
     pub(crate) findings: Family<Finding, Counter>,
     pub(crate) inflight: Gauge,
     pub(crate) connections: Gauge,
+    pub(crate) body_bytes: Gauge,
+    pub(crate) handshake_failures: Counter,
     pub(crate) shed: Family<Cause, Counter>,
     pub(crate) malformed: Family<Cause, Counter>,
     pub(crate) panics: Family<Cause, Counter>,
@@ -55,6 +57,8 @@ impl Metrics {
             findings: Family::default(),
             inflight: Gauge::default(),
             connections: Gauge::default(),
+            body_bytes: Gauge::default(),
+            handshake_failures: Counter::default(),
             shed: Family::default(),
             malformed: Family::default(),
             panics: Family::default(),
@@ -74,6 +78,12 @@ impl Metrics {
             "statusguard_connections",
             "Open connections on the admission port",
             metrics.connections.clone(),
+        );
+        registry.register("statusguard_body_bytes", "Bytes of request bodies held", metrics.body_bytes.clone());
+        registry.register(
+            "statusguard_handshake_failures",
+            "TLS handshakes that failed, not for being slow",
+            metrics.handshake_failures.clone(),
         );
         registry.register(
             "statusguard_shed",

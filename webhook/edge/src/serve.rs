@@ -70,7 +70,7 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         judge,
         records: Records::new(recorder, limits.records, metrics.clone()),
         limits: Arc::clone(&limits),
-        budget: Budget::new(limits.bodies),
+        budget: Budget::new(metrics.body_bytes.clone(), limits.bodies),
         metrics: metrics.clone(),
     });
     let listener = health.part("admission listener");

@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{Script, allow, allowing, review, stale, start};
+use common::{PATH, Reply, Script, allow, allowing, head, labels, review, stale, start};
 use serde_json::json;
-use statusguard_edge::{Limits, Review, Target};
+use statusguard_edge::{Answer, Decision, Limits, Review, Target};
 
 #[tokio::test]
 async fn an_allowed_write() {
@@ -87,4 +87,182 @@ async fn warnings_and_annotations_arrive_as_the_api_server_takes_them() {
 fn uid_of(name: &str) -> serde_json::Value {
     let review: serde_json::Value = serde_json::from_slice(&review(name)).unwrap();
     review["request"]["uid"].clone()
+}
+
+/// A call that was not judged says why, in the form the API server shows to the client.
+fn assert_status(reply: &Reply, code: u16, reason: &str, message: &str, uid: Option<&str>) {
+    assert_eq!(reply.status, code, "{}", reply.text());
+    let status = reply.json();
+    assert_eq!((&status["apiVersion"], &status["kind"]), (&json!("v1"), &json!("Status")));
+    assert_eq!(status["status"], "Failure");
+    assert_eq!((&status["code"], &status["reason"]), (&json!(code), &json!(reason)));
+    assert_eq!(status["details"]["uid"].as_str(), uid);
+    let text = status["message"].as_str().unwrap();
+    assert!(text.contains(message), "{text}");
+}
+
+#[tokio::test]
+async fn malformed_reviews_are_refused_with_their_uid() {
+    let server = start(allowing(), Limits::default()).await;
+    let mut client = server.connect().await;
+    let good = String::from_utf8(review("put")).unwrap();
+    let uid = uid_of("put");
+    let uid = uid.as_str();
+    let cut = &good[..good.len() - 1];
+    for (body, cause, message, uid) in [
+        ("", "syntax", "the body ends before its JSON does", None),
+        ("{}", "version", "the body is not an AdmissionReview of admission.k8s.io/v1", None),
+        (cut, "syntax", "the body ends before its JSON does", uid),
+        (&good.replace("\"UPDATE\"", "\"MEND\""), "type", "request.operation is not", uid),
+        (&good.replace("\"uid\"", "\"id\""), "missing", "request.uid is missing", None),
+        (&good.replacen("\"name\"", "\"uid\"", 1), "duplicate", "request.uid is given twice", uid),
+    ] {
+        let metric = format!("statusguard_malformed_total{{cause=\"{cause}\"}}");
+        let before = server.metric(&metric);
+        let reply = client.post(PATH, body.as_bytes()).await;
+        let message = format!("malformed admission review: {message}");
+        assert_status(&reply, 400, "BadRequest", &message, uid);
+        assert_eq!(server.metric(&metric), before + 1.0, "{cause}");
+    }
+    assert_eq!(client.post(PATH, good.as_bytes()).await.status, 200, "the connection goes on");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn requests_that_are_no_calls() {
+    let server = start(allowing(), Limits::default()).await;
+    let mut client = server.connect().await;
+    let body = String::from_utf8(review("put")).unwrap();
+    let path = "/admit/facts.test/deliveries";
+    let json = "Content-Type: application/json";
+    let gzip = "Content-Type: application/json\r\nContent-Encoding: gzip";
+    for (method, path, headers, code, reason, message) in [
+        ("GET", path, json, 405, "MethodNotAllowed", "by POST"),
+        ("PUT", path, json, 405, "MethodNotAllowed", "by POST"),
+        ("POST", "/", json, 404, "NotFound", "/admit/{group or core}/{resource}"),
+        ("POST", "/admit/facts.test", json, 404, "NotFound", "/admit/"),
+        ("POST", "/admit/facts.test/deliveries/status", json, 404, "NotFound", "/admit/"),
+        ("POST", "/admit//deliveries", json, 404, "NotFound", "/admit/"),
+        ("POST", path, "X-No: type", 415, "UnsupportedMediaType", "send application/json"),
+        ("POST", path, "Content-Type: text/json", 415, "UnsupportedMediaType", "of text/json"),
+        ("POST", path, gzip, 415, "UnsupportedMediaType", "send it without Content-Encoding"),
+        ("POST", "/admit/facts.test/deliveries?timeout=soon", json, 400, "BadRequest", "timeout"),
+    ] {
+        let length = body.len();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: guard\r\n{headers}\r\nContent-Length: {length}\r\n\r\n{body}");
+        client.write(request.as_bytes()).await;
+        assert_status(&client.reply().await, code, reason, message, None);
+    }
+    for content_type in ["application/json", "Application/JSON; charset=utf-8"] {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: guard\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        client.write(request.as_bytes()).await;
+        assert_eq!(client.reply().await.status, 200);
+    }
+    client.write(b"this is not HTTP\r\n\r\n").await;
+    assert_eq!(client.reply().await.status, 400);
+    client.closed().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_path_names_what_is_judged() {
+    let judge = Script(|target: Target<'_>, review: &Review<'_>| {
+        assert_eq!((target.group, target.resource), ("", "pods"));
+        assert_eq!(review.resource.group, "");
+        allow::<()>()
+    });
+    let server = start(judge, Limits::default()).await;
+    let mut client = server.connect().await;
+    let delivery = String::from_utf8(review("put")).unwrap();
+    let pod = delivery.replace("\"facts.test\"", "\"\"").replace("\"deliveries\"", "\"pods\"");
+    assert_eq!(client.post("/admit/core/pods", pod.as_bytes()).await.status, 200);
+    let reply = client.post("/admit/core/pods", delivery.as_bytes()).await;
+    let message = "the path is for pods but the review is of deliveries.facts.test";
+    assert_status(&reply, 400, "BadRequest", message, uid_of("put").as_str());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_judge_that_cannot_judge() {
+    let judge = Script(|_: Target<'_>, _: &Review<'_>| -> Answer<()> {
+        Answer::new(Decision::Fail("the policy could not be read".to_owned()), labels("Failed", ""))
+    });
+    let server = start(judge, Limits::default()).await;
+    let reply = server.post(&review("put")).await;
+    let uid = uid_of("put");
+    assert_status(&reply, 500, "InternalError", "the policy could not be read", uid.as_str());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn too_many_warnings_are_cut_as_the_api_server_would() {
+    let judge = Script(|_: Target<'_>, _: &Review<'_>| {
+        let mut answer = allow::<()>();
+        answer.warnings = (0..60).map(|n| format!("{n:03}{}", "é".repeat(300))).collect();
+        answer
+    });
+    let server = start(judge, Limits::default()).await;
+    let response = server.post(&review("put")).await.json()["response"].clone();
+    let warnings: Vec<&str> = response["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+    let lengths: Vec<usize> = warnings.iter().map(|warning| warning.chars().count()).collect();
+    assert_eq!(lengths[..15], [256; 15]);
+    assert_eq!(warnings[15..], ["45 more warnings"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn http_1_1_alone_is_offered() {
+    let server = start(allowing(), Limits::default()).await;
+    // The client offers h2 first.
+    let client = server.connect().await;
+    assert_eq!(client.io.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_plain_port() {
+    let server = start(allowing(), Limits::default()).await;
+    let policies = server.health.part("policies loaded");
+    assert_eq!(server.get_plain("/livez").await.status, 200);
+    let reply = server.get_plain("/readyz").await;
+    assert_eq!((reply.status, &*reply.text()), (503, "not ready: policies loaded"));
+    policies.ready();
+    let reply = server.get_plain("/readyz").await;
+    assert_eq!((reply.status, &*reply.text()), (200, "ok"));
+    server.post(&review("put")).await;
+    let reply = server.get_plain("/metrics").await;
+    assert!(reply.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    for line in [
+        "statusguard_admission_requests_total{policy=\"deliveries.facts.test\",outcome=\"Allowed\",class=\"\"} 1",
+        "statusguard_admission_duration_seconds_bucket{le=\"0.00005\",policy=\"deliveries.facts.test\"}",
+        "statusguard_inflight 0",
+        "statusguard_unknown_policy_total 0",
+    ] {
+        assert!(reply.text().contains(line), "{line} is not in {}", reply.text());
+    }
+    assert!(reply.is_last(), "one request for each connection");
+    assert_eq!(server.get_plain("/admit/facts.test/deliveries").await.status, 404);
+    server.stop().await;
+}
+
+/// Calls one after another on one connection, more than one in a packet.
+#[tokio::test]
+async fn pipelined_calls_are_answered_in_order() {
+    let server = start(allowing(), Limits::default()).await;
+    let mut client = server.connect().await;
+    let mut requests = Vec::new();
+    for name in ["put", "merge-patch", "kubectl-replace"] {
+        let body = review(name);
+        requests.extend(head(PATH, body.len(), ""));
+        requests.extend(body);
+    }
+    client.write(&requests).await;
+    for name in ["put", "merge-patch", "kubectl-replace"] {
+        assert_eq!(client.reply().await.json()["response"]["uid"], uid_of(name));
+    }
+    server.stop().await;
 }

@@ -20,7 +20,7 @@ use statusguard_edge::{
     Review, Shutdown, Target, certificate, serve,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -90,6 +90,13 @@ pub struct Running {
     connector: TlsConnector,
 }
 
+/// Opens connections.
+#[derive(Clone)]
+pub struct Dialer {
+    connector: TlsConnector,
+    address: SocketAddr,
+}
+
 /// What came back.
 #[derive(Debug)]
 pub struct Reply {
@@ -118,7 +125,10 @@ pub async fn start_recording<J: Judge, C: Recorder<J::Record>>(judge: J, recorde
     let registry = Arc::new(registry);
     let health = Health::new();
     let shutdown = Shutdown::new();
-    let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // A backlog for the tests that open very many connections.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let bound = socket.listen(4096).unwrap();
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (admission_at, plain_at) = (bound.local_addr().unwrap(), plain.local_addr().unwrap());
     let key = made.signing_key.serialize_pem();
@@ -161,20 +171,12 @@ impl Running {
     }
 
     pub async fn try_connect(&self) -> std::io::Result<Client> {
-        let tcp = TcpStream::connect(self.admission).await?;
-        let name = ServerName::try_from("localhost").unwrap();
-        let io = self.connector.connect(name, tcp).await?;
-        Ok(Client::new(io))
+        self.dialer().dial().await
     }
 
-    /// A clone of what a client needs, for tasks of their own.
-    pub fn dialer(&self) -> impl AsyncFn() -> std::io::Result<Client> + Clone + use<> {
-        let (connector, address) = (self.connector.clone(), self.admission);
-        async move || {
-            let tcp = TcpStream::connect(address).await?;
-            let name = ServerName::try_from("localhost").unwrap();
-            Ok(Client::new(connector.connect(name, tcp).await?))
-        }
+    /// What a client needs, for tasks of their own.
+    pub fn dialer(&self) -> Dialer {
+        Dialer { connector: self.connector.clone(), address: self.admission }
     }
 
     /// A review posted on a connection of its own.
@@ -218,6 +220,14 @@ impl Running {
         self.shutdown.request();
         self.shutdown.request();
         self.ended().await
+    }
+}
+
+impl Dialer {
+    pub async fn dial(&self) -> std::io::Result<Client> {
+        let tcp = TcpStream::connect(self.address).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        Ok(Client::new(self.connector.connect(name, tcp).await?))
     }
 }
 
