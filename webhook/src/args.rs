@@ -164,12 +164,13 @@ pub enum Output {
 
 /// Arguments of `check`.
 #[derive(Debug, Group)]
+#[command(group(clap::ArgGroup::new("write").args(["old", "review"]).required(true)))]
 pub struct Check {
     /// The policy; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     pub policy: PathBuf,
     /// The object before the write, YAML or JSON.
-    #[arg(long, value_name = "FILE", requires = "new", required_unless_present = "review")]
+    #[arg(long, value_name = "FILE", requires = "new")]
     pub old: Option<PathBuf>,
     /// The object after the write.
     #[arg(long, value_name = "FILE", requires = "old")]

@@ -80,7 +80,9 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         } else if !phase.skip.is_empty() {
             say(format!("{} may be passed without being written.", and(&phase.skip)));
         }
-        resets(phase.resets.as_ref(), "it may begin again", &mut say);
+        if let Some(when) = when(phase.resets.as_ref()) {
+            say(format!("In a write where {when}, it may begin again."));
+        }
     }
     for rule in &set.monotone {
         let mut sentence = format!("{} never falls", place(&rule.path));
@@ -90,16 +92,14 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         if let Some(bound) = &rule.at_most {
             sentence.push_str(&format!(", and never passes `{bound}`"));
         }
-        say(format!("{sentence}."));
-        resets(rule.resets.as_ref(), "it may take any value", &mut say);
+        say(format!("{sentence}{}.", except(rule.resets.as_ref())));
     }
     for rule in &set.set_once {
         let mut sentence = format!("{}, once set, neither changes nor goes", place(&rule.path));
         if !rule.required_in.is_empty() {
             sentence.push_str(&format!("; it must be set in {}", or(&rule.required_in)));
         }
-        say(format!("{sentence}."));
-        resets(rule.resets.as_ref(), "it may take any value", &mut say);
+        say(format!("{sentence}{}.", except(rule.resets.as_ref())));
     }
     for rule in &set.equal {
         say(format!("{} equals {}.", sum(&rule.left), sum(&rule.right)));
@@ -127,13 +127,15 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         if let Some(each) = &rule.each {
             rules(each, depth + 1, text);
         }
-        let mut say = |sentence: String| text.push_str(&format!("{}- {sentence}\n", "  ".repeat(depth)));
-        resets(rule.resets.as_ref(), &format!("{path} may be replaced"), &mut say);
+        if let Some(when) = when(rule.resets.as_ref()) {
+            text.push_str(&format!("{}- In a write where {when}, {path} may be replaced.\n", "  ".repeat(depth)));
+        }
     }
 }
 
-fn resets(resets: Option<&Resets>, what: &str, say: &mut impl FnMut(String)) {
-    let Some(Resets { from, to, with }) = resets else { return };
+/// When a rule drops its comparison with the old value.
+fn when(resets: Option<&Resets>) -> Option<String> {
+    let Resets { from, to, with } = resets?;
     let mut when = Vec::new();
     if let Some(from) = from {
         when.push(format!("the old phase is {}", or(&names(from, false))));
@@ -144,9 +146,11 @@ fn resets(resets: Option<&Resets>, what: &str, say: &mut impl FnMut(String)) {
     if let Some(with) = with {
         when.push(format!("{} advances", or(&ticked(with))));
     }
-    if !when.is_empty() {
-        say(format!("In a write where {}, {what}.", or(&when)));
-    }
+    (!when.is_empty()).then(|| or(&when))
+}
+
+fn except(resets: Option<&Resets>) -> String {
+    when(resets).map(|when| format!(", except in a write where {when}")).unwrap_or_default()
 }
 
 fn is_empty(set: &RuleSet) -> bool {
