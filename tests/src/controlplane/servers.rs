@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -11,6 +12,7 @@ use kube::{Client, Config};
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use super::assets::Assets;
 use super::process::{Component, Janitor, tail};
@@ -60,8 +62,7 @@ rules:
 impl Servers {
     pub(super) async fn start(options: &Options) -> anyhow::Result<Self> {
         let count = server_count(options)?;
-        let assets =
-            tokio::task::spawn_blocking(Assets::locate).await.context("looking for the control plane's programs")??;
+        let assets = locate().await?;
         let mut attempt = 1;
         loop {
             match Self::start_once(assets.clone(), count, options).await {
@@ -271,6 +272,15 @@ impl ApiServer {
     fn process(&self) -> MutexGuard<'_, Option<Component>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// On a thread that nobody waits for: whoever gives up on a build of minutes, or on the lock of another
+/// one, is not held up by it.
+async fn locate() -> anyhow::Result<Assets> {
+    let (sender, receiver) = oneshot::channel();
+    // A receiver that is gone has given up.
+    thread::spawn(move || drop(sender.send(Assets::locate())));
+    receiver.await.context("looking for the control plane's programs")?
 }
 
 /// What all API servers read.

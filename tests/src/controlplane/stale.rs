@@ -35,8 +35,8 @@ use tokio::sync::watch;
 /// What was under way at the freeze may still arrive: wait with
 /// [`ControlPlane::wait_cached`](super::ControlPlane::wait_cached) until the server knows what it is meant to
 /// know, then freeze. All watch caches of the server are frozen, RBAC, CRDs and webhook configurations
-/// included: set these up before. A consistent list (no resource version) waits for the cache and then falls
-/// back to etcd, some seconds later.
+/// included: set these up before. A consistent list (no resource version) waits three
+/// seconds for the cache and then falls back to etcd.
 pub struct StaleProxy {
     port: u16,
     frozen: Arc<watch::Sender<bool>>,
