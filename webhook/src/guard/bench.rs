@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use statusguard_edge::{Answer, Cause, Decision, Denial, Judge, Labels, Review, Target};
 use statusguard_policy::spec::Mode;
-use statusguard_policy::{Class, Judgement, Object, Operation, Policy, Verdict};
+use statusguard_policy::{Class, Judgement, Object, Operation, Policy, Value, Verdict};
 
 use super::damping::Damping;
 use super::refusals::Refusal;
@@ -63,13 +63,14 @@ impl Bench {
         }
     }
 
-    fn denial(&self, review: &Review<'_>, judgement: &Judgement, class: Class) -> Denial {
+    fn denial(&self, review: &Review<'_>, status: &Value<'_>, judgement: &Judgement, class: Class) -> Denial {
         let subject = review.subject();
         let uid = subject.and_then(|object| object.metadata.uid.as_deref()).unwrap_or_default();
         let manager = review.field_manager.as_deref().unwrap_or_default();
         let mut message = judgement.summary(&object_name(review));
         let mut answered = class;
-        if class == Class::Stale && !review.dry_run && self.damping.exceeded(uid, &review.user, manager, judgement, Instant::now()) {
+        let damped = || self.damping.exceeded(uid, &review.user, manager, judgement, status, Instant::now());
+        if class == Class::Stale && !review.dry_run && damped() {
             answered = Class::Invalid;
             message.push_str(" The same write was repeated too often without reading the object again, so it is answered as invalid.");
         }
@@ -103,8 +104,8 @@ impl Judge for Bench {
             statusguard_edge::Operation::Connect => Operation::Connect,
         };
         let (Some(old), Some(new)) = (&review.old_object, &review.object) else { return allowed() };
-        let judgement = match (parse(old), parse(new)) {
-            (Ok(old), Ok(new)) => policy.judge(operation, &old, &new),
+        let (judgement, new) = match (parse(old), parse(new)) {
+            (Ok(old), Ok(new)) => (policy.judge(operation, &old, &new), new),
             (Err(error), _) | (_, Err(error)) => {
                 let reason = format!("{}: status cannot be read: {error}", object_name(review));
                 return Answer::new(Decision::Fail(reason), labels(name, Outcome::Allowed, None));
@@ -113,7 +114,7 @@ impl Judge for Bench {
         let outcome = Self::outcome(policy, &judgement, review);
         let class = judgement.verdict.class();
         let decision = match (outcome, class) {
-            (Outcome::Denied, Some(class)) => Decision::Deny(self.denial(review, &judgement, class)),
+            (Outcome::Denied, Some(class)) => Decision::Deny(self.denial(review, &new.status, &judgement, class)),
             _ => Decision::Allow,
         };
         let mut answer = Answer::new(decision, labels(name, outcome, class));

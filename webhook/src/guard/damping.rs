@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use statusguard_policy::Judgement;
+use statusguard_policy::{Judgement, Value};
 
 /// Repeats must take at least so long: a client that retries on conflict a few times at once does
 /// read again each time.
@@ -35,15 +35,23 @@ impl Damping {
         Self { limit, seen: Mutex::default() }
     }
 
-    /// Notes one more stale write and says whether it has been repeated too often.
-    pub fn exceeded(&self, uid: &str, user: &str, manager: &str, judgement: &Judgement, now: Instant) -> bool {
+    /// Notes one more stale write of `status` and says whether it has been repeated too often.
+    pub fn exceeded(
+        &self,
+        uid: &str,
+        user: &str,
+        manager: &str,
+        judgement: &Judgement,
+        status: &Value<'_>,
+        now: Instant,
+    ) -> bool {
         if self.limit == 0 {
             return false;
         }
         let mut hasher = DefaultHasher::new();
         (uid, user, manager).hash(&mut hasher);
         for finding in &judgement.findings {
-            (finding.reason, &finding.field, &finding.new).hash(&mut hasher);
+            (finding.reason, &finding.field, value_at(status, &finding.field).to_string()).hash(&mut hasher);
         }
         let key = hasher.finish();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,50 +73,89 @@ impl Damping {
     }
 }
 
+/// What a status holds at a finding's field, or the smallest part of it that can be reached by names: a list
+/// as a whole. The finding's own text will not do: it is cut, or redacted, and would be the same for writers
+/// that did read again.
+fn value_at<'s>(status: &'s Value<'_>, field: &str) -> &'s Value<'s> {
+    let names = field.split('[').next().unwrap_or_default().split('.').skip(1);
+    let mut reached = status;
+    for name in names {
+        match reached.get(name) {
+            Value::Null => break,
+            value => reached = value,
+        }
+    }
+    reached
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use statusguard_policy::{Object, Operation, Policy, Value};
+    use statusguard_policy::{Object, Operation, Policy, Verdict};
 
     use super::*;
 
-    fn stale(to: &str) -> Judgement {
+    /// The stale write of `new` over `old`.
+    fn stale(old: &str, new: &str) -> (Judgement, Value<'static>) {
         let document = serde_json::json!({
             "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy",
             "metadata": { "name": "jobs.example.org" },
             "spec": {
                 "target": { "group": "example.org", "version": "v1", "resource": "jobs" },
                 "monotone": [{ "path": ".status.n" }],
+                "collections": [{ "path": ".status.log" }],
+                "redact": [".status.n"],
             },
         });
         let object = |text: &str| Object { status: Value::parse(text.as_bytes()).unwrap().into_owned(), ..Object::default() };
-        let new = format!("{{\"n\":{to}}}");
-        Policy::compile(&document).unwrap().judge(Operation::Update, &object(r#"{"n":9}"#), &object(&new))
+        let (old, new) = (object(old), object(new));
+        let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+        assert_eq!(judgement.verdict, Verdict::Stale, "{judgement:?}");
+        (judgement, new.status)
     }
 
     #[test]
     fn a_client_that_never_reads_again_is_stopped() {
         let damping = Damping::new(3);
         let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let (same, other) = (stale("1"), stale("2"));
+        let exceeded = |user: &str, (judgement, status): &(Judgement, Value<'_>), seconds| {
+            damping.exceeded("u", user, "m", judgement, status, start + Duration::from_secs(seconds))
+        };
+        let old = r#"{"n":9}"#;
+        let (same, other) = (stale(old, r#"{"n":1}"#), stale(old, r#"{"n":2}"#));
         for second in 0..3 {
-            assert!(!damping.exceeded("u", "alice", "m", &same, at(second)));
+            assert!(!exceeded("alice", &same, second));
         }
-        assert!(!damping.exceeded("u", "alice", "m", &same, at(4)), "too quick to judge");
-        assert!(damping.exceeded("u", "alice", "m", &same, at(5)));
-        assert!(!damping.exceeded("u", "bob", "m", &same, at(5)), "another writer");
-        assert!(!damping.exceeded("u", "alice", "m", &other, at(5)), "another write");
-        assert!(!damping.exceeded("u", "alice", "m", &same, at(200)), "long ago");
-        assert!(!Damping::new(0).exceeded("u", "alice", "m", &same, at(5)));
+        assert!(!exceeded("alice", &same, 4), "too quick to judge");
+        assert!(exceeded("alice", &same, 5));
+        assert!(exceeded("alice", &stale(old, r#"{"n":1,"note":"another writer's field"}"#), 5), "the same where it was refused");
+        assert!(!exceeded("bob", &same, 5), "another writer");
+        assert!(!exceeded("alice", &other, 5), "another write");
+        assert!(!exceeded("alice", &same, 200), "long ago");
+        let (judgement, status) = &same;
+        assert!(!Damping::new(0).exceeded("u", "alice", "m", judgement, status, start + Duration::from_secs(5)));
+    }
+
+    /// Workers of one user that append to one long list, read again each time and lose the race each time.
+    #[test]
+    fn writes_that_differ_only_where_a_finding_is_cut_are_different() {
+        let damping = Damping::new(3);
+        let start = Instant::now();
+        let common = vec!["\"an entry that all of them know\""; 100].join(",");
+        let log = |last: usize| format!("{{\"log\":[{common},\"{last}\"]}}");
+        for worker in 1..100 {
+            let (judgement, status) = stale(&log(0), &log(worker));
+            let now = start + Duration::from_secs(worker as u64);
+            assert!(!damping.exceeded("u", "alice", "m", &judgement, &status, now), "worker {worker}");
+        }
     }
 
     #[test]
     fn memory_is_bounded() {
         let damping = Damping::new(1);
-        let judgement = stale("1");
+        let (judgement, status) = stale(r#"{"n":9}"#, r#"{"n":1}"#);
         for uid in 0..REMEMBERED + 10 {
-            damping.exceeded(&uid.to_string(), "alice", "m", &judgement, Instant::now());
+            damping.exceeded(&uid.to_string(), "alice", "m", &judgement, &status, Instant::now());
         }
         assert_eq!(damping.seen.lock().unwrap().len(), REMEMBERED);
     }
