@@ -1,0 +1,18 @@
+//! The guard as the API server meets it: every case goes through a real API server over HTTP/1.1.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "guard/common.rs"]
+mod common;
+#[path = "guard/object.rs"]
+mod object;
+#[path = "guard/outage.rs"]
+mod outage;
+#[path = "guard/refusals.rs"]
+mod refusals;
+#[path = "guard/stale.rs"]
+mod stale;
+#[path = "guard/unasked.rs"]
+mod unasked;
+#[path = "guard/writers.rs"]
+mod writers;
