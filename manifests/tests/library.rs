@@ -98,16 +98,37 @@ fn the_six_kinds_pass_their_tests() {
     assert_eq!(run("kubernaut", 25), 6);
 }
 
-/// What lint says about a policy of the library is known and explained in its README.
+#[test]
+fn the_community_policies_pass_their_tests() {
+    assert!(run("community", 10) >= 8);
+}
+
+/// Where the real controller's code is named, so that a reader can look a rule up.
+#[test]
+fn the_community_policies_name_their_sources() {
+    for path in files(&folder("community")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let comment: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();
+        assert!(comment.iter().any(|line| line.starts_with("# Source: ")), "{path:?}");
+    }
+}
+
+/// What lint says about the policies of the library is known, and explained in their READMEs.
 #[test]
 fn warnings_are_the_known_ones() {
     let mut warnings = Vec::new();
-    for path in files(&folder("kubernaut")) {
+    for path in ["kubernaut", "community"].iter().flat_map(|name| files(&folder(name))) {
         let policy = compile(&path);
         warnings.extend(policy.warnings().iter().map(|warning| format!("{}: {}", policy.name(), warning.message)));
     }
     assert_eq!(
         warnings,
-        ["remediationrequests.kubernaut.ai: among Pending, Blocked every write is allowed, so a stale one is not seen"]
+        [
+            "remediationrequests.kubernaut.ai: among Pending, Blocked every write is allowed, so a stale one is not seen",
+            "orders.acme.cert-manager.io: among pending, ready, processing every write is allowed, so a stale one is not seen",
+            "workflows.argoproj.io: among Pending, Running every write is allowed, so a stale one is not seen",
+            "workflows.argoproj.io: no rule guards the witness `.status.compressedNodes`",
+            "workflows.argoproj.io: no rule guards the witness `.status.offloadNodeStatusVersion`",
+        ]
     );
 }
