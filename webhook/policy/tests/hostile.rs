@@ -1,0 +1,211 @@
+//! Hostile input: mutated policies, statuses and bytes must never panic, and what compiles must judge.
+//!
+//! `STATUSGUARD_FUZZ_SECONDS` makes each test run so long; by default they take a moment.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt as _, SeedableRng};
+use serde_json::{Value as Json, json};
+use statusguard_policy::{Object, Operation, Policy, Value, Verdict};
+
+/// Runs `attempt` with one generator after another; a panic names the seed.
+fn for_a_while(attempt: impl Fn(&mut StdRng)) {
+    let seconds = std::env::var("STATUSGUARD_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    let limit = seconds.map_or(Duration::from_secs(1), Duration::from_secs);
+    let base: u64 = if seconds.is_some() { rand::rng().random() } else { 0 };
+    let start = Instant::now();
+    let mut rounds = 0u64;
+    while start.elapsed() < limit {
+        let seed = base.wrapping_add(rounds);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| attempt(&mut StdRng::seed_from_u64(seed))));
+        assert!(result.is_ok(), "seed {seed}");
+        rounds += 1;
+    }
+    assert!(rounds > 10, "too slow to say anything: {rounds} rounds");
+    eprintln!("{rounds} rounds in {:?}", start.elapsed());
+}
+
+fn policy() -> Json {
+    json!({
+        "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy", "metadata": { "name": "a.example.org" },
+        "spec": {
+            "target": { "group": "example.org", "version": "v1", "resource": "a" },
+            "redact": [".status.e"],
+            "phase": {
+                "path": ".status.a", "initial": ["b"], "final": ["d"], "skip": ["c"],
+                "transitions": [{ "from": ["b"], "to": ["c"] }, { "from": ["c", "*"], "to": ["d", "*"] }],
+                "resets": { "with": [".status.f"] },
+            },
+            "monotone": [{ "path": ".status.f", "atMost": ".metadata.generation", "resets": { "from": ["b"], "to": [""] } }],
+            "setOnce": [{ "path": ".status.e", "requiredIn": ["d"] }],
+            "collections": [
+                { "path": ".status.c", "key": ["a", "b"], "keep": 2,
+                  "each": { "phase": { "path": ".a", "states": { "x": "b=c", "y": "c=d" } }, "setOnce": [{ "path": "." }] } },
+                { "path": ".status.d", "order": "Prepend", "each": { "collections": [{ "path": ".", "order": "Any" }] } },
+                { "path": ".status.b", "keep": 0 },
+            ],
+            "equal": [{ "left": ["len(.status.c)", ".status.f"], "right": [".status.d"] }],
+        },
+    })
+}
+
+const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "type", "status", "path", "*"];
+const TEXTS: [&str; 14] = [
+    "", "a", "b", "c", "d", ".", ".status.a", ".status.c", "len(.status.c)", "0", "12345678901234567890123", "All",
+    "2026-01-05T03:00:00.5Z", "9999-12-31T23:59:59-23:59",
+];
+const NUMBERS: [&str; 10] =
+    ["0", "-0", "1", "2", "-1", "1e400", "-1E-99999999999999999999", "0.1", "123456789012345678901234567890", "1e9999999999"];
+
+/// JSON text with numbers that no double holds.
+fn text(rng: &mut impl Rng, depth: u32) -> String {
+    let pick = |rng: &mut _, list: &[&str]| list[Rng::next_u32(rng) as usize % list.len()].to_owned();
+    match rng.next_u32() % if depth == 0 { 4 } else { 9 } {
+        0 => "null".into(),
+        1 => if rng.random() { "true".into() } else { "false".into() },
+        2 => pick(rng, &NUMBERS),
+        3 => format!("{:?}", pick(rng, &TEXTS)),
+        4..=6 => {
+            let members = (0..rng.random_range(0..5)).map(|_| format!("{:?}:{}", pick(rng, &NAMES), text(rng, depth - 1)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+        _ => {
+            let items = (0..rng.random_range(0..6)).map(|_| text(rng, depth - 1));
+            format!("[{}]", items.collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+/// Changes one place of a document.
+fn mutate(json: &mut Json, rng: &mut impl Rng) {
+    let place = rng.random_range(0..12);
+    match json {
+        Json::Object(members) if !members.is_empty() && place < 10 => {
+            let index = rng.random_range(0..members.len());
+            let key = members.keys().nth(index).unwrap().clone();
+            match place {
+                0 => drop(members.remove(&key)),
+                1 => {
+                    let value = members.remove(&key).unwrap();
+                    members.insert(NAMES[rng.random_range(0..NAMES.len())].into(), value);
+                }
+                _ => mutate(&mut members[&key], rng),
+            }
+        }
+        Json::Array(items) if !items.is_empty() && place < 10 => {
+            let index = rng.random_range(0..items.len());
+            match place {
+                0 => drop(items.remove(index)),
+                1 => items.push(items[index].clone()),
+                _ => mutate(&mut items[index], rng),
+            }
+        }
+        _ => *json = serde_json::from_str(&text(rng, 2)).unwrap_or(Json::Null),
+    }
+}
+
+#[test]
+fn mutated_policies_compile_or_say_why() {
+    for_a_while(|rng| {
+        let mut document = policy();
+        for _ in 0..rng.random_range(0..4) {
+            mutate(&mut document, rng);
+        }
+        match Policy::compile(&document) {
+            Err(problems) => assert!(problems.iter().all(|problem| !problem.message.is_empty() && !problem.cure.is_empty())),
+            Ok(policy) => {
+                for _ in 0..20 {
+                    let status = |rng: &mut StdRng| format!("{{\"a\":{},\"c\":{},\"d\":{},\"f\":{}}}", text(rng, 2), text(rng, 3), text(rng, 3), text(rng, 1));
+                    let (old, new) = (status(rng), status(rng));
+                    let generation = text(rng, 0);
+                    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
+                    let new = Object::of_parts(Some(new.as_bytes()), Some(generation.as_bytes()), None).unwrap();
+                    let judgement = policy.judge(Operation::Update, &old, &new);
+                    assert_eq!(judgement.verdict.class().is_some(), !judgement.findings.is_empty());
+                    assert!(judgement.findings.iter().all(|finding| !finding.field.is_empty() && finding.message().len() < 4096));
+                    assert_eq!(policy.judge(Operation::Update, &new, &new).verdict, Verdict::Allow);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn random_bytes_are_json_or_not_as_serde_json_says() {
+    for_a_while(|rng| {
+        let mut bytes = text(rng, 4).into_bytes();
+        for _ in 0..rng.random_range(0..3) {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = rng.random_range(0..bytes.len());
+            match rng.random_range(0..3) {
+                0 => bytes[at] = b"{}[]\":,\\u0-.eE \n\x00\xff"[rng.random_range(0..18)],
+                1 => bytes.truncate(at),
+                _ => bytes.insert(at, rng.random()),
+            }
+        }
+        let (ours, theirs) = (Value::parse(&bytes), serde_json::from_slice::<Json>(&bytes));
+        match (&ours, &theirs) {
+            (Ok(value), Ok(json)) => {
+                // Printed and read again it is the same value.
+                let again = value.to_string();
+                assert_eq!(Value::parse(again.as_bytes()).as_ref(), Ok(value));
+                assert_eq!(serde_json::from_str::<Json>(&again).unwrap(), *json);
+            }
+            (Err(_), Err(_)) => {}
+            // A double cannot hold it, and Go reads a lone surrogate: we do both.
+            (Ok(_), Err(error)) => {
+                let said = error.to_string();
+                assert!(said.contains("out of range") || said.contains("surrogate") || said.contains("hex escape"), "{said}: {bytes:?}");
+            }
+            (Err(error), Ok(_)) => assert_eq!(error.reason, "nested too deep", "{bytes:?}"),
+        }
+    });
+}
+
+#[test]
+fn hostile_sizes_take_no_quadratic_time() {
+    let policy = |rule: Json| {
+        let document = json!({
+            "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy", "metadata": { "name": "a.example.org" },
+            "spec": { "target": { "group": "example.org", "version": "v1", "resource": "a" }, "collections": [rule] },
+        });
+        Policy::compile(&document).unwrap()
+    };
+    let many = |item: &str, count: usize| format!("{{\"l\":[{}]}}", vec![item; count].join(","));
+    let distinct = |count: usize, from: usize| {
+        let items: Vec<String> = (from..from + count).map(|n| format!("{{\"k\":{n}}}")).collect();
+        format!("{{\"l\":[{}]}}", items.join(","))
+    };
+    let lists = [
+        (many("1", 300_000), many("1", 299_999)),
+        (many("[0]", 100_000), many("[0]", 100_001)),
+        (distinct(100_000, 0), distinct(100_000, 50_000)),
+        (distinct(100_000, 0), many("{\"k\":7}", 100_000)),
+    ];
+    for rule in [
+        json!({ "path": ".status.l" }),
+        json!({ "path": ".status.l", "keep": 3 }),
+        json!({ "path": ".status.l", "order": "Any" }),
+        json!({ "path": ".status.l", "key": ["k"], "each": { "monotone": [{ "path": ".k" }] } }),
+        json!({ "path": ".status.l", "key": ["k"], "order": "Prepend", "keep": 10 }),
+    ] {
+        let policy = policy(rule);
+        for (old, new) in &lists {
+            let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
+            let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
+            let start = Instant::now();
+            let judgement = policy.judge(Operation::Update, &old, &new);
+            assert!(judgement.findings.len() <= statusguard_policy::MAX_FINDINGS);
+            // Quadratic would be minutes; this bound is no measurement.
+            assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        }
+    }
+    // Deep nesting is an error, not a crash.
+    let deep = "[".repeat(100_000);
+    assert_eq!(Value::parse(deep.as_bytes()).unwrap_err().reason, "nested too deep");
+}
