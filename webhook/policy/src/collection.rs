@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
+use foldhash::fast::RandomState;
+
 use crate::compile::{CollectionRule, Rules};
 use crate::judge::{Charge, Court};
 use crate::number::Decimal;
@@ -107,11 +109,11 @@ impl Court<'_> {
     fn copies(&mut self, lists: &mut Lists<'_, '_>, new: &Value<'_>, place: &Place<'_>) {
         let mut waived = false;
         for class in 0..lists.classes() {
-            let (before, after) = (lists.old_of[class].len(), lists.new_of[class].len());
+            let (before, after) = (lists.old_of.of(class).len(), lists.new_of.of(class).len());
             if after > 1 && after > before {
                 let class_of = if before > 0 && after == before + 1 { Class::Stale } else { Class::Invalid };
-                let last = lists.new_of[class].iter().map(|at| lists.new[*at].index).max().unwrap_or_default();
-                let entry = lists.new[lists.new_of[class][0]].value;
+                let last = lists.new_of.of(class).iter().map(|at| lists.new[*at].index).max().unwrap_or_default();
+                let entry = lists.new[lists.new_of.of(class)[0]].value;
                 let name = self.name(place, &identity(entry, lists.key));
                 let charge = Charge { reason: Reason::HistoryDuplicate, class: class_of, old: &ABSENT, new: &items(new)[last] };
                 self.find(&place.then(Step::Index(last)), charge, |_| format!("has entry {name} {after} times"));
@@ -121,16 +123,18 @@ impl Court<'_> {
             if before > 1 && after < before {
                 waived = true;
                 let keep = after.max(1);
-                for at in lists.old_of[class].split_off(keep) {
-                    lists.old[at].ignored = true;
+                for at in &lists.old_of.of(class)[keep..] {
+                    lists.old[*at].ignored = true;
                 }
             }
         }
         if waived {
             self.waive(place, Reason::HistoryDuplicate);
         }
-        lists.old.retain(|entry| !entry.ignored);
-        lists.reindex();
+        if waived {
+            lists.old.retain(|entry| !entry.ignored);
+            lists.reindex(lists.classes());
+        }
     }
 
     /// R8.2.
@@ -160,7 +164,7 @@ impl Court<'_> {
         };
         let Some(class) = class else { return };
         let class = if rule.resets.any() { Class::Stale } else { class };
-        let went = |class: usize| lists.old_of[class].len() > lists.new_of[class].len();
+        let went = |class: usize| lists.old_of.of(class).len() > lists.new_of.of(class).len();
         let mut gone = lists.old.iter().filter(|entry| lists.pair(&lists.new_of, entry).is_none());
         if (0..lists.classes()).any(went) {
             let first = gone.next();
@@ -270,13 +274,49 @@ struct Lists<'v, 'r> {
     old: Vec<Entry<'v, 'v>>,
     new: Vec<Entry<'v, 'v>>,
     /// Positions of each class in `old` and `new`.
-    old_of: Vec<Vec<usize>>,
-    new_of: Vec<Vec<usize>>,
+    old_of: Positions,
+    new_of: Positions,
+}
+
+/// The positions of each class in a list, all in one vector.
+#[derive(Default)]
+struct Positions {
+    /// Where each class begins in `at`, and the end.
+    starts: Vec<usize>,
+    at: Vec<usize>,
+}
+
+impl Positions {
+    /// Collects the positions by class and numbers the entries within their class.
+    fn new(entries: &mut [Entry<'_, '_>], classes: usize) -> Self {
+        let mut starts = vec![0; classes + 1];
+        for entry in entries.iter_mut() {
+            entry.ordinal = starts[entry.class + 1];
+            starts[entry.class + 1] += 1;
+        }
+        for class in 0..classes {
+            starts[class + 1] += starts[class];
+        }
+        let mut at = vec![0; entries.len()];
+        for (position, entry) in entries.iter().enumerate() {
+            at[starts[entry.class] + entry.ordinal] = position;
+        }
+        Self { starts, at }
+    }
+
+    fn of(&self, class: usize) -> &[usize] {
+        &self.at[self.starts[class]..self.starts[class + 1]]
+    }
+
+    fn classes(&self) -> usize {
+        self.starts.len() - 1
+    }
 }
 
 impl<'v, 'r> Lists<'v, 'r> {
     fn new(rule: &'r CollectionRule, old: &'v [Value<'v>], new: &'v [Value<'v>]) -> Self {
-        let mut classes: HashMap<Identity<'_, '_>, usize> = HashMap::with_capacity(old.len().max(new.len()));
+        let mut classes: HashMap<Identity<'_, '_>, usize, RandomState> =
+            HashMap::with_capacity_and_hasher(old.len().max(new.len()), RandomState::default());
         let mut entries = |items: &'v [Value<'v>]| {
             let mut entries: Vec<Entry<'v, 'v>> = Vec::with_capacity(items.len());
             let mut add = |(index, value): (usize, &'v Value<'v>)| {
@@ -297,32 +337,25 @@ impl<'v, 'r> Lists<'v, 'r> {
             each: rule.each.is_some(),
             old,
             new,
-            old_of: vec![Vec::new(); count],
-            new_of: vec![Vec::new(); count],
+            old_of: Positions::default(),
+            new_of: Positions::default(),
         };
-        lists.reindex();
+        lists.reindex(count);
         lists
     }
 
     fn classes(&self) -> usize {
-        self.old_of.len()
+        self.old_of.classes()
     }
 
-    fn reindex(&mut self) {
-        let index = |entries: &mut [Entry<'_, '_>], of: &mut [Vec<usize>]| {
-            of.iter_mut().for_each(Vec::clear);
-            for (at, entry) in entries.iter_mut().enumerate() {
-                entry.ordinal = of[entry.class].len();
-                of[entry.class].push(at);
-            }
-        };
-        index(&mut self.old, &mut self.old_of);
-        index(&mut self.new, &mut self.new_of);
+    fn reindex(&mut self, classes: usize) {
+        self.old_of = Positions::new(&mut self.old, classes);
+        self.new_of = Positions::new(&mut self.new, classes);
     }
 
     /// Where the pair of an entry is in the other list.
-    fn pair(&self, of: &[Vec<usize>], entry: &Entry<'_, '_>) -> Option<usize> {
-        of[entry.class].get(entry.ordinal).copied()
+    fn pair(&self, of: &Positions, entry: &Entry<'_, '_>) -> Option<usize> {
+        of.of(entry.class).get(entry.ordinal).copied()
     }
 
     /// Whether two entries are equal.
@@ -333,8 +366,8 @@ impl<'v, 'r> Lists<'v, 'r> {
     }
 
     /// Whether an entry of one list is equal to any of `range` of the other.
-    fn among(&self, of: &[Vec<usize>], range: std::ops::Range<usize>, class: usize, equal: impl Fn(usize) -> bool) -> bool {
-        of[class].iter().filter(|at| range.contains(at)).take(MAX_CANDIDATES).any(|at| equal(*at))
+    fn among(&self, of: &Positions, range: std::ops::Range<usize>, class: usize, equal: impl Fn(usize) -> bool) -> bool {
+        of.of(class).iter().filter(|at| range.contains(at)).take(MAX_CANDIDATES).any(|at| equal(*at))
     }
 
     /// R8.3: `None` when `new` begins with all of `old`.
@@ -360,7 +393,7 @@ impl<'v, 'r> Lists<'v, 'r> {
         if end == 0 {
             return None;
         }
-        let starts = self.new.first().map(|first| self.old_of[first.class].as_slice()).unwrap_or_default();
+        let starts = self.new.first().map(|first| self.old_of.of(first.class)).unwrap_or_default();
         let fits = |start: usize| {
             let kept = end - start;
             let follows = |entry: &Entry<'_, '_>| {
@@ -386,7 +419,8 @@ impl<'v, 'r> Lists<'v, 'r> {
     /// How many entries of the two lists can be matched one to one.
     fn shared(&self) -> usize {
         let mut shared = 0;
-        for (old_of, new_of) in self.old_of.iter().zip(&self.new_of) {
+        for class in 0..self.classes() {
+            let (old_of, new_of) = (self.old_of.of(class), self.new_of.of(class));
             let mut free: Vec<usize> = old_of.iter().copied().take(MAX_CANDIDATES).collect();
             for entry in new_of.iter().take(MAX_CANDIDATES).map(|at| &self.new[*at]) {
                 if let Some(index) = free.iter().position(|at| self.equal(&self.old[*at], entry)) {
@@ -403,7 +437,7 @@ impl<'v, 'r> Lists<'v, 'r> {
     fn one_run(&self, shared: usize) -> bool {
         let end = self.old.len() - 1;
         let starts = self.new.iter().enumerate().flat_map(|(new, entry)| {
-            self.old_of[entry.class].iter().take(MAX_CANDIDATES).map(move |old| (*old, new))
+            self.old_of.of(entry.class).iter().take(MAX_CANDIDATES).map(move |old| (*old, new))
         });
         let fits = starts.filter(|(old, new)| old + shared <= end && new + shared <= self.new.len());
         fits.take(MAX_RUNS).any(|(old, new)| {

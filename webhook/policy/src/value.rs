@@ -31,6 +31,9 @@ pub enum Value<'a> {
     Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
+/// Room that is made for members and items before they are counted.
+const USUAL_MEMBERS: usize = 8;
+
 /// The value of everything that is absent.
 pub(crate) static ABSENT: Value<'static> = Value::Null;
 
@@ -265,10 +268,10 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
         self.open(depth)?;
-        let mut members = Vec::new();
         if self.closes(b'}') {
-            return Ok(Value::Object(members));
+            return Ok(Value::Object(Vec::new()));
         }
+        let mut members = Vec::with_capacity(USUAL_MEMBERS);
         loop {
             self.space();
             if self.peek() != Some(b'"') {
@@ -290,10 +293,10 @@ impl<'a> Parser<'a> {
 
     fn list(&mut self, depth: usize) -> Result<Value<'a>, ParseError> {
         self.open(depth)?;
-        let mut items = Vec::new();
         if self.closes(b']') {
-            return Ok(Value::List(items));
+            return Ok(Value::List(Vec::new()));
         }
+        let mut items = Vec::with_capacity(USUAL_MEMBERS);
         loop {
             items.push(self.value(depth + 1)?);
             if self.ends(b']')? {
@@ -372,19 +375,28 @@ impl<'a> Parser<'a> {
     fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
         self.at += 1;
         let start = self.at;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    let text = &self.text[start..self.at];
-                    self.at += 1;
-                    return Ok(Cow::Borrowed(text));
-                }
-                Some(b'\\') => return self.escaped(start),
-                Some(0..=0x1f) => return Err(self.error("control character in a string")),
-                Some(_) => self.at += 1,
-                None => return Err(self.error("unexpected end in a string")),
+        self.plain();
+        match self.peek() {
+            Some(b'"') => {
+                let text = &self.text[start..self.at];
+                self.at += 1;
+                Ok(Cow::Borrowed(text))
             }
+            Some(b'\\') => self.escaped(start),
+            Some(_) => Err(self.error("control character in a string")),
+            None => Err(self.error("unexpected end in a string")),
         }
+    }
+
+    /// Goes on to the next quote, backslash or control character, or to the end.
+    fn plain(&mut self) {
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        let rest = &self.bytes[self.at..];
+        // Eight bytes at a time as long as none of them is special.
+        let whole = rest.chunks_exact(8).take_while(|chunk| !chunk.iter().fold(false, |any, byte| any | special(byte)));
+        let skipped = whole.count() * 8;
+        let tail = &rest[skipped..];
+        self.at += skipped + tail.iter().position(special).unwrap_or(tail.len());
     }
 
     /// The rest of a string that has an escape at the current place.

@@ -6,10 +6,12 @@
 
 mod model;
 
-use model::gen_state::Maker;
-use model::judge::Case;
+use model::gen_state::{Maker, any as any_value, respell, set_path};
+use model::history::StaleWrite;
+use model::judge::{Case, Verdict, judge};
 use model::tape::Tape;
-use model::{compare, fast, gen_policy, table, table_lists, table_phase, table_values};
+use model::value::Val;
+use model::{broken, compare, fast, gen_policy, history, shrink, table, table_lists, table_phase, table_values};
 use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
@@ -65,6 +67,215 @@ fn implementation_equals_model() {
                 return Err(compare::report(&policy, operation, &old, &new));
             }
             old = new;
+        }
+        Ok(())
+    });
+}
+
+/// Both judges' verdicts on an update, which are to be one.
+fn verdict(policy: &Val, old: &Val, new: &Val) -> Result<Verdict, String> {
+    let operation = "UPDATE";
+    let case = Case { operation, old, new };
+    let model = judge(policy, &case).verdict;
+    if fast::judge(policy, &case)?.verdict == model {
+        Ok(model)
+    } else {
+        Err(compare::report(policy, operation, old, new))
+    }
+}
+
+#[test]
+fn stale_writes_are_never_invalid() {
+    property(6_000, 900, |tape| {
+        let policy = gen_policy::policy(tape);
+        let Some(write) = history::stale_write(&policy, tape) else { return Ok(()) };
+        let old = &write.states[write.over];
+        for (how, new) in [("whole", write.whole()), ("merged", write.merged())] {
+            if sound(&policy, old, &new)? == Verdict::Invalid {
+                return Err(unsound(&policy, &write, how));
+            }
+        }
+        Ok(())
+    });
+}
+
+fn sound(policy: &Val, old: &Val, new: &Val) -> Result<Verdict, String> {
+    model::judge::PROPOSED.with(|p| p.set(true));
+    let j = judge(policy, &Case { operation: "UPDATE", old, new });
+    let v = if j.findings.iter().any(|f| f.reason == "Malformed") { Verdict::Stale } else { j.verdict };
+    model::judge::PROPOSED.with(|p| p.set(false));
+    Ok(v)
+}
+
+/// A short report of a stale write that is called Invalid.
+fn unsound(policy: &Val, write: &StaleWrite, how: &str) -> String {
+    let wrong = |policy: &Val, write: &StaleWrite| {
+        let new = if how == "whole" { write.whole() } else { write.merged() };
+        fast::compile(policy).is_ok()
+            && write.is_legal(policy)
+            && sound(policy, &write.states[write.over], &new) == Ok(Verdict::Invalid)
+    };
+    let mut write = write.without(".spec");
+    let mut policy = policy.clone();
+    loop {
+        let before = policy.clone();
+        [policy] = shrink::shrink([policy], |[policy]| wrong(policy, &write));
+        for path in [".status.w", ".status.free", ".status.n", ".status.m", ".status.sub", ".status.ref", ".status.done", ".status.at", ".status.log", ".status.nodes", ".status.conditions", ".status.phase"] {
+            let less = write.without(path);
+            if wrong(&policy, &less) {
+                write = less;
+            }
+        }
+        if policy == before {
+            break;
+        }
+    }
+    let new = if how == "whole" { write.whole() } else { write.merged() };
+    let (read, over) = (&write.states[write.read], &write.states[write.over]);
+    let judgement = judge(&policy, &Case { operation: "UPDATE", old: over, new: &new });
+    let states: Vec<String> = write.states[write.read..=write.over].iter().map(|s| s.at("status").json()).collect();
+    format!(
+        "{how}\npolicy {}\nread {}\nmeant {}\nover {}\nwritten {}\nfindings {:?}\nstates {}\n",
+        policy.at("spec").json(),
+        read.json(),
+        write.meant.at("status").json(),
+        over.json(),
+        new.at("status").json(),
+        judgement.findings,
+        states.join("\n  ")
+    )
+}
+
+#[test]
+fn allowed_junk_breaks_nothing() {
+    property(4_000, 1_500, |tape| {
+        let policy = gen_policy::policy(tape);
+        let compiled = fast::compile(&policy)?;
+        let mut maker = Maker { junk: true, made: 0 };
+        let mut generation = 1;
+        let mut old = Val::parse("{metadata: {name: x, generation: 1}}");
+        for _ in 0..12 {
+            let mut new = old.clone();
+            maker.edit(policy.at("spec"), &mut new, tape);
+            if tape.percent(10) {
+                generation += 1;
+                set_path(&mut new, ".metadata.generation", Val::int(generation));
+            }
+            let fast = fast::judge_json(&compiled, "UPDATE", &old.json(), &new.json())?.verdict;
+            let model = judge(&policy, &Case { operation: "UPDATE", old: &old, new: &new }).verdict;
+            let say = |what: &str| Err(format!("{what}\npolicy {}\nold {}\nnew {}\n", policy.json(), old.json(), new.json()));
+            if fast != model {
+                return Err(compare::report(&policy, "UPDATE", &old, &new));
+            }
+            if !fast.allows() {
+                continue;
+            }
+            let broken = broken::broken(&policy, &new);
+            if fast != Verdict::Allow || !broken.is_empty() {
+                return say(&format!("{fast:?} leads to {broken:?}"));
+            }
+            let mut unrelated = new.clone();
+            set_path(&mut unrelated, ".status.unrelated", Val::int(1));
+            set_path(&mut unrelated, ".spec.size", Val::int(2));
+            if verdict(&policy, &new, &unrelated)? != Verdict::Allow {
+                return say("an unrelated change is refused after this");
+            }
+            old = new;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_state_over_itself_is_allowed() {
+    property(2_000, 500, |tape| {
+        let policy = gen_policy::policy(tape);
+        let object = Maker { junk: true, made: 0 }.object(&policy, tape);
+        let mut other = object.clone();
+        other.set("status", respell(object.at("status"), tape));
+        for new in [&object, &other] {
+            if verdict(&policy, &object, new)? != Verdict::Allow {
+                return Err(compare::report(&policy, "UPDATE", &object, new));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn resets_only_widen() {
+    property(4_000, 700, |tape| {
+        let policy = gen_policy::policy(tape);
+        let mut maker = Maker { junk: true, made: 0 };
+        let old = maker.object(&policy, tape);
+        let mut new = old.clone();
+        maker.edit(policy.at("spec"), &mut new, tape);
+        set_path(&mut new, ".status.fires", Val::int(1));
+        let mut wide = policy.clone();
+        let rules = add_resets(policy.at("spec"));
+        wide.set("spec", rules);
+        let (narrow, wider) = (verdict(&policy, &old, &new)?, verdict(&wide, &old, &new)?);
+        if narrow.allows() && !wider.allows() {
+            return Err(format!("policy {}\nold {}\nnew {}\n{narrow:?} becomes {wider:?}\n", policy.json(), old.json(), new.json()));
+        }
+        Ok(())
+    });
+}
+
+/// The rule set with one more witness for the resets of every rule, also below.
+fn add_resets(rules: &Val) -> Val {
+    let add = |rule: &Val| {
+        let mut rule = rule.clone();
+        let mut with = rule.at("resets").at("with").words();
+        with.push(".status.fires".to_owned());
+        set_path(&mut rule, "resets.with", Val::strs(&with));
+        if rule.has("each") {
+            rule.set("each", add_resets(rule.at("each")));
+        }
+        rule
+    };
+    let mut all = rules.clone();
+    if rules.has("phase") {
+        all.set("phase", add(rules.at("phase")));
+    }
+    for kind in ["monotone", "setOnce", "collections"] {
+        if rules.has(kind) {
+            all.set(kind, Val::List(rules.at(kind).items().iter().map(add).collect()));
+        }
+    }
+    all
+}
+
+#[test]
+fn nothing_else_in_the_object_matters() {
+    property(4_000, 800, |tape| {
+        let policy = gen_policy::policy(tape);
+        let compiled = fast::compile(&policy)?;
+        let mut maker = Maker { junk: true, made: 0 };
+        let old = maker.object(&policy, tape);
+        let mut new = old.clone();
+        maker.edit(policy.at("spec"), &mut new, tape);
+        let plain = fast::judge_json(&compiled, "UPDATE", &old.json(), &new.json())?;
+        let mut texts = Vec::new();
+        let mut others = Vec::new();
+        for object in [&old, &new] {
+            let mut other = object.clone();
+            for path in [".spec.size", ".metadata.labels", ".metadata.name", ".kind", ".data", ".metadata.resourceVersion"] {
+                if tape.percent(50) {
+                    let value = any_value(tape, 2);
+                    set_path(&mut other, path, value);
+                }
+            }
+            let mut text = String::new();
+            other.write(&mut text, &mut |names| tape.shuffle(names));
+            texts.push(text);
+            others.push(other);
+        }
+        let shuffled = fast::judge_json(&compiled, "UPDATE", &texts[0], &texts[1])?;
+        let model = judge(&policy, &Case { operation: "UPDATE", old: &others[0], new: &others[1] });
+        let all = [plain, shuffled, model].map(|j| compare::fixed(&j));
+        if all[0] != all[1] || all[0] != all[2] {
+            return Err(format!("policy {}\nold {}\nnew {}\n{all:?}\n", policy.json(), texts[0], texts[1]));
         }
         Ok(())
     });

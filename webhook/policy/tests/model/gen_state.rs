@@ -235,7 +235,12 @@ impl Maker {
         let keep_old = tape.percent(40);
         let mut list: Vec<Val> = now.items().iter().filter(|c| keep_old || !is_state(c)).cloned().collect();
         if let Some((kind, status)) = states.get(name).and_then(Val::as_str).and_then(|s| s.split_once('=')) {
-            list.push(Val::map(vec![("type", Val::str(kind)), ("status", Val::str(status))]));
+            self.made += 1;
+            let mut condition = Val::map(vec![("type", Val::str(kind)), ("status", Val::str(status))]);
+            if !self.junk {
+                condition.set("id", Val::Str(format!("e{}", self.made)));
+            }
+            list.push(condition);
         }
         if self.junk && tape.percent(15) {
             list.push(Val::parse(tape.word(&["{type: Up, status: true}", "{type: Odd, status: 'True'}", "Up=True", "{}"])));
@@ -300,7 +305,8 @@ impl Maker {
         }
         let mut entry = Val::map(vec![]);
         self.fill(rule.at("each"), &mut entry, tape);
-        if !matches!(entry, Val::Map(_)) {
+        // Without junk an entry is told from others by its id.
+        if self.junk && !matches!(entry, Val::Map(_)) {
             return entry;
         }
         entry.set("id", id);

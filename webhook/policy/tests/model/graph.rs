@@ -18,7 +18,12 @@ impl Reading {
     /// All malformed values are one.
     pub(crate) fn same(&self, other: &Reading) -> bool {
         match (self, other) {
-            (Reading::Plain(p), Reading::Plain(q)) => same(&Val::str(p), &Val::str(q)),
+            (Reading::Plain(p), Reading::Plain(q)) => {
+                if p != q && same(&Val::str(p), &Val::str(q)) {
+                    super::judge::unclear(); // TEMP
+                }
+                same(&Val::str(p), &Val::str(q))
+            }
             _ => self == other,
         }
     }
@@ -123,7 +128,7 @@ impl Graph<'_> {
             names.insert(STRANGER.to_owned());
         }
         let step = |a: &str, b: &str| {
-            let restart = has_resets(self.0) && (b.is_empty() || self.edge("", b));
+            let restart = (has_resets(self.0) || super::judge::may_go()) && (b.is_empty() || self.edge("", b));
             self.edge(a, b) || restart
         };
         let reaches_p = |r: &str| {

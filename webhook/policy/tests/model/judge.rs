@@ -321,7 +321,7 @@ fn set_once(
         if p.is_in(required) && unset(o) {
             found.waive("FieldMissing", &field);
         } else {
-            found.follow("FieldMissing", stale_if(has_resets(rule)), &field);
+            found.follow("FieldMissing", stale_if(has_resets(rule) || may_go()), &field);
         }
     }
 }
@@ -361,6 +361,8 @@ fn collection(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, fou
         return found.find("Malformed", stale_if(has_resets(rule) || keeps_none), &field);
     }
     let reset = fires(whole, rule);
+    let go = usize::from(has_resets(rule) || matches!(rule.at("keep"), Val::Num(_)));
+    MAYGO.with(|m| m.set(m.get() + go));
     if maps(o) || maps(n) {
         map(whole, rule, reset, o, n, &field, found);
     } else {
@@ -370,6 +372,7 @@ fn collection(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, fou
             rule_set(whole, rule.at("each"), pair, entry, &at, found);
         }
     }
+    MAYGO.with(|m| m.set(m.get() - go));
 }
 
 /// R8.2 and R8.6 for maps.
@@ -414,10 +417,20 @@ fn equal(rule: &Val, old: &Val, new: &Val, at: &str, found: &mut Found) {
     }
     let smaller = if left.compare(&right).is_lt() { "left" } else { "right" };
     let plain = rule.at(smaller).words().iter().any(|term| !term.starts_with("len("));
-    found.follow("CountMismatch", stale_if(plain), at);
+    found.follow("CountMismatch", stale_if(plain || proposed()), at);
 }
 
 thread_local! { pub(crate) static UNCLEAR: std::cell::Cell<bool> = const { std::cell::Cell::new(false) }; }
 pub(crate) fn unclear() {
     UNCLEAR.with(|u| u.set(true));
+}
+
+thread_local! { pub(crate) static PROPOSED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) }; }
+pub(crate) fn proposed() -> bool {
+    PROPOSED.with(|u| u.get())
+}
+
+thread_local! { pub(crate) static MAYGO: std::cell::Cell<usize> = const { std::cell::Cell::new(0) }; }
+pub(crate) fn may_go() -> bool {
+    proposed() && MAYGO.with(|u| u.get()) > 0
 }

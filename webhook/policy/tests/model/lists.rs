@@ -187,5 +187,6 @@ fn window<'a>(
     if other != explained {
         super::judge::unclear();
     }
-    Some(stale_if(explained))
+    let all_of_o = super::judge::proposed() && (0..n.len()).any(|at| at + o.len() <= n.len() && run(0, at, o.len()));
+    Some(stale_if(explained || all_of_o))
 }

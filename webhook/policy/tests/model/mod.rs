@@ -7,6 +7,7 @@ pub(crate) mod fast;
 pub(crate) mod gen_policy;
 pub(crate) mod gen_state;
 pub(crate) mod graph;
+pub(crate) mod history;
 pub(crate) mod judge;
 pub(crate) mod lists;
 pub(crate) mod reading;
