@@ -4,6 +4,9 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 use prometheus_client::metrics::gauge::Gauge;
 
+/// Room that is made for an announced body before it comes; a larger one grows into it.
+const RESERVE: usize = 512 << 10;
+
 /// Bytes that request bodies may take up at a time. The gauge is the account itself.
 pub(crate) struct Budget {
     used: Gauge,
@@ -76,8 +79,8 @@ pub(crate) async fn read(body: &mut Body, limit: usize, held: &mut Held<'_>) -> 
             if body.is_end_stream() {
                 return Ok(data);
             }
-            // At most `limit`, as checked above; pages that nothing is written to cost nothing.
-            whole.reserve_exact(announced.map_or(data.len(), |bytes| bytes as usize));
+            let announced = announced.map_or(data.len(), |bytes| bytes as usize);
+            whole.reserve_exact(announced.min(RESERVE).max(data.len()));
         }
         whole.extend_from_slice(&data);
     }

@@ -94,6 +94,8 @@ async fn a_slow_header() {
     // A byte now and then, on a connection that has served a call.
     let mut client = server.connect().await;
     assert_eq!(client.post(PATH, &review("put")).await.status, 200);
+    // Long enough for the server to expect an idle connection.
+    sleep(2 * SHORT).await;
     let drip = async {
         for byte in head(PATH, 0, "").iter().cycle() {
             if client.try_write(&[*byte]).await.is_err() {
@@ -362,6 +364,7 @@ async fn a_reply_waits_for_its_record_but_not_for_ever() {
         (PATH, Limits { record_wait: SHORT, ..Limits::default() }),
         ("/admit/facts.test/deliveries?timeout=400ms", Limits { record_wait: PATIENCE, ..Limits::default() }),
     ] {
+        let limits = Limits { spread: Duration::ZERO, ..limits };
         let gate = Arc::new(Semaphore::new(1));
         let recorder = Gate(Arc::clone(&gate));
         let server = start_recording(Panicking("nowhere"), recorder, limits).await;
