@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! listen ─▶ connection ─▶ admit ─▶ body ─▶ review ─▶ Judge ─▶ Recorder ─▶ reply
-//!   ▲ phases    ▲                           ▲ cursor, block
+//!   ▲ phases    ▲                           ▲ draft, cursor, block
 //! drain ────────┘
 //! ```
 //!
@@ -20,6 +20,7 @@ mod block;
 mod body;
 mod connection;
 mod cursor;
+mod draft;
 mod drain;
 mod error;
 mod health;
