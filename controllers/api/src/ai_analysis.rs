@@ -105,7 +105,7 @@ pub struct EnrichmentResults {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub business_classification: Option<BusinessClassification>,
     /// Labels that a detector gave, passed through.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::opaque")]
     pub detected_labels: Option<Map<String, Value>>,
 }

@@ -98,7 +98,7 @@ pub struct WorkflowRef {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declared_parameter_names: Option<Vec<String>>,
     /// Reserved.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::opaque")]
     pub engine_config: Option<Map<String, Value>>,
 }

@@ -208,6 +208,71 @@ fn limits_defaults_and_formats_are_as_listed() {
 }
 
 #[test]
+fn what_the_specification_calls_optional_is_not_required() {
+    for (plural, path, required) in [
+        ("notificationrequests", "spec", vec!["body", "subject", "type"]),
+        ("notificationrequests", "spec.actionLinks.[]", vec!["label", "service", "url"]),
+        ("signalprocessings", "spec", vec!["remediationRequestRef", "signal"]),
+        (
+            "signalprocessings",
+            "spec.signal",
+            vec!["fingerprint", "name", "receivedTime", "severity", "targetResource", "targetType", "type"],
+        ),
+        ("aianalyses", "spec", vec!["analysisRequest", "remediationId", "remediationRequestRef"]),
+        ("aianalyses", "spec.analysisRequest", vec!["analysisTypes", "signalContext"]),
+        (
+            "aianalyses",
+            "spec.analysisRequest.signalContext",
+            vec!["businessPriority", "environment", "fingerprint", "severity", "signalName", "targetResource"],
+        ),
+        ("workflowexecutions", "spec", vec!["remediationRequestRef", "targetResource", "workflowRef"]),
+        ("workflowexecutions", "spec.workflowRef", vec!["executionBundle", "executionEngine", "version", "workflowId"]),
+        (
+            "remediationrequests",
+            "spec",
+            vec![
+                "firingTime",
+                "receivedTime",
+                "severity",
+                "signalFingerprint",
+                "signalName",
+                "signalType",
+                "targetResource",
+                "targetType",
+            ],
+        ),
+        (
+            "remediationapprovalrequests",
+            "spec",
+            vec![
+                "aiAnalysisRef",
+                "confidence",
+                "confidenceLevel",
+                "investigationSummary",
+                "reason",
+                "recommendedActions",
+                "recommendedWorkflow",
+                "remediationRequestRef",
+                "requiredBy",
+                "whyApprovalRequired",
+            ],
+        ),
+    ] {
+        assert_eq!(schema(plural, path)["required"], json!(required), "{plural} {path}");
+    }
+    for (plural, path) in [
+        ("aianalyses", "spec.analysisRequest.signalContext.enrichmentResults"),
+        ("signalprocessings", "status"),
+        ("notificationrequests", "status"),
+        ("workflowexecutions", "status"),
+        ("remediationrequests", "status"),
+        ("remediationapprovalrequests", "status"),
+    ] {
+        assert!(schema(plural, path).get("required").is_none(), "{plural} {path}");
+    }
+}
+
+#[test]
 fn an_undecided_decision_has_no_default_and_is_not_written() {
     assert!(schema("remediationapprovalrequests", "status.decision").get("default").is_none());
     let status = kubernaut_api::RemediationApprovalRequestStatus::default();
