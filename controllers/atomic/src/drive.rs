@@ -25,6 +25,8 @@ pub(crate) struct Driver<K: Subject> {
     pub(crate) wire: Wire,
     pub(crate) line: VecDeque<Ticket<K>>,
     pub(crate) base: Option<Base>,
+    /// Whether the base is known to be out of date, so that the next write begins with a read.
+    pub(crate) stale: bool,
     /// How many updates one PUT may carry: fewer after a refusal, to find out whose it is.
     pub(crate) limit: usize,
     pub(crate) served: bool,
@@ -57,7 +59,7 @@ impl<K: Subject> Driver<K> {
     pub(crate) fn new(shared: Arc<Shared<K>>, target: Target) -> Self {
         let collection = K::url_path(&shared.kind, target.place.namespace.as_deref());
         let wire = Wire::new(&shared.line, collection, target.place.name.clone());
-        Self { shared, target, wire, line: VecDeque::new(), base: None, limit: CAPACITY, served: false }
+        Self { shared, target, wire, line: VecDeque::new(), base: None, stale: false, limit: CAPACITY, served: false }
     }
 
     pub(crate) async fn serve(mut self) {
@@ -107,6 +109,10 @@ impl<K: Subject> Driver<K> {
         }
     }
 
+    fn head_is_late(&self) -> bool {
+        self.line.front().is_none_or(|ticket| ticket.deadline <= Instant::now())
+    }
+
     async fn write(&mut self) {
         let mut write = Write {
             state: State::Compose,
@@ -120,7 +126,11 @@ impl<K: Subject> Driver<K> {
             live: None,
         };
         loop {
-            if write.doubt.is_none() {
+            if write.state == (State::Read { refused: true }) && self.head_is_late() {
+                write.state = State::Read { refused: false };
+            }
+            // Only here may the line change: in all other states its head is what an offer speaks of.
+            if matches!(write.state, State::Compose | State::Read { refused: false }) {
                 self.expire(write.last.as_ref());
                 self.shared.lines.take(&self.target, &mut self.line);
                 if self.line.is_empty() {
@@ -151,7 +161,9 @@ impl<K: Subject> Driver<K> {
             write.state = next(before, event, late);
             self.account(before, event, &mut write);
             let until = write.doubt.or_else(|| self.line.front().map(|ticket| ticket.deadline));
-            write.pace.rest(event, until).await;
+            if !matches!(write.state, State::Done(_)) {
+                write.pace.rest(event, until).await;
+            }
         }
     }
 
@@ -169,14 +181,21 @@ impl<K: Subject> Driver<K> {
                 }
             }
         }
-        let Some(base) = &self.base else { return true };
-        self.line.iter().any(|ticket| ticket.fresh && base.live.is_none_or(|live| live < ticket.since))
+        self.base.is_none() || self.stale || self.current_for() == 0
+    }
+
+    /// How many at the head of the line the base is fresh enough for.
+    fn current_for(&self) -> usize {
+        let live = self.base.as_ref().and_then(|base| base.live);
+        let enough = |ticket: &&Ticket<K>| !ticket.fresh || live.is_some_and(|live| live >= ticket.since);
+        self.line.iter().take_while(enough).count()
     }
 
     fn compose(&mut self, write: &mut Write) -> Option<Event> {
         self.line.retain(|ticket| !ticket.job.abandoned());
+        let limit = self.limit.min(self.current_for());
         let base = self.base.as_ref()?;
-        match self.shared.composer.compose(&base.raw, &mut self.line, self.limit) {
+        match self.shared.composer.compose(&base.raw, &mut self.line, limit) {
             Ok(Composed::Offer(offer)) => {
                 tracing::Span::current().record("updates", offer.changes());
                 write.offer = Some(offer);
@@ -259,7 +278,7 @@ impl<K: Subject> Driver<K> {
                 self.answer(&offer.verdicts, &version.object);
             }
             Err(source) => {
-                self.base = None;
+                self.stale = true;
                 let failure = Failure::Unreadable { committed: true, source: Arc::new(source) };
                 self.fail_head(&offer.verdicts, &failure);
             }
@@ -270,7 +289,7 @@ impl<K: Subject> Driver<K> {
     /// The doubt stays: those who are in the PUT are told so, the others are decided anew.
     fn give_up(&mut self, write: &mut Write) -> &'static str {
         tracing::warn!("the outcome of a status write stays unknown");
-        self.base = None;
+        self.stale = true;
         if let Some(offer) = write.offer.take() {
             self.fail_head(&offer.verdicts, &Failure::Unknown(write.last.take()));
         }

@@ -174,3 +174,6 @@ fn edited(before: &Value, after: &Value) -> bool {
     let kept = before.iter().filter(|(name, value)| after.get(*name) == Some(value)).count();
     kept > 0 && kept * 2 >= before.len()
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,6 @@ fn after_put(doubt: bool, event: Event, late: bool) -> State {
         _ => again,
     }
 }
+
+#[cfg(test)]
+mod model;

@@ -89,6 +89,7 @@ impl<K: Subject> Driver<K> {
         }
         let same = self.base.as_ref().is_some_and(|base| base.version == version.version);
         self.base = Some(Base { version: version.version.clone(), raw: version.raw.clone(), live: Some(sent) });
+        self.stale = false;
         self.shared.kept.put(self.target.place.clone(), version);
         Ok(if same { Event::Same } else { Event::Moved })
     }

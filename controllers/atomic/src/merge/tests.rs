@@ -1,0 +1,262 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+/// `raw` after a change from `before` to `after`.
+#[track_caller]
+fn check(raw: Value, before: Value, after: Value, expected: Value) {
+    let mut merged = raw;
+    apply(&mut merged, &before, &after);
+    assert_eq!(merged, expected);
+}
+
+#[test]
+fn unknown_members_survive_at_every_depth() {
+    check(
+        json!({"phase": "A", "new": 1, "sub": {"x": 1, "new": 2}}),
+        json!({"phase": "A", "sub": {"x": 1}}),
+        json!({"phase": "B", "sub": {"x": 2}}),
+        json!({"phase": "B", "new": 1, "sub": {"x": 2, "new": 2}}),
+    );
+}
+
+#[test]
+fn defaults_of_the_type_are_not_written_until_they_change() {
+    let raw = json!({"phase": "A"});
+    let before = json!({"phase": "A", "count": 0, "list": [], "none": null});
+    check(raw.clone(), before.clone(), before.clone(), raw.clone());
+    check(
+        raw.clone(),
+        before.clone(),
+        json!({"phase": "B", "count": 0, "list": [], "none": null}),
+        json!({"phase": "B"}),
+    );
+    check(
+        raw,
+        before,
+        json!({"phase": "A", "count": 1, "list": [1], "none": null}),
+        json!({"phase": "A", "count": 1, "list": [1]}),
+    );
+}
+
+#[test]
+fn a_member_that_the_type_skips_when_empty_keeps_what_the_type_cannot_see() {
+    check(
+        json!({"sub": {"new": 1}, "list": [{"new": 1}]}),
+        json!({}),
+        json!({"sub": {"x": 1}, "list": [{"x": 1}]}),
+        json!({"sub": {"new": 1, "x": 1}, "list": [{"new": 1}, {"x": 1}]}),
+    );
+}
+
+#[test]
+fn removed_members_go_and_only_they() {
+    check(
+        json!({"a": 1, "b": {"x": 1, "new": 1}, "new": 1}),
+        json!({"a": 1, "b": {"x": 1}}),
+        json!({"a": 1}),
+        json!({"a": 1, "new": 1}),
+    );
+}
+
+#[test]
+fn values_the_type_normalises_are_left_as_they_were_written() {
+    check(
+        json!({"at": "2024-01-01T00:00:00.000000Z", "n": 1}),
+        json!({"at": "2024-01-01T00:00:00Z", "n": 1}),
+        json!({"at": "2024-01-01T00:00:00Z", "n": 2}),
+        json!({"at": "2024-01-01T00:00:00.000000Z", "n": 2}),
+    );
+}
+
+#[test]
+fn appending_and_prepending_leave_the_other_entries_whole() {
+    let raw = json!([{"n": 1, "new": "a"}, {"n": 2, "new": "b"}]);
+    let before = json!([{"n": 1}, {"n": 2}]);
+    check(
+        raw.clone(),
+        before.clone(),
+        json!([{"n": 1}, {"n": 2}, {"n": 3}]),
+        json!([{"n": 1, "new": "a"}, {"n": 2, "new": "b"}, {"n": 3}]),
+    );
+    check(
+        raw,
+        before,
+        json!([{"n": 0}, {"n": 1}, {"n": 2}]),
+        json!([{"n": 0}, {"n": 1, "new": "a"}, {"n": 2, "new": "b"}]),
+    );
+}
+
+#[test]
+fn an_entry_that_goes_takes_its_unknown_fields_along() {
+    check(
+        json!([{"n": 1, "new": "a"}, {"n": 2, "new": "b"}, {"n": 3, "new": "c"}]),
+        json!([{"n": 1}, {"n": 2}, {"n": 3}]),
+        json!([{"n": 1}, {"n": 3}, {"n": 4}]),
+        json!([{"n": 1, "new": "a"}, {"n": 3, "new": "c"}, {"n": 4}]),
+    );
+}
+
+#[test]
+fn entries_with_a_name_are_followed_by_it() {
+    let raw = json!([{"type": "A", "status": "False", "new": 1}, {"type": "B", "status": "True", "new": 2}]);
+    let before = json!([{"type": "A", "status": "False"}, {"type": "B", "status": "True"}]);
+    // Edited, reordered, and one replaced by another at once.
+    check(
+        raw.clone(),
+        before.clone(),
+        json!([{"type": "B", "status": "False"}, {"type": "A", "status": "True"}]),
+        json!([{"type": "B", "status": "False", "new": 2}, {"type": "A", "status": "True", "new": 1}]),
+    );
+    check(
+        raw,
+        before,
+        json!([{"type": "B", "status": "True"}, {"type": "C", "status": "True"}]),
+        json!([{"type": "B", "status": "True", "new": 2}, {"type": "C", "status": "True"}]),
+    );
+}
+
+#[test]
+fn entries_without_a_name_are_edited_if_half_of_them_stayed() {
+    let raw = json!([{"channel": "a", "attempt": 1, "result": "?", "new": 1}]);
+    let before = json!([{"channel": "a", "attempt": 1, "result": "?"}]);
+    check(
+        raw.clone(),
+        before.clone(),
+        json!([{"channel": "a", "attempt": 1, "result": "ok"}]),
+        json!([{"channel": "a", "attempt": 1, "result": "ok", "new": 1}]),
+    );
+    check(
+        raw,
+        before,
+        json!([{"channel": "b", "attempt": 2, "result": "?"}]),
+        json!([{"channel": "b", "attempt": 2, "result": "?"}]),
+    );
+}
+
+#[test]
+fn entries_the_type_cannot_see_stay_behind_the_one_they_followed() {
+    check(
+        json!([{"odd": 0}, {"n": 1, "new": 1}, {"odd": 1}, {"n": 2}]),
+        json!([{"n": 1}, {"n": 2}]),
+        json!([{"n": 1}, {"n": 2}, {"n": 3}]),
+        json!([{"odd": 0}, {"n": 1, "new": 1}, {"odd": 1}, {"n": 2}, {"n": 3}]),
+    );
+}
+
+#[test]
+fn a_set_the_type_sorts_is_matched_by_value() {
+    check(
+        json!([{"name": "b", "new": "b"}, {"name": "a", "new": "a"}]),
+        json!([{"name": "a"}, {"name": "b"}]),
+        json!([{"name": "a"}, {"name": "b"}, {"name": "c"}]),
+        json!([{"name": "a", "new": "a"}, {"name": "b", "new": "b"}, {"name": "c"}]),
+    );
+}
+
+#[test]
+fn a_value_that_changes_its_kind_is_replaced() {
+    check(json!({"v": {"x": 1, "new": 1}}), json!({"v": {"x": 1}}), json!({"v": "text"}), json!({"v": "text"}));
+    check(json!({"v": "text"}), json!({"v": "text"}), json!({"v": [1]}), json!({"v": [1]}));
+}
+
+/// What a type that knows no member starting with `u` reads.
+fn typed(raw: &Value) -> Value {
+    match raw {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, _)| !name.starts_with('u'))
+            .map(|(name, value)| (name.clone(), typed(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(entries) => entries.iter().map(typed).collect(),
+        scalar => scalar.clone(),
+    }
+}
+
+/// The members a type does not know, by path; entries of lists by their `id`.
+fn unknown(raw: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+    match raw {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let path = format!("{path}/{name}");
+                if name.starts_with('u') { found.push((path, value.clone())) } else { unknown(value, &path, found) }
+            }
+        }
+        Value::Array(entries) => {
+            for entry in entries {
+                unknown(entry, &format!("{path}[{}]", entry.get("id").unwrap_or(&Value::Null)), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (0..4_i64).prop_map(Value::from),
+        "[a-c]{0,2}".prop_map(Value::from)
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[k-nu]", inner, 0..4)
+                .prop_map(|map| map.into_iter().collect::<Map<_, _>>().into()),
+        ]
+    })
+}
+
+/// A status with members and entries that the type knows half of.
+fn status() -> impl Strategy<Value = Value> {
+    let entry = ((0..6_u8), (0..3_i64), (0..3_i64))
+        .prop_map(|(id, known, new)| json!({"id": id.to_string(), "k": known, "u": new}));
+    let list = prop::collection::vec(entry, 0..5).prop_map(|mut list| {
+        list.sort_by_key(|entry| entry["id"].to_string());
+        list.dedup_by_key(|entry| entry["id"].to_string());
+        list
+    });
+    (list, 0..3_i64, 0..3_i64, json_value())
+        .prop_map(|(list, known, new, map)| json!({"list": list, "k": known, "u": new, "map": {"k": known, "u": map}}))
+}
+
+proptest! {
+    #[test]
+    fn with_nothing_unknown_the_result_is_what_was_meant(before in json_value(), after in json_value()) {
+        let mut merged = before.clone();
+        apply(&mut merged, &before, &after);
+        prop_assert_eq!(merged, after);
+    }
+
+    #[test]
+    fn nothing_changed_changes_nothing(raw in json_value()) {
+        let mut merged = raw.clone();
+        apply(&mut merged, &typed(&raw), &typed(&raw));
+        prop_assert_eq!(merged, raw);
+    }
+
+    #[test]
+    fn the_type_reads_back_what_was_meant_and_what_it_does_not_know_stays(raw in status(), other in status()) {
+        let after = typed(&other);
+        let mut merged = raw.clone();
+        apply(&mut merged, &typed(&raw), &after);
+        prop_assert_eq!(typed(&merged), after.clone());
+
+        // Whatever place is still there has kept its unknown members, and no place has gained any.
+        let (mut before, mut now) = (Vec::new(), Vec::new());
+        unknown(&raw, "", &mut before);
+        unknown(&merged, "", &mut now);
+        let stays = |path: &String| match path.strip_prefix("/list[").and_then(|rest| rest.split(']').next()) {
+            Some(id) => after["list"].as_array().unwrap().iter().any(|entry| entry["id"].to_string() == id),
+            None => true,
+        };
+        before.retain(|(path, _)| stays(path));
+        before.sort_by(|a, b| a.0.cmp(&b.0));
+        now.sort_by(|a, b| a.0.cmp(&b.0));
+        prop_assert_eq!(now, before);
+    }
+}

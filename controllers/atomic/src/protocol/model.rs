@@ -1,0 +1,420 @@
+//! Every interleaving of several writers, lost answers, late landings and lost history.
+//!
+//! The writers run [`next`] itself. What they see comes from a server that is modelled after what
+//! the API server does: a PUT lands if and only if its base is current; a sent PUT may land at any
+//! later time or never; the author of a version is known to all (that is what `managedFields` prove);
+//! history may be forgotten. Each writer appends one entry of its own per update.
+
+use std::collections::BTreeSet;
+
+use stateright::{Checker, Model, Property};
+
+use super::{End, Event, State, next};
+
+type Next = fn(State, Event, bool) -> State;
+/// The entry of one update: which writer, which of its updates.
+type Entry = (usize, u8);
+
+#[derive(Clone)]
+struct World {
+    writers: usize,
+    updates: u8,
+    /// How many answers each writer may lose.
+    losses: u8,
+    /// How often history may be forgotten.
+    restarts: u8,
+    /// How many writes of somebody else may touch the object.
+    touches: u8,
+    /// Whether the time for settling a doubt may run out.
+    lateness: bool,
+    /// Whether entries have an identity that a live read shows.
+    identities: bool,
+    next: Next,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Now {
+    /// All versions; the last one is current.
+    versions: Vec<Version>,
+    /// Versions before this one can no longer be watched.
+    horizon: usize,
+    /// PUTs that nobody awaits any more and that may still land. Those of older bases cannot and are
+    /// left out; equal ones count once, because only one can land.
+    adrift: BTreeSet<Put>,
+    writers: Vec<Writer>,
+    restarts: u8,
+    touches: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Version {
+    author: Option<usize>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Put {
+    writer: usize,
+    base: usize,
+    entry: Entry,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Writer {
+    state: State,
+    base: usize,
+    /// The PUT whose answer is awaited.
+    awaits: Option<Under>,
+    losses: u8,
+    update: u8,
+    acknowledged: Vec<Entry>,
+    unknown: Vec<Entry>,
+    refused: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Under {
+    /// It is on its way.
+    Way,
+    /// It has arrived, and the answer is lost.
+    Lost,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Step {
+    Compose(usize),
+    Send(usize),
+    /// The PUT arrives and the writer gets its answer.
+    Answer(usize),
+    /// The PUT arrives and its answer is lost.
+    Arrive(usize),
+    /// A PUT that nobody awaits any more arrives.
+    Land(Put),
+    /// The writer stops waiting; the PUT may still arrive.
+    GiveUpWaiting(usize, bool),
+    Reject(usize),
+    Trace(usize, bool),
+    Inspect(usize, bool),
+    Read(usize),
+    /// The caller's budget is spent.
+    Expire(usize),
+    Restart,
+    Touch,
+}
+
+impl World {
+    fn arrive(now: &mut Now, put: &Put) -> Event {
+        if put.base + 1 != now.versions.len() {
+            return Event::Conflict;
+        }
+        let mut entries = now.versions[put.base].entries.clone();
+        entries.push(put.entry);
+        now.versions.push(Version { author: Some(put.writer), entries });
+        Event::Written
+    }
+
+    fn see(&self, now: &mut Now, writer: usize, event: Event, late: bool) {
+        let one = &mut now.writers[writer];
+        one.state = (self.next)(one.state, event, late);
+        let entry = (writer, one.update);
+        let State::Done(end) = one.state else { return };
+        match end {
+            End::Committed => one.acknowledged.push(entry),
+            End::Unknown => one.unknown.push(entry),
+            _ => one.refused.push(entry),
+        }
+        one.turn_to_next();
+    }
+}
+
+impl Now {
+    fn put_of(&self, writer: usize) -> Put {
+        let one = &self.writers[writer];
+        Put { writer, base: one.base, entry: (writer, one.update) }
+    }
+}
+
+impl Writer {
+    fn turn_to_next(&mut self) {
+        self.update += 1;
+        self.awaits = None;
+        // What comes next starts from what the writer knows, which may be stale.
+        self.state = State::Compose;
+    }
+}
+
+impl Model for World {
+    type State = Now;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<Now> {
+        let writer = Writer {
+            state: State::Compose,
+            base: 0,
+            awaits: None,
+            losses: 0,
+            update: 0,
+            acknowledged: Vec::new(),
+            unknown: Vec::new(),
+            refused: Vec::new(),
+        };
+        vec![Now {
+            versions: vec![Version { author: None, entries: Vec::new() }],
+            horizon: 0,
+            adrift: BTreeSet::new(),
+            writers: vec![writer; self.writers],
+            restarts: 0,
+            touches: 0,
+        }]
+    }
+
+    fn actions(&self, now: &Now, actions: &mut Vec<Step>) {
+        let lates = if self.lateness { &[false, true][..] } else { &[false][..] };
+        actions.extend(now.adrift.iter().cloned().map(Step::Land));
+        for (index, writer) in now.writers.iter().enumerate() {
+            if writer.update == self.updates {
+                continue;
+            }
+            match writer.state {
+                State::Compose => actions.extend([Step::Compose(index), Step::Expire(index)]),
+                State::Put { .. } => {
+                    let may_lose = writer.losses < self.losses;
+                    match writer.awaits {
+                        None => actions.push(Step::Send(index)),
+                        Some(Under::Way) => {
+                            actions.extend([Step::Answer(index), Step::Reject(index)]);
+                            actions.extend(may_lose.then_some(Step::Arrive(index)));
+                        }
+                        Some(Under::Lost) => {}
+                    }
+                    if may_lose && writer.awaits.is_some() {
+                        actions.extend(lates.iter().map(|late| Step::GiveUpWaiting(index, *late)));
+                    }
+                }
+                State::Read { .. } => actions.extend([Step::Read(index), Step::Expire(index)]),
+                State::Trace => actions.extend(lates.iter().map(|late| Step::Trace(index, *late))),
+                State::Inspect => actions.extend(lates.iter().map(|late| Step::Inspect(index, *late))),
+                State::Done(_) => {}
+            }
+        }
+        if now.restarts < self.restarts {
+            actions.push(Step::Restart);
+        }
+        if now.touches < self.touches {
+            actions.push(Step::Touch);
+        }
+    }
+
+    fn next_state(&self, last: &Now, step: Step) -> Option<Now> {
+        let mut now = last.clone();
+        let current = now.versions.len() - 1;
+        match step {
+            Step::Compose(writer) => self.see(&mut now, writer, Event::Composed, false),
+            Step::Send(writer) => now.writers[writer].awaits = Some(Under::Way),
+            Step::Answer(writer) => {
+                let put = now.put_of(writer);
+                let event = Self::arrive(&mut now, &put);
+                let landed = now.versions.len() - 1;
+                let one = &mut now.writers[writer];
+                one.awaits = None;
+                if event == Event::Written {
+                    one.base = landed;
+                }
+                self.see(&mut now, writer, event, false);
+            }
+            Step::Arrive(writer) => {
+                let put = now.put_of(writer);
+                Self::arrive(&mut now, &put);
+                now.writers[writer].awaits = Some(Under::Lost);
+            }
+            Step::Land(put) => {
+                Self::arrive(&mut now, &put);
+            }
+            Step::Reject(writer) => {
+                now.writers[writer].awaits = None;
+                self.see(&mut now, writer, Event::NotApplied, false);
+            }
+            Step::GiveUpWaiting(writer, late) => {
+                if now.writers[writer].awaits == Some(Under::Way) {
+                    let put = now.put_of(writer);
+                    now.adrift.insert(put);
+                }
+                let one = &mut now.writers[writer];
+                one.awaits = None;
+                one.losses += 1;
+                self.see(&mut now, writer, Event::Unknown, late);
+            }
+            Step::Trace(writer, late) => {
+                let base = now.writers[writer].base;
+                let event = if base + 1 < now.horizon {
+                    Event::HistoryGone
+                } else {
+                    match now.versions.get(base + 1)?.author {
+                        Some(author) if author == writer => Event::NextIsOurs,
+                        _ => Event::NextIsOther,
+                    }
+                };
+                self.see(&mut now, writer, event, late);
+            }
+            Step::Inspect(writer, late) => {
+                let one = &now.writers[writer];
+                let (base, entry) = (one.base, (writer, one.update));
+                let version = &now.versions[current];
+                let event = if current == base {
+                    Event::Same
+                } else if self.identities {
+                    if version.entries.contains(&entry) { Event::Landed } else { Event::Lost }
+                } else if version.author == Some(writer) {
+                    Event::Landed
+                } else {
+                    Event::Unclear
+                };
+                if event == Event::Lost {
+                    now.writers[writer].base = current;
+                }
+                self.see(&mut now, writer, event, late);
+            }
+            Step::Read(writer) => {
+                let one = &mut now.writers[writer];
+                let event = if one.base == current { Event::Same } else { Event::Moved };
+                one.base = current;
+                self.see(&mut now, writer, event, false);
+            }
+            Step::Expire(writer) => {
+                let one = &mut now.writers[writer];
+                one.refused.push((writer, one.update));
+                one.turn_to_next();
+            }
+            Step::Restart => {
+                now.restarts += 1;
+                now.horizon = now.versions.len();
+            }
+            Step::Touch => {
+                now.touches += 1;
+                let entries = now.versions[current].entries.clone();
+                now.versions.push(Version { author: None, entries });
+            }
+        }
+        let current = now.versions.len() - 1;
+        now.adrift.retain(|put| put.base == current);
+        Some(now)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        fn count(now: &Now, entry: &Entry) -> usize {
+            now.versions.last().map_or(0, |version| version.entries.iter().filter(|held| *held == entry).count())
+        }
+        vec![
+            Property::always("what is acknowledged is applied once", |_, now: &Now| {
+                now.writers.iter().flat_map(|writer| &writer.acknowledged).all(|entry| count(now, entry) == 1)
+            }),
+            Property::always("nothing is applied twice", |world: &World, now: &Now| {
+                (0..world.writers).all(|writer| (0..world.updates).all(|update| count(now, &(writer, update)) <= 1))
+            }),
+            Property::always("what failed is never applied", |_, now: &Now| {
+                now.writers.iter().flat_map(|writer| &writer.refused).all(|entry| count(now, entry) == 0)
+            }),
+            Property::always(
+                "nothing stays unknown while history exists and time is left",
+                |world: &World, now: &Now| {
+                    world.lateness || now.restarts > 0 || now.writers.iter().all(|writer| writer.unknown.is_empty())
+                },
+            ),
+            Property::sometimes("everything is acknowledged", |world: &World, now: &Now| {
+                now.writers.iter().all(|writer| writer.acknowledged.len() == usize::from(world.updates))
+            }),
+            Property::sometimes("a lost answer is acknowledged", |_, now: &Now| {
+                now.writers.iter().any(|writer| writer.losses > 0 && !writer.acknowledged.is_empty())
+            }),
+        ]
+    }
+}
+
+const SMALL: World =
+    World { writers: 2, updates: 1, losses: 2, restarts: 1, touches: 1, lateness: true, identities: false, next };
+
+const BROKEN: &str = "the model must find this";
+
+fn counterexample(next: Next, property: &'static str) {
+    let checker = World { next, ..SMALL }.checker().threads(2).spawn_bfs().join();
+    assert!(checker.discovery(property).is_some(), "{BROKEN}: {property}");
+}
+
+#[test]
+fn two_writers_with_every_fault() {
+    SMALL.checker().threads(2).spawn_bfs().join().assert_properties();
+}
+
+#[test]
+fn with_identities_a_live_read_decides_everything() {
+    let world = World { identities: true, lateness: false, ..SMALL };
+    let checker = world.checker().threads(2).spawn_bfs().join();
+    checker.assert_properties();
+}
+
+#[test]
+fn a_writer_with_several_updates_does_not_take_an_older_write_of_its_own_for_the_lost_one() {
+    let world = World { updates: 2, losses: 1, touches: 0, ..SMALL };
+    world.checker().threads(2).spawn_bfs().join().assert_properties();
+}
+
+#[test]
+fn three_writers_while_history_exists() {
+    let world = World { writers: 3, losses: 1, restarts: 0, touches: 0, lateness: false, ..SMALL };
+    world.checker().threads(2).spawn_bfs().join().assert_properties();
+}
+
+#[test]
+fn the_model_catches_a_writer_that_starts_over_after_a_lost_answer() {
+    counterexample(
+        |state, event, late| match (state, event) {
+            (State::Put { .. }, Event::Unknown) => State::Read { refused: false },
+            _ => next(state, event, late),
+        },
+        "nothing is applied twice",
+    );
+}
+
+#[test]
+fn the_model_catches_a_writer_that_takes_a_conflict_in_doubt_for_a_lost_race() {
+    counterexample(
+        |state, event, late| match (state, event) {
+            (State::Put { doubt: true }, Event::Conflict) => State::Read { refused: false },
+            _ => next(state, event, late),
+        },
+        "nothing is applied twice",
+    );
+}
+
+#[test]
+fn the_model_catches_a_writer_that_takes_an_unmoved_base_for_a_failure() {
+    counterexample(
+        |state, event, late| match (state, event) {
+            (State::Inspect, Event::Same) => State::Compose,
+            _ => next(state, event, late),
+        },
+        "nothing is applied twice",
+    );
+}
+
+#[test]
+fn the_model_catches_a_writer_that_takes_a_lost_answer_for_success() {
+    counterexample(
+        |state, event, late| match (state, event) {
+            (State::Put { .. }, Event::Unknown) => State::Done(End::Committed),
+            _ => next(state, event, late),
+        },
+        "what is acknowledged is applied once",
+    );
+}
+
+#[test]
+fn the_model_catches_a_writer_that_reports_a_doubt_as_a_failure() {
+    counterexample(
+        |state, event, late| match next(state, event, late) {
+            State::Done(End::Unknown) => State::Done(End::Refused),
+            state => state,
+        },
+        "what failed is never applied",
+    );
+}

@@ -1,0 +1,250 @@
+//! Writes whose answer is lost: each of the four steps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use atomic_status::{Error, Outcome, StatusWriter, Trouble};
+use serde_json::{Value, json};
+
+use super::server::{Reply, Server, conflict, failed, missing};
+use super::{WholeDelivery, attempt, builder, managed, object, raw, writer};
+
+/// The version that a PUT by `manager` from `{attempts: 1}` makes.
+fn version(version: &str, manager: &str, status: Value) -> Value {
+    let mut object = raw(version, status);
+    object["metadata"]["managedFields"] =
+        json!([managed("other", json!({"f:phase": {}})), managed(manager, json!({"f:attempts": {}}))]);
+    object
+}
+
+fn event(kind: &str, object: Value) -> Reply {
+    Reply::Events(vec![json!({"type": kind, "object": object})])
+}
+
+fn gone() -> Reply {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old resource version"});
+    Reply::Events(vec![json!({"type": "ERROR", "object": status})])
+}
+
+/// A writer whose manager is known before the script is written.
+async fn with_manager<F>(script: impl FnOnce(&str) -> F) -> (StatusWriter<WholeDelivery>, Server)
+where
+    F: IntoIterator<Item = (&'static str, Reply)>,
+{
+    let server = Server::start([]).await;
+    let writer = writer(&server);
+    server.expect(script(writer.field_manager()));
+    (writer, server)
+}
+
+fn base() -> WholeDelivery {
+    object("1", json!({"phase": "A", "attempts": 1}))
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_followed_by_the_same_put_on_the_same_base() {
+    // 504 among them: the client's own retry would hide it.
+    for lost in [Reply::Cut, failed(500), failed(503), failed(504)] {
+        let server = Server::start([("PUT", lost), ("PUT", Reply::Accept("2"))]).await;
+        let runs = Arc::new(AtomicU32::new(0));
+        let count = runs.clone();
+        let closure = move |status: &mut super::DeliveryStatus| {
+            count.fetch_add(1, Ordering::SeqCst);
+            attempt(status);
+        };
+        let outcome = writer(&server).update(&base(), closure).await.unwrap();
+        assert!(matches!(outcome, Outcome::Written { attempts: 2, .. }));
+        assert_eq!(runs.load(Ordering::SeqCst), 1, "the closure does not run again");
+        let [first, second] = &server.seen()[..] else { panic!() };
+        assert_eq!(first.body, second.body);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_a_lost_one() {
+    let server = Server::start([("PUT", Reply::Hang), ("PUT", Reply::Accept("2"))]).await;
+    let writer = builder(&server).request_timeout(Duration::from_millis(200)).build().unwrap();
+    let outcome = writer.update(&base(), attempt).await.unwrap();
+    assert!(matches!(outcome, Outcome::Written { attempts: 2, .. }));
+    server.seen();
+}
+
+#[tokio::test]
+async fn the_first_version_after_the_base_is_ours() {
+    let (writer, server) = with_manager(|manager| {
+        let ours = version("2", manager, json!({"phase": "A", "attempts": 2}));
+        [("PUT", Reply::Cut), ("PUT", conflict()), ("WATCH", event("MODIFIED", ours))]
+    })
+    .await;
+    let outcome = writer.update(&base(), attempt).await.unwrap();
+    assert_eq!(outcome.object().metadata.resource_version.as_deref(), Some("2"));
+    let seen = server.seen();
+    assert!(seen[2].uri.contains("resourceVersion=1") && seen[2].uri.contains("fieldSelector=metadata.name%3Dd"));
+}
+
+#[tokio::test]
+async fn the_first_version_after_the_base_has_our_content_and_is_not_ours() {
+    let theirs = version("2", "rival", json!({"phase": "A", "attempts": 2}));
+    let server = Server::start([
+        ("PUT", failed(504)),
+        ("PUT", conflict()),
+        ("WATCH", event("MODIFIED", theirs.clone())),
+        ("GET", Reply::Json(200, theirs)),
+        ("PUT", Reply::Accept("3")),
+    ])
+    .await;
+    let outcome = writer(&server).update(&base(), attempt).await.unwrap();
+    assert_eq!(outcome.object().status.as_ref().unwrap().attempts, 3, "both increments count");
+    server.seen();
+}
+
+#[tokio::test]
+async fn a_doubt_survives_refusals_and_outages_of_the_repeated_put() {
+    let (writer, server) = with_manager(|manager| {
+        let ours = version("2", manager, json!({"phase": "A", "attempts": 2}));
+        let busy = json!({"kind": "Status", "code": 429, "status": "Failure", "reason": "TooManyRequests", "message": ""});
+        let refusal = json!({"kind": "Status", "code": 422, "status": "Failure", "reason": "Invalid", "message": "no", "details": {"causes": [{"message": "no"}]}});
+        [
+            ("PUT", Reply::Cut),
+            ("PUT", Reply::Later(429, busy, 0)),
+            ("PUT", Reply::Json(422, refusal)),
+            ("PUT", failed(500)),
+            ("PUT", conflict()),
+            ("WATCH", Reply::Cut),
+            ("WATCH", event("MODIFIED", ours)),
+        ]
+    })
+    .await;
+    let outcome = writer.update(&base(), attempt).await.unwrap();
+    assert!(matches!(outcome, Outcome::Written { attempts: 5, .. }));
+    server.seen();
+}
+
+#[tokio::test]
+async fn the_object_ended_before_the_write() {
+    for script in [
+        vec![("PUT", Reply::Cut), ("PUT", missing())],
+        vec![("PUT", Reply::Cut), ("PUT", conflict()), ("WATCH", event("DELETED", raw("2", json!({}))))],
+        vec![("PUT", Reply::Cut), ("PUT", conflict()), ("WATCH", gone()), ("GET", missing())],
+    ] {
+        let server = Server::start(script).await;
+        let error = writer(&server).update(&base(), attempt).await.unwrap_err();
+        assert!(matches!(error, Error::Deleted), "{error:?}");
+        server.seen();
+    }
+}
+
+#[tokio::test]
+async fn without_history_a_field_of_ours_proves_the_landing() {
+    let (writer, server) = with_manager(|manager| {
+        let later = version("9", manager, json!({"phase": "B", "attempts": 2}));
+        [("PUT", Reply::Cut), ("PUT", conflict()), ("WATCH", gone()), ("GET", Reply::Json(200, later))]
+    })
+    .await;
+    let outcome = writer.update(&base(), attempt).await.unwrap();
+    assert_eq!(outcome.object().metadata.resource_version.as_deref(), Some("9"));
+    server.seen();
+}
+
+#[tokio::test]
+async fn without_history_and_proof_the_outcome_is_unknown() {
+    let overwritten = version("9", "rival", json!({"phase": "A", "attempts": 5}));
+    for no_history in [
+        gone(),
+        Reply::Json(
+            403,
+            json!({"kind": "Status", "code": 403, "status": "Failure", "reason": "Forbidden", "message": "cannot watch"}),
+        ),
+    ] {
+        let server = Server::start([
+            ("PUT", Reply::Cut),
+            ("PUT", conflict()),
+            ("WATCH", no_history),
+            ("GET", Reply::Json(200, overwritten.clone())),
+        ])
+        .await;
+        let error = writer(&server).update(&base(), attempt).await.unwrap_err();
+        assert!(matches!(error, Error::Unknown(Some(Trouble::Conflict))), "{error:?}");
+        server.seen();
+    }
+}
+
+#[tokio::test]
+async fn without_history_an_identity_decides_both_ways() {
+    let entry = |status: &mut super::DeliveryStatus| status.log.push(super::Entry { id: "mine".into() });
+    let base = object("1", json!({"log": [{"id": "a"}]}));
+    let lost = |later: Value| {
+        vec![("PUT", Reply::Cut), ("PUT", conflict()), ("WATCH", gone()), ("GET", Reply::Json(200, later))]
+    };
+
+    let landed = raw("9", json!({"log": [{"id": "a"}, {"id": "mine"}, {"id": "b"}]}));
+    let server = Server::start(lost(landed)).await;
+    let writer = builder(&server).append_only("/log", "id").build().unwrap();
+    assert!(writer.update(&base, entry).await.unwrap().is_written());
+    server.seen();
+
+    let absent = raw("9", json!({"log": [{"id": "a"}, {"id": "b"}]}));
+    let mut script = lost(absent);
+    script.push(("PUT", Reply::Accept("10")));
+    let server = Server::start(script).await;
+    let writer = builder(&server).append_only("/log", "id").build().unwrap();
+    let outcome = writer.update(&base, entry).await.unwrap();
+    assert_eq!(outcome.object().status.as_ref().unwrap().log.len(), 3);
+    server.seen();
+}
+
+#[tokio::test]
+async fn while_the_base_is_current_the_lost_put_may_still_land() {
+    let server = Server::start([
+        ("PUT", Reply::Cut),
+        ("PUT", conflict()),
+        ("WATCH", gone()),
+        // A conflict that was none: the PUT is repeated, not composed anew.
+        ("GET", Reply::Json(200, raw("1", json!({"phase": "A", "attempts": 1})))),
+        ("PUT", Reply::Accept("2")),
+    ])
+    .await;
+    let outcome = writer(&server).update(&base(), attempt).await.unwrap();
+    assert!(outcome.is_written());
+    let seen = server.seen();
+    assert_eq!(seen[0].body, seen[4].body);
+}
+
+#[tokio::test]
+async fn a_doubt_that_cannot_be_settled_ends_with_its_budget() {
+    let server = Server::start([]).await;
+    server.expect_any(failed(500));
+    let writer = builder(&server).budget(Duration::from_millis(300)).build().unwrap();
+    let error = writer.update(&base(), attempt).await.unwrap_err();
+    assert!(matches!(&error, Error::Unknown(Some(Trouble::Answer { code: 500, .. }))), "{error:?}");
+}
+
+#[tokio::test]
+async fn those_who_changed_nothing_are_not_drawn_into_a_doubt() {
+    let leave = Arc::new(tokio::sync::Semaphore::new(0));
+    let overwritten = version("9", "rival", json!({"phase": "A", "attempts": 5}));
+    let server = Server::start([
+        ("PUT", Reply::Held(leave.clone(), Box::new(Reply::Accept("2")))),
+        ("PUT", Reply::Cut),
+        ("PUT", conflict()),
+        ("WATCH", gone()),
+        ("GET", Reply::Json(200, overwritten.clone())),
+        ("GET", Reply::Json(200, overwritten)),
+    ])
+    .await;
+    let writer = writer(&server);
+    let first = tokio::spawn(writer.update(&base(), attempt).into_future());
+    server.until(1).await;
+    let changing = tokio::spawn(writer.update(&base(), attempt).into_future());
+    tokio::task::yield_now().await;
+    let declining = tokio::spawn(writer.update(&base(), |s| Err::<(), _>(s.attempts)).into_future());
+    tokio::task::yield_now().await;
+    leave.add_permits(1);
+
+    assert!(first.await.unwrap().unwrap().is_written());
+    assert!(matches!(changing.await.unwrap(), Err(Error::Unknown(_))));
+    // Decided on what is really there, not on the write that may have failed.
+    assert!(matches!(declining.await.unwrap(), Err(Error::Closure(5))));
+    server.seen();
+}
