@@ -4,10 +4,20 @@
 
 #[path = "guard/common.rs"]
 mod common;
+#[path = "guard/drain.rs"]
+mod drain;
+#[path = "guard/folder.rs"]
+mod folder;
+#[path = "guard/hostile.rs"]
+mod hostile;
+#[path = "guard/modes.rs"]
+mod modes;
 #[path = "guard/object.rs"]
 mod object;
 #[path = "guard/outage.rs"]
 mod outage;
+#[path = "guard/overload.rs"]
+mod overload;
 #[path = "guard/refusals.rs"]
 mod refusals;
 #[path = "guard/stale.rs"]

@@ -53,6 +53,7 @@ pub struct Guarded<'p> {
 pub struct Site {
     pub policies: PathBuf,
     pub service: WebhookService,
+    pub authority: Authority,
     leaf: LeafFiles,
     flags: Vec<String>,
 }
@@ -87,23 +88,16 @@ impl Setup {
 
     /// In front of a namespace of the shared control plane.
     pub async fn start(self) -> Guarded<'static> {
-        static CRD: OnceCell<()> = OnceCell::const_new();
-        let plane = ControlPlane::shared().await;
-        CRD.get_or_init(async || plane.apply_crd(&NotificationRequest::crd()).await.unwrap()).await;
-        self.start_on(plane).await
+        self.start_on(shared().await, async |address| address.port()).await
     }
 
-    /// In front of a namespace of `plane`, which serves the CRD.
-    pub async fn start_on(self, plane: &ControlPlane) -> Guarded<'_> {
-        self.start_behind(plane, async |address| address.port()).await
-    }
-
-    /// As [`Self::start_on`], called at the port that `front` makes of the guard's own address.
-    pub async fn start_behind(
+    /// In front of a namespace of `plane`, which serves the CRD. The guard is called at the port that `front`
+    /// makes of its own address.
+    pub async fn start_on<'p>(
         mut self,
-        plane: &ControlPlane,
+        plane: &'p ControlPlane,
         front: impl AsyncFnOnce(SocketAddr) -> u16,
-    ) -> Guarded<'_> {
+    ) -> Guarded<'p> {
         let logs = plane.logs_on_failure();
         // The guard's own namespace is never guarded.
         let (home, namespace) = (plane.namespace("guard").await, plane.namespace("guarded").await);
@@ -116,11 +110,11 @@ impl Setup {
         let authority = Authority::new("guard under test").unwrap();
         let leaf = authority.leaf([service.dns_name()]).unwrap().write(&folder).unwrap();
         std::fs::write(policies.join("policy.json"), self.policy.to_string()).unwrap();
-        let site = Site { policies, service: service.clone(), leaf, flags: self.flags };
+        let site = Site { policies, service: service.clone(), authority, leaf, flags: self.flags };
         let guard = site.start(plane).await;
         service.port = front(guard.address).await;
         let guarded = Guarded { plane, namespace, guard, site: Site { service, ..site }, _logs: logs };
-        guarded.register(&self.policy, &authority).await;
+        guarded.register(&self.policy).await;
         guarded
     }
 }
@@ -245,13 +239,13 @@ impl Guarded<'_> {
     }
 
     /// Registers the guard exactly as its manifests would, for this namespace only.
-    async fn register(&self, policy: &Value, authority: &Authority) {
+    async fn register(&self, policy: &Value) {
         let service = &self.site.service;
         let backend = Backend {
             namespace: service.namespace.clone(),
             service: service.name.clone(),
             port: service.port,
-            ca_bundle: authority.pem().into_bytes(),
+            ca_bundle: self.site.authority.pem().into_bytes(),
         };
         let webhook = statusguard::webhook(&Policy::compile(policy).unwrap(), &backend);
         assert_eq!(webhook.name, WEBHOOK_NAME);
@@ -286,10 +280,20 @@ impl Drop for Guarded<'_> {
         if std::thread::panicking() {
             let recorded = self.guard.refusals.list();
             for refusal in &recorded[recorded.len().saturating_sub(SHOWN_RECORDS)..] {
-                eprintln!("recorded: {refusal:?}");
+                let Refusal { outcome, name, resource_version, user, findings, .. } = refusal;
+                let findings: Vec<_> = findings.iter().map(|finding| (finding.reason, &finding.field)).collect();
+                eprintln!("recorded: {outcome} {name} at {resource_version} by {user}: {findings:?}");
             }
         }
     }
+}
+
+/// The shared control plane, which serves the CRD.
+pub async fn shared() -> &'static ControlPlane {
+    static CRD: OnceCell<()> = OnceCell::const_new();
+    let plane = ControlPlane::shared().await;
+    CRD.get_or_init(async || plane.apply_crd(&NotificationRequest::crd()).await.unwrap()).await;
+    plane
 }
 
 /// GETs a path of a plain port as text.

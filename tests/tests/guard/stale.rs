@@ -48,7 +48,7 @@ async fn only_the_verdict_on_the_newest_version_counts() {
     let options = Options { stale_second: true, audit: true, ..Options::default() };
     let plane = ControlPlane::start(options).await.unwrap();
     plane.apply_crd(&NotificationRequest::crd()).await.unwrap();
-    let guarded = Setup::new().start_on(&plane).await;
+    let guarded = Setup::new().start_on(&plane, async |address| address.port()).await;
     let lagging = guarded.plane.client_of(LAGGING, User::Admin);
     let proxy = plane.stale_proxy().unwrap();
     let patch = async |name: &str, status: Value| {
@@ -108,4 +108,21 @@ async fn only_the_verdict_on_the_newest_version_counts() {
     assert_eq!(causes(&status), []);
     assert!(status.message.contains("the object has been modified"), "{status:?}");
     assert_eq!(status_of(&guarded.api().get("put").await.unwrap())["totalAttempts"], 3);
+
+    // Warnings of a call that did not count reach the client all the same: so a mode that refuses sends none,
+    // and one that only warns may warn of a base that the client never wrote to.
+    guarded.set("mode", json!("Warn")).await;
+    let (known, _) = split(&guarded, "warned", &[pending()], &[sending(1)]).await;
+    let (answer, calls) = patch("warned", json!({ "phase": "Retrying" })).await;
+    proxy.thaw();
+    assert_eq!((answer.code.as_u16(), calls), (200, 2), "{:?}", answer.body);
+    assert_eq!(answer.warnings.len(), 1, "{:?}", answer.warnings);
+    assert!(
+        answer.warnings[0].contains("status.phase: went from \\\"Pending\\\" to \\\"Retrying\\\""),
+        "{:?}",
+        answer.warnings
+    );
+    let left = annotations(&plane, "warned");
+    assert_eq!(left.keys().collect::<Vec<_>>(), [&version_key(&known)]);
+    assert_eq!(left[&version_key(&known)], "Warned: PhaseSkipped status.phase");
 }
