@@ -17,6 +17,10 @@ impl Latencies {
         self.micros.push(micros);
     }
 
+    pub fn append(&mut self, other: &Self) {
+        self.micros.extend_from_slice(&other.micros);
+    }
+
     /// The smallest duration that at least `share` of all do not exceed, in milliseconds; 0 of none.
     pub fn quantile_ms(&self, share: f64) -> f64 {
         let mut sorted = self.micros.clone();

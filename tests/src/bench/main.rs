@@ -1,6 +1,7 @@
 //! `statusguard-bench`: what the guard and the atomic writer cost, each beside what is used today.
 
 mod atomic;
+mod edge;
 mod figures;
 mod rival;
 mod tally;
@@ -8,6 +9,7 @@ mod worker;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 /// Measures on a real control plane, started for the purpose.
@@ -24,16 +26,23 @@ struct Args {
 enum Command {
     /// Status updates of many writers on one object: atomic-status beside client-go.
     Atomic(atomic::Args),
+    /// Admission calls: the guard beside a constant reply and beside a typical webhook.
+    Edge(edge::Args),
     /// One process of `atomic`.
     #[command(hide = true)]
     AtomicWorker(worker::Args),
+    /// One server of `edge`.
+    #[command(hide = true)]
+    EdgeServer(edge::server::Args),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let result = match Args::parse().command {
-        Command::Atomic(args) => atomic::run(args).await,
-        Command::AtomicWorker(args) => worker::run(args).await,
+        Command::Atomic(args) => on_all_cores(atomic::run(args)),
+        Command::AtomicWorker(args) => on_all_cores(worker::run(args)),
+        // These choose their cores before they start a runtime.
+        Command::Edge(args) => edge::run(args),
+        Command::EdgeServer(args) => edge::server::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,4 +51,8 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn on_all_cores(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Runtime::new().context("starting the runtime")?.block_on(work)
 }
