@@ -122,10 +122,10 @@ pub fn files(name: &Path, deep: bool) -> Result<Vec<PathBuf>, Error> {
 /// # Errors
 /// What is wrong, with line and column.
 pub fn parse(text: &str) -> Result<Vec<Value<'static>>, String> {
-    if text.trim_start().starts_with(['{', '[']) {
-        if let Ok(value) = Value::parse(text.as_bytes()) {
-            return Ok(vec![value.into_owned()]);
-        }
+    if text.trim_start().starts_with(['{', '['])
+        && let Ok(value) = Value::parse(text.as_bytes())
+    {
+        return Ok(vec![value.into_owned()]);
     }
     let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, line: 1 };
     let mut documents = Vec::new();

@@ -401,7 +401,8 @@ fn shown(value: &Value<'_>, limit: usize) -> String {
     }
     let mut text = value.to_string();
     if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit));
+        let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
     text

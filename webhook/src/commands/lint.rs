@@ -34,7 +34,7 @@ impl Line {
 
 /// Compiles all policies of all files and prints their problems.
 pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Result<Exit> {
-    let schema = crd.map(|file| super::init::schema_of(file)).transpose()?;
+    let schema = crd.map(super::init::schema_of).transpose()?;
     let mut lines = Vec::new();
     let mut policies = 0;
     for name in names {
