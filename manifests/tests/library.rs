@@ -103,6 +103,11 @@ fn the_community_policies_pass_their_tests() {
     assert!(run("community", 10) >= 8);
 }
 
+#[test]
+fn the_examples_of_the_guide_pass_their_tests() {
+    assert_eq!(run("examples", 4), 6);
+}
+
 /// Where the real controller's code is named, so that a reader can look a rule up.
 #[test]
 fn the_community_policies_name_their_sources() {
@@ -117,7 +122,7 @@ fn the_community_policies_name_their_sources() {
 #[test]
 fn warnings_are_the_known_ones() {
     let mut warnings = Vec::new();
-    for path in ["kubernaut", "community"].iter().flat_map(|name| files(&folder(name))) {
+    for path in ["kubernaut", "community", "examples"].iter().flat_map(|name| files(&folder(name))) {
         let policy = compile(&path);
         warnings.extend(policy.warnings().iter().map(|warning| format!("{}: {}", policy.name(), warning.message)));
     }
@@ -129,6 +134,7 @@ fn warnings_are_the_known_ones() {
             "workflows.argoproj.io: among Pending, Running every write is allowed, so a stale one is not seen",
             "workflows.argoproj.io: no rule guards the witness `.status.compressedNodes`",
             "workflows.argoproj.io: no rule guards the witness `.status.offloadNodeStatusVersion`",
+            "services.example.org: among Healthy, Degraded every write is allowed, so a stale one is not seen",
         ]
     );
 }
