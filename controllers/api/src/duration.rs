@@ -13,29 +13,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct GoDuration(pub SignedDuration);
 
 /// Why a text is no duration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Neither `0` nor numbers with a unit each.
+    #[error("{text:?} is no duration: write numbers with the units ns, us, ms, s, m or h, such as 5m30s")]
     Malformed {
         /// The text as given.
         text: String,
     },
     /// More than 64 bits of nanoseconds.
+    #[error("the duration {text:?} is longer than 292 years")]
     TooLong {
         /// The text as given.
         text: String,
     },
 }
 
-impl std::error::Error for DurationError {}
-
-impl fmt::Display for DurationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl DurationError {
+    /// A bounded name of the error.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
         match self {
-            Self::Malformed { text } => {
-                write!(f, "{text:?} is no duration: write numbers with the units ns, us, ms, s, m or h, such as 5m30s")
-            }
-            Self::TooLong { text } => write!(f, "the duration {text:?} is longer than 292 years"),
+            Self::Malformed { .. } => "malformed_duration",
+            Self::TooLong { .. } => "duration_too_long",
         }
     }
 }
