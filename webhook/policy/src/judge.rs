@@ -7,6 +7,7 @@
 //! Every rule is asked alone, with only its own inputs; the verdict comes last.
 
 use std::cmp::Ordering;
+use std::fmt::{self, Write as _};
 
 use crate::compile::{EqualRule, MonotoneRule, PhaseRule, Policy, Resets, Rules, SetOnceRule, Term};
 use crate::graph::{Graph, Read, Reading};
@@ -399,13 +400,29 @@ fn shown(value: &Value<'_>, limit: usize) -> String {
     if matches!(value, Value::Null) {
         return "nothing".into();
     }
-    let mut text = value.to_string();
-    if text.len() > limit {
-        let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
+    let mut text = Bounded { text: String::new(), limit };
+    // The only error is that the limit was reached.
+    let complete = write!(text, "{value}").is_ok();
+    let Bounded { mut text, .. } = text;
+    if !complete {
         text.push('…');
     }
     text
+}
+
+/// Takes text up to a limit and refuses what is more.
+struct Bounded {
+    text: String,
+    limit: usize,
+}
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = self.limit - self.text.len();
+        let end = (0..=room.min(more.len())).rev().find(|end| more.is_char_boundary(*end)).unwrap_or_default();
+        self.text.push_str(&more[..end]);
+        if end == more.len() { Ok(()) } else { Err(fmt::Error) }
+    }
 }
 
 /// What a value weighs in a monotone rule.

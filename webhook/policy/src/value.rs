@@ -207,18 +207,39 @@ impl fmt::Display for Value<'_> {
 /// Writes `text` as a JSON string.
 pub(crate) fn quoted(text: &str, out: &mut impl fmt::Write) -> fmt::Result {
     out.write_char('"')?;
-    for char in text.chars() {
-        match char {
-            '"' => out.write_str("\\\"")?,
-            '\\' => out.write_str("\\\\")?,
-            '\n' => out.write_str("\\n")?,
-            '\r' => out.write_str("\\r")?,
-            '\t' => out.write_str("\\t")?,
-            char if (char as u32) < 0x20 => write!(out, "\\u{:04x}", char as u32)?,
-            char => out.write_char(char)?,
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..0x20 => "",
+            _ => continue,
+        };
+        out.write_str(&text[plain..at])?;
+        plain = at + 1;
+        match escape {
+            "" => write!(out, "\\u{byte:04x}")?,
+            escape => out.write_str(escape)?,
         }
     }
+    out.write_str(&text[plain..])?;
     out.write_char('"')
+}
+
+/// Sets the high bit of the first byte that is a quote, a backslash or a control character
+/// (and possibly of bytes after it).
+fn special(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let equal = |byte: u8| {
+        let difference = word ^ (ONES * u64::from(byte));
+        difference.wrapping_sub(ONES) & !difference
+    };
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (equal(b'"') | equal(b'\\') | control) & HIGH
 }
 
 struct Parser<'a> {
@@ -390,13 +411,17 @@ impl<'a> Parser<'a> {
 
     /// Goes on to the next quote, backslash or control character, or to the end.
     fn plain(&mut self) {
-        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        let rest = &self.bytes[self.at..];
-        // Eight bytes at a time as long as none of them is special.
-        let whole = rest.chunks_exact(8).take_while(|chunk| !chunk.iter().fold(false, |any, byte| any | special(byte)));
-        let skipped = whole.count() * 8;
-        let tail = &rest[skipped..];
-        self.at += skipped + tail.iter().position(special).unwrap_or(tail.len());
+        while let Some(Ok(chunk)) = self.bytes.get(self.at..self.at + 8).map(<[u8; 8]>::try_from) {
+            let special = special(u64::from_le_bytes(chunk));
+            if special != 0 {
+                self.at += special.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.at += 8;
+        }
+        while self.peek().is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+            self.at += 1;
+        }
     }
 
     /// The rest of a string that has an escape at the current place.

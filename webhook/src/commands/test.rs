@@ -35,6 +35,10 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::
     let (mut passed, mut failures) = (0, Vec::new());
     for name in names {
         for file in document::files(name, true)? {
+            // A folder may hold the policies beside their tests.
+            if name.is_dir() && document::read(&file).is_ok_and(|found| found.iter().all(is_resource)) {
+                continue;
+            }
             match run_file(&file, overriding.as_ref()) {
                 Ok((count, mut failed)) => {
                     passed += count;
@@ -64,6 +68,11 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::
         }
     }
     Ok(if failures.is_empty() { Exit::Success } else { Exit::Failure })
+}
+
+/// Whether a document is a Kubernetes object, and so no test file.
+fn is_resource(document: &Value<'_>) -> bool {
+    matches!(document.get("kind"), Value::String(_)) && matches!(document.get("apiVersion"), Value::String(_))
 }
 
 fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Failure>), document::Error> {
