@@ -2,6 +2,7 @@
 
 mod atomic;
 mod edge;
+mod faults;
 mod figures;
 mod rival;
 mod tally;
@@ -28,6 +29,8 @@ enum Command {
     Atomic(atomic::Args),
     /// Admission calls: the guard beside a constant reply and beside a typical webhook.
     Edge(edge::Args),
+    /// Contended updates through a proxy that breaks requests: nothing lost, nothing doubled.
+    Faults(faults::Args),
     /// One process of `atomic`.
     #[command(hide = true)]
     AtomicWorker(worker::Args),
@@ -39,6 +42,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Atomic(args) => on_all_cores(atomic::run(args)),
+        Command::Faults(args) => on_all_cores(faults::run(args)),
         Command::AtomicWorker(args) => on_all_cores(worker::run(args)),
         // These choose their cores before they start a runtime.
         Command::Edge(args) => edge::run(args),
