@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fast;
-use super::judge::{Case, Judgement, judge};
+use super::judge::{Case, Judgement, Verdict, judge};
 use super::shrink::shrink;
 use super::value::Val;
 
@@ -45,11 +45,7 @@ pub(crate) fn fixed(judgement: &Judgement) -> Fixed {
 
 /// What both say, if it differs.
 pub(crate) fn difference(policy: &Val, case: &Case<'_>) -> Option<String> {
-    super::judge::UNCLEAR.with(|u| u.set(false));
     let model = fixed(&judge(policy, case));
-    if super::judge::UNCLEAR.with(|u| u.get()) {
-        return None;
-    }
     match fast::judge(policy, case) {
         Ok(judgement) if fixed(&judgement) == model => None,
         Ok(judgement) => Some(format!("model {model:?}\nimplementation {:?}", fixed(&judgement))),
@@ -67,4 +63,14 @@ pub(crate) fn report(policy: &Val, operation: &str, old: &Val, new: &Val) -> Str
     let [policy, old, new] = if differs(&values) { shrink(values, differs) } else { values };
     let both = difference(&policy, &Case { operation, old: &old, new: &new }).unwrap_or_default();
     format!("policy {}\nold {}\nnew {}\n{both}\n", policy.json(), old.json(), new.json())
+}
+
+/// The verdict of both on an update; a report where they differ.
+pub(crate) fn verdict(policy: &Val, old: &Val, new: &Val) -> Result<Verdict, String> {
+    let operation = "UPDATE";
+    let case = Case { operation, old, new };
+    match difference(policy, &case) {
+        None => Ok(judge(policy, &case).verdict),
+        Some(_) => Err(report(policy, operation, old, new)),
+    }
 }

@@ -12,11 +12,7 @@ pub(crate) struct Decimal {
 
 impl Decimal {
     pub(crate) fn zero() -> Decimal {
-        Decimal {
-            negative: false,
-            whole: Vec::new(),
-            fraction: Vec::new(),
-        }
+        Decimal { negative: false, whole: Vec::new(), fraction: Vec::new() }
     }
 
     /// From the text of a JSON number or of a string of digits.
@@ -38,11 +34,7 @@ impl Decimal {
         for _ in exponent..0 {
             fraction.insert(0, whole.pop().unwrap_or(0));
         }
-        Decimal {
-            negative,
-            whole,
-            fraction,
-        }
+        Decimal { negative, whole, fraction }
     }
 
     pub(crate) fn from_usize(number: usize) -> Decimal {
@@ -82,10 +74,7 @@ impl Decimal {
     }
 
     pub(crate) fn negated(&self) -> Decimal {
-        Decimal {
-            negative: !self.negative,
-            ..self.clone()
-        }
+        Decimal { negative: !self.negative, ..self.clone() }
     }
 
     pub(crate) fn plus(&self, other: &Decimal) -> Decimal {
@@ -112,11 +101,7 @@ impl Decimal {
         }
         digits.reverse();
         let point = digits.len() - fraction;
-        Decimal {
-            negative,
-            whole: digits[..point].to_vec(),
-            fraction: digits[point..].to_vec(),
-        }
+        Decimal { negative, whole: digits[..point].to_vec(), fraction: digits[point..].to_vec() }
     }
 
     /// The distance between two numbers.

@@ -50,7 +50,7 @@ fn rule_set(tape: &mut Tape, prefix: &str, depth: usize, root: Option<&[&str]>) 
     let mut once = Vec::new();
     for path in distinct(tape, &ONCE, 2) {
         let mut rule = Val::map(vec![("path", item(tape, path))]);
-        if let Some(names) = phases.as_ref().filter(|_| tape.percent(50)) {
+        if let Some(names) = phases.as_ref().filter(|_| tape.percent(70)) {
             rule.set("requiredIn", Val::strs(&tape.some(names)));
         }
         finish(tape, &mut rule, root, &mut once);
@@ -69,10 +69,7 @@ fn rule_set(tape: &mut Tape, prefix: &str, depth: usize, root: Option<&[&str]>) 
         terms.push(format!("len({prefix}.free)"));
         tape.shuffle(&mut terms);
         let right = 1 + tape.below(2);
-        equal.push(Val::map(vec![
-            ("left", Val::strs(&terms[..1])),
-            ("right", Val::strs(&terms[1..=right])),
-        ]));
+        equal.push(Val::map(vec![("left", Val::strs(&terms[..1])), ("right", Val::strs(&terms[1..=right]))]));
     }
     for (name, list) in [("monotone", monotone), ("setOnce", once), ("collections", collections), ("equal", equal)] {
         if !list.is_empty() {
@@ -151,7 +148,8 @@ fn graph(tape: &mut Tape, names: &[&str], here: impl Fn(&str) -> Val) -> Val {
         _ => {}
     }
     // Every name is to be known, for resets and requiredIn name any of them.
-    let known: Vec<&str> = phase.at("final").words().iter().filter_map(|f| names.iter().find(|n| *n == f).copied()).collect();
+    let known: Vec<&str> =
+        phase.at("final").words().iter().filter_map(|f| names.iter().find(|n| *n == f).copied()).collect();
     let unnamed: Vec<&str> = names
         .iter()
         .copied()

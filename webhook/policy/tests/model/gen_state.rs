@@ -1,118 +1,45 @@
 //! Random objects and small edits of them, led by the rules of a policy.
 
-use super::decimal::Decimal;
+use std::collections::BTreeMap;
+
+use super::gen_value::{ODD, any, respell, set_path, spelled, time, zero};
 use super::graph::{Graph, Reading};
-use super::reading::{get, len, magnitude, sum, unset, Magnitude};
+use super::reading::{Magnitude, get, len, magnitude, sum, unset};
 use super::tape::Tape;
 use super::value::Val;
 
 /// How values are made.
 pub(crate) struct Maker {
-    /// Wrong types, unknown names and copies are wanted, too.
+    /// Wrong types, unknown names and copies are wanted, too; without junk no entry of a list
+    /// is made twice, and a window slides only by what is added.
     pub(crate) junk: bool,
-    /// Entries made so far; without junk none is made twice.
+    /// Entries made so far.
     pub(crate) made: usize,
-}
-
-const ZERO_FORMS: [&str; 9] = ["null", "''", "0", "false", "[]", "{}", "{a: null}", "-0.0e9", "{a: {b: 0}}"];
-const ODD: [&str; 8] = ["true", "'abc'", "[1]", "{a: 1}", "'-2'", "'1.5'", "[null]", "'2024-01-01T00:00:00z'"];
-
-pub(crate) fn set_path(root: &mut Val, path: &str, value: Val) {
-    let names: Vec<&str> = path.split('.').filter(|name| !name.is_empty()).collect();
-    match names.split_first() {
-        None => *root = value,
-        Some((name, rest)) => {
-            let mut member = root.at(name).clone();
-            set_path(&mut member, &rest.join("."), value);
-            root.set(name, member);
-        }
-    }
 }
 
 pub(crate) fn path_of(rule: &Val) -> String {
     rule.at("path").as_str().unwrap_or_default().to_owned()
 }
 
-pub(crate) fn zero(tape: &mut Tape) -> Val {
-    Val::parse(tape.word(&ZERO_FORMS))
-}
-
-/// A number in one of its spellings; as a string of digits only where that is the same.
-fn spelled(number: i64, tape: &mut Tape) -> Val {
-    Val::Num(match tape.below(8) {
-        0 => format!("{number}.0"),
-        1 => format!("{number}e0"),
-        2 if number != 0 => format!("{number}0E-1"),
-        3 => format!("{number}.00e+0"),
-        _ => number.to_string(),
-    })
-}
-
-fn time(tape: &mut Tape) -> Val {
-    let second = tape.below(5);
-    Val::Str(match tape.below(7) {
-        0 => format!("2024-03-01T01:00:0{second}+01:00"),
-        1 => format!("2024-02-29T22:30:0{second}-01:30"),
-        2 => format!("2024-03-01T00:00:0{second}.5Z"),
-        3 => format!("2024-03-01T00:00:0{second}.{}Z", ["50", "25", "5000000000001"][tape.below(3)]),
-        _ => format!("2024-03-01T00:00:0{second}Z"),
-    })
-}
-
-pub(crate) fn any(tape: &mut Tape, depth: usize) -> Val {
-    match tape.below(if depth == 0 { 8 } else { 12 }) {
-        0 | 1 => zero(tape),
-        2 => Val::str(tape.word(&["a", "b", "1", "01", "0"])),
-        3 | 4 => {
-            let number = i64::try_from(tape.below(4)).unwrap_or(0);
-            spelled(number, tape)
-        }
-        5 => time(tape),
-        6 => Val::Bool(true),
-        7 => Val::parse(tape.word(&["-1", "1e30", "1.5", "100000000000000000001"])),
-        8 | 9 => Val::List((0..tape.below(3)).map(|_| any(tape, depth - 1)).collect()),
-        _ => {
-            let mut map = Val::map(vec![]);
-            for name in ["a", "b", "name"] {
-                if tape.percent(50) {
-                    map.set(name, any(tape, depth - 1));
-                }
-            }
-            map
-        }
+/// Conditions that say several states at once, or fewer of them than there are now.
+fn several(states: &BTreeMap<String, Val>, now: &Val, tape: &mut Tape) -> Val {
+    let mut list = now.items().to_vec();
+    if list.len() > 1 && tape.percent(50) {
+        list.remove(tape.below(list.len()));
+        return Val::List(list);
     }
-}
-
-/// The same value in other words.
-pub(crate) fn respell(value: &Val, tape: &mut Tape) -> Val {
-    if unset(value) {
-        return zero(tape);
-    }
-    match value {
-        Val::Num(text) => match Decimal::parse(text).as_small() {
-            Some(number) => spelled(number, tape),
-            None => value.clone(),
-        },
-        Val::Str(text) => match text.strip_prefix("2024-03-01T00:00:0").and_then(|t| t.strip_suffix('Z')) {
-            Some(second) if tape.percent(50) => Val::Str(format!("2024-03-01T05:00:0{second}+05:00")),
-            _ => value.clone(),
-        },
-        Val::List(items) => Val::List(items.iter().map(|i| respell(i, tape)).collect()),
-        Val::Map(members) => {
-            let mut map = Val::Map(members.iter().map(|(k, v)| (k.clone(), respell(v, tape))).collect());
-            if tape.percent(20) {
-                map.set("unset", zero(tape));
-            }
-            map
-        }
-        _ => value.clone(),
-    }
+    let pairs: Vec<(&str, &str)> = states.values().filter_map(|s| s.as_str()?.split_once('=')).collect();
+    let chosen = tape.some(&pairs).into_iter();
+    Val::List(
+        chosen.map(|(kind, status)| Val::map(vec![("type", Val::str(kind)), ("status", Val::str(status))])).collect(),
+    )
 }
 
 impl Maker {
     /// An object, from nothing by filling in what the rules look at.
     pub(crate) fn object(&mut self, policy: &Val, tape: &mut Tape) -> Val {
-        let mut object = Val::parse("{apiVersion: example.org/v1, kind: Example, metadata: {name: x}, spec: {size: 1}}");
+        let mut object =
+            Val::parse("{apiVersion: example.org/v1, kind: Example, metadata: {name: x}, spec: {size: 1}}");
         self.generation(&mut object, tape);
         self.fill(policy.at("spec"), &mut object, tape);
         object
@@ -121,7 +48,7 @@ impl Maker {
     pub(crate) fn generation(&mut self, object: &mut Val, tape: &mut Tape) {
         let generation = match tape.below(12) {
             0 if self.junk => Val::Null,
-            1 if self.junk => Val::parse(tape.word(&["abc", "3.0", "2.5", "-1"])),
+            1 if self.junk => Val::parse(tape.word(&["abc", "'3'", "3.0", "2.5", "-1"])),
             n => Val::int(i64::try_from(n % 5 + 1).unwrap_or(1)),
         };
         set_path(object, ".metadata.generation", generation);
@@ -132,7 +59,7 @@ impl Maker {
             let list = std::slice::from_ref(rules.at(kind));
             let list = if kind == "phase" && rules.has("phase") { list } else { rules.at(kind).items() };
             for rule in list {
-                if tape.percent(75) {
+                if tape.percent(if kind == "setOnce" && self.junk { 40 } else { 75 }) {
                     self.rule(kind, rule, item, tape);
                     if kind == "collections" && tape.percent(60) {
                         self.rule(kind, rule, item, tape);
@@ -232,6 +159,9 @@ impl Maker {
             let pair = (c.at("type").as_str(), c.at("status").as_str());
             matches!(pair, (Some(t), Some(s)) if states.values().any(|v| *v == Val::Str(format!("{t}={s}"))))
         };
+        if self.junk && tape.percent(25) {
+            return several(states, now, tape);
+        }
         let keep_old = tape.percent(40);
         let mut list: Vec<Val> = now.items().iter().filter(|c| keep_old || !is_state(c)).cloned().collect();
         if let Some((kind, status)) = states.get(name).and_then(Val::as_str).and_then(|s| s.split_once('=')) {
@@ -243,7 +173,12 @@ impl Maker {
             list.push(condition);
         }
         if self.junk && tape.percent(15) {
-            list.push(Val::parse(tape.word(&["{type: Up, status: true}", "{type: Odd, status: 'True'}", "Up=True", "{}"])));
+            list.push(Val::parse(tape.word(&[
+                "{type: Up, status: true}",
+                "{type: Odd, status: 'True'}",
+                "Up=True",
+                "{}",
+            ])));
         }
         Val::List(list)
     }
@@ -260,7 +195,9 @@ impl Maker {
             0 => zero(tape),
             1 if self.junk => Val::Str((size + 1).to_string()),
             2 if self.junk => Val::Str(format!("0{size}")),
-            3 if self.junk => Val::parse(tape.word(&["1e30", "1000000000000000000000000000001", "1.5", "1.25e0", "-1", "-2", "'0'"])),
+            3 if self.junk => {
+                Val::parse(tape.word(&["1e30", "1000000000000000000000000000001", "1.5", "1.25e0", "-1", "-2", "'0'"]))
+            }
             4 => spelled(size, tape),
             5 => spelled(size - 1, tape),
             6 => spelled(i64::try_from(tape.below(5)).unwrap_or(0), tape),
@@ -293,7 +230,18 @@ impl Maker {
     fn entry(&mut self, rule: &Val, tape: &mut Tape) -> Val {
         self.made += 1;
         let id = if self.junk {
-            Val::parse(tape.word(&["a", "b", "c", "d", "1", "1.0", "'1'", "''", "2024-01-01T00:00:00.5Z", "2024-01-01T00:00:00Z"]))
+            Val::parse(tape.word(&[
+                "a",
+                "b",
+                "c",
+                "d",
+                "1",
+                "1.0",
+                "'1'",
+                "''",
+                "2024-01-01T00:00:00.5Z",
+                "2024-01-01T00:00:00Z",
+            ]))
         } else {
             Val::Str(format!("e{}", self.made))
         };
@@ -366,11 +314,11 @@ impl Maker {
                     let len = list.len();
                     list.remove(at(len - 1, len));
                 }
-                if tape.percent(70) {
+                if !self.junk || tape.percent(70) {
                     self.add(rule, &mut list, front, tape);
                 }
             }
-            9 => {
+            9 if self.junk || *rule.at("order") == Val::str("Any") => {
                 list.remove(tape.below(list.len()));
             }
             10 => {
@@ -406,7 +354,10 @@ impl Maker {
         if rules.has("phase") {
             let phase = Graph(rules.at("phase")).read(item).0;
             for rule in rules.at("setOnce").items() {
-                if phase.is_in(rule.at("requiredIn")) && unset(get(item, &path_of(rule))) && tape.percent(80) {
+                if phase.is_in(rule.at("requiredIn"))
+                    && unset(get(item, &path_of(rule)))
+                    && tape.percent(if self.junk { 50 } else { 85 })
+                {
                     set_path(item, &path_of(rule), Val::str("set"));
                 }
             }

@@ -1,6 +1,7 @@
 //! Random legal histories of an object, and stale writes over their later states.
 
-use super::gen_state::{Maker, set_path};
+use super::gen_state::Maker;
+use super::gen_value::set_path;
 use super::judge::{Case, Verdict, judge};
 use super::tape::Tape;
 use super::value::Val;
@@ -34,7 +35,8 @@ fn step(policy: &Val, maker: &mut Maker, old: &Val, tape: &mut Tape) -> Option<V
 pub(crate) fn stale_write(policy: &Val, tape: &mut Tape) -> Option<StaleWrite> {
     let mut maker = Maker { junk: false, made: 0 };
     let mut generation = 1;
-    let mut states = vec![Val::parse("{apiVersion: example.org/v1, kind: Example, metadata: {name: x, generation: 1}}")];
+    let mut states =
+        vec![Val::parse("{apiVersion: example.org/v1, kind: Example, metadata: {name: x, generation: 1}}")];
     for _ in 0..3 + tape.below(6) {
         let mut old = states[states.len() - 1].clone();
         if tape.percent(20) {
@@ -50,15 +52,15 @@ pub(crate) fn stale_write(policy: &Val, tape: &mut Tape) -> Option<StaleWrite> {
     let over = 1 + tape.below(states.len() - 1);
     let read = tape.below(over);
     let meant = step(policy, &mut maker, &states[read].clone(), tape)?;
-    Some(StaleWrite {
-        states,
-        read,
-        over,
-        meant,
-    })
+    Some(StaleWrite { states, read, over, meant })
 }
 
 impl StaleWrite {
+    /// The state that is written over.
+    pub(crate) fn old(&self) -> &Val {
+        &self.states[self.over]
+    }
+
     /// The later state with the whole status that was meant.
     pub(crate) fn whole(&self) -> Val {
         let mut new = self.states[self.over].clone();
@@ -82,11 +84,7 @@ impl StaleWrite {
             set_path(&mut object, path, Val::Null);
             object
         };
-        StaleWrite {
-            states: self.states.iter().map(clear).collect(),
-            meant: clear(&self.meant),
-            ..*self
-        }
+        StaleWrite { states: self.states.iter().map(clear).collect(), meant: clear(&self.meant), ..*self }
     }
 
     /// Whether every step is legal.
@@ -104,11 +102,14 @@ fn patch(from: &Val, to: &Val) -> Val {
     let mut patch = Val::map(vec![]);
     for name in old.keys().chain(new.keys()) {
         if old.get(name) != new.get(name) {
-            patch.set(name, match (old.get(name), new.get(name)) {
-                (Some(before), Some(after)) => self::patch(before, after),
-                (None, Some(after)) => after.clone(),
-                _ => Val::Null,
-            });
+            patch.set(
+                name,
+                match (old.get(name), new.get(name)) {
+                    (Some(before), Some(after)) => self::patch(before, after),
+                    (None, Some(after)) => after.clone(),
+                    _ => Val::Null,
+                },
+            );
         }
     }
     patch

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use super::decimal::Decimal;
 use super::graph::{Graph, Reading, has_resets};
 use super::lists;
-use super::reading::{
-    Magnitude, advanced, generation, get, magnitude, no_collection, same, sum, unset,
-};
+use super::reading::{Magnitude, advanced, generation, get, magnitude, no_collection, same, sum, unset};
 use super::value::{NULL, Val};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,12 +78,7 @@ impl Found {
     }
 
     fn push(&mut self, reason: &str, class: Class, field: &str, consequence: bool) {
-        self.findings.push(Finding {
-            reason: reason.to_owned(),
-            class,
-            field: field.to_owned(),
-            consequence,
-        });
+        self.findings.push(Finding { reason: reason.to_owned(), class, field: field.to_owned(), consequence });
     }
 
     pub(crate) fn waive(&mut self, reason: &str, field: &str) {
@@ -98,11 +91,7 @@ pub(crate) fn judge(policy: &Val, case: &Case<'_>) -> Judgement {
     let mut found = Found::default();
     // R1, R2
     if case.operation == "UPDATE" && !same(case.old.at("status"), case.new.at("status")) {
-        let whole = Whole {
-            old: case.old,
-            new: case.new,
-            phases: phases(rules, case.old, case.new),
-        };
+        let whole = Whole { old: case.old, new: case.new, phases: phases(rules, case.old, case.new) };
         rule_set(&whole, rules, case.old, case.new, "", &mut found);
     }
     let verdict = verdict(&found);
@@ -160,26 +149,14 @@ fn path_of(rule: &Val) -> &str {
 fn field(at: &str, rule: &Val) -> String {
     let path = path_of(rule);
     let path = if path == "." { "" } else { path };
-    if at.is_empty() {
-        path.trim_start_matches('.').to_owned()
-    } else {
-        format!("{at}{path}")
-    }
+    if at.is_empty() { path.trim_start_matches('.').to_owned() } else { format!("{at}{path}") }
 }
 
 /// R4: whether the rule's resets fire.
 fn fires(whole: &Whole<'_>, rule: &Val) -> bool {
     let resets = rule.at("resets");
-    let by_phase = whole
-        .phases
-        .as_ref()
-        .is_some_and(|(p, q)| p.is_in(resets.at("from")) || q.is_in(resets.at("to")));
-    by_phase
-        || resets
-            .at("with")
-            .words()
-            .iter()
-            .any(|path| advanced(get(whole.old, path), get(whole.new, path)))
+    let by_phase = whole.phases.as_ref().is_some_and(|(p, q)| p.is_in(resets.at("from")) || q.is_in(resets.at("to")));
+    by_phase || resets.at("with").words().iter().any(|path| advanced(get(whole.old, path), get(whole.new, path)))
 }
 
 /// `Stale` if that holds, else `Invalid`.
@@ -266,10 +243,8 @@ fn monotone(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, found
     if o.malformed() {
         return found.waive("Malformed", &field);
     }
-    let number_against_time = matches!(
-        (&o, &n),
-        (Magnitude::Number(_), Magnitude::Time(_)) | (Magnitude::Time(_), Magnitude::Number(_))
-    );
+    let number_against_time =
+        matches!((&o, &n), (Magnitude::Number(_), Magnitude::Time(_)) | (Magnitude::Time(_), Magnitude::Number(_)));
     if number_against_time && !reset {
         return found.find("Malformed", stale_if(has_resets(rule) || to_zero), &field);
     }
@@ -321,7 +296,7 @@ fn set_once(
         if p.is_in(required) && unset(o) {
             found.waive("FieldMissing", &field);
         } else {
-            found.follow("FieldMissing", stale_if(has_resets(rule) || may_go()), &field);
+            found.follow("FieldMissing", stale_if(has_resets(rule)), &field);
         }
     }
 }
@@ -361,8 +336,6 @@ fn collection(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, fou
         return found.find("Malformed", stale_if(has_resets(rule) || keeps_none), &field);
     }
     let reset = fires(whole, rule);
-    let go = usize::from(has_resets(rule) || matches!(rule.at("keep"), Val::Num(_)));
-    MAYGO.with(|m| m.set(m.get() + go));
     if maps(o) || maps(n) {
         map(whole, rule, reset, o, n, &field, found);
     } else {
@@ -372,7 +345,6 @@ fn collection(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, fou
             rule_set(whole, rule.at("each"), pair, entry, &at, found);
         }
     }
-    MAYGO.with(|m| m.set(m.get() - go));
 }
 
 /// R8.2 and R8.6 for maps.
@@ -417,20 +389,5 @@ fn equal(rule: &Val, old: &Val, new: &Val, at: &str, found: &mut Found) {
     }
     let smaller = if left.compare(&right).is_lt() { "left" } else { "right" };
     let plain = rule.at(smaller).words().iter().any(|term| !term.starts_with("len("));
-    found.follow("CountMismatch", stale_if(plain || proposed()), at);
-}
-
-thread_local! { pub(crate) static UNCLEAR: std::cell::Cell<bool> = const { std::cell::Cell::new(false) }; }
-pub(crate) fn unclear() {
-    UNCLEAR.with(|u| u.set(true));
-}
-
-thread_local! { pub(crate) static PROPOSED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) }; }
-pub(crate) fn proposed() -> bool {
-    PROPOSED.with(|u| u.get())
-}
-
-thread_local! { pub(crate) static MAYGO: std::cell::Cell<usize> = const { std::cell::Cell::new(0) }; }
-pub(crate) fn may_go() -> bool {
-    proposed() && MAYGO.with(|u| u.get()) > 0
+    found.follow("CountMismatch", stale_if(plain), at);
 }

@@ -24,12 +24,7 @@ fn entries<'a>(list: &'a Val, key: Option<&[String]>, backwards: bool) -> Vec<En
     for (index, content) in items {
         let identity = identity(key, content);
         let nth = count(&entries, &identity);
-        entries.push(Entry {
-            content,
-            identity,
-            nth,
-            index,
-        });
+        entries.push(Entry { content, identity, nth, index });
     }
     entries
 }
@@ -66,10 +61,7 @@ pub(crate) fn judge<'a>(
     if keyed {
         duplicates(&mut o, &n, field, found);
     }
-    let pair = |e: &Entry<'_>| {
-        o.iter()
-            .find(|p| same_identity(&p.identity, &e.identity) && p.nth == e.nth)
-    };
+    let pair = |e: &Entry<'_>| o.iter().find(|p| same_identity(&p.identity, &e.identity) && p.nth == e.nth);
     if !reset {
         if order == "Any" || keep == Some(0) {
             if keep != Some(0) && something_went(&o, &n) {
@@ -91,18 +83,12 @@ pub(crate) fn judge<'a>(
                 Some(keep) => window(&o, &n, keep, keyed, &equal),
             };
             if let Some(class) = class {
-                let reason = if something_went(&o, &n) {
-                    "HistoryTruncated"
-                } else {
-                    "HistoryRewritten"
-                };
+                let reason = if something_went(&o, &n) { "HistoryTruncated" } else { "HistoryRewritten" };
                 found.find(reason, stale_if(has_resets(rule) || class == Class::Stale), field);
             }
         }
     }
-    n.iter()
-        .map(|e| (e.index, pair(e).map_or(&NULL, |p| p.content), e.content))
-        .collect()
+    n.iter().map(|e| (e.index, pair(e).map_or(&NULL, |p| p.content), e.content)).collect()
 }
 
 /// R8.1; takes the surplus copies that went out of `o`.
@@ -127,11 +113,7 @@ fn duplicates(o: &mut Vec<Entry<'_>>, n: &[Entry<'_>], field: &str, found: &mut 
 }
 
 /// R8.3.
-fn keep_all<'a>(
-    o: &[Entry<'a>],
-    n: &[Entry<'a>],
-    equal: &dyn Fn(&Entry<'a>, &Entry<'a>) -> bool,
-) -> Option<Class> {
+fn keep_all<'a>(o: &[Entry<'a>], n: &[Entry<'a>], equal: &dyn Fn(&Entry<'a>, &Entry<'a>) -> bool) -> Option<Class> {
     let mut k = 0;
     while k < o.len() && k < n.len() && equal(&o[k], &n[k]) {
         k += 1;
@@ -156,9 +138,7 @@ fn window<'a>(
     let slides = (0..o.len()).any(|from| {
         let end = o.len() - from;
         let follows = |p: &Entry<'a>, e: &Entry<'a>| equal(p, e) || (keyed && same_identity(&p.identity, &e.identity));
-        end <= n.len()
-            && run(from, 0, end)
-            && !n[end..].iter().any(|e| o[..from].iter().any(|p| follows(p, e)))
+        end <= n.len() && run(from, 0, end) && !n[end..].iter().any(|e| o[..from].iter().any(|p| follows(p, e)))
     });
     if o.is_empty() || (slides && enough) {
         return None;
@@ -178,15 +158,5 @@ fn window<'a>(
             })
         })
     });
-    // TEMP: the other reading, by which an entry is shared if any equals it.
-    let so: Vec<bool> = o.iter().map(|p| n.iter().any(|e| equal(p, e))).collect();
-    let sn: Vec<bool> = n.iter().map(|e| o.iter().any(|p| equal(p, e))).collect();
-    let (fo, fn_) = (so.iter().position(|b| *b).unwrap_or(0), sn.iter().position(|b| *b).unwrap_or(0));
-    let (lo, ln) = (so.iter().filter(|b| **b).count(), sn.iter().filter(|b| **b).count());
-    let other = lo == 0 || (lo == ln && fo + lo < o.len() && so[fo..fo + lo].iter().all(|b| *b) && sn[fn_..fn_ + ln].iter().all(|b| *b) && run(fo, fn_, lo));
-    if other != explained {
-        super::judge::unclear();
-    }
-    let all_of_o = super::judge::proposed() && (0..n.len()).any(|at| at + o.len() <= n.len() && run(0, at, o.len()));
-    Some(stale_if(explained || all_of_o))
+    Some(stale_if(explained))
 }

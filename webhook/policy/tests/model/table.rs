@@ -23,11 +23,7 @@ pub(crate) fn run(text: &str) -> (usize, Vec<String>) {
         assert_eq!(columns.len(), 4, "not four columns: {line}");
         let (old, new) = (object(columns[1]), object(columns[2]));
         let expected = expected(columns[3]);
-        let case = Case {
-            operation: "UPDATE",
-            old: &old,
-            new: &new,
-        };
+        let case = Case { operation: "UPDATE", old: &old, new: &new };
         let answers = [("model", Ok(judge(&policy, &case))), ("implementation", fast::judge(&policy, &case))];
         for (who, answer) in answers {
             match answer {
@@ -77,7 +73,7 @@ fn expected(column: &str) -> Expected {
 }
 
 /// Findings and waivers as the tables write them.
-fn reasons(judgement: &Judgement) -> Vec<(String, String)> {
+pub(crate) fn reasons(judgement: &Judgement) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = judgement
         .findings
         .iter()

@@ -157,6 +157,9 @@ map entries may go | {log: {a: 1, b: 2}} | {log: {b: 2}} | Allow
 map entries are frozen | {log: {a: 1, b: 2}} | {log: {b: 3}} | Stale HistoryRewritten/S
 malformed all the same | {log: [{id: a}]} | {log: abc} | Invalid Malformed/I
 
+policy {collections: [{path: .status.pods, key: [id], keep: 0, each: {phase: {path: .p, initial: [New], transitions: [{from: [New], to: [Ok]}]}}}]}
+an entry that went comes back as a new one | null | {pods: [{id: a, p: Ok}]} | Invalid PhaseSkipped/I@status.pods[0].p
+
 # keep: N
 policy {collections: [{path: .status.log, keep: 2}]}
 appended | {log: [a, b]} | {log: [a, b, c]} | Allow
@@ -177,6 +180,11 @@ the newest seen, prepended | {log: [a, b]} | {log: [x, a, b]} | Invalid HistoryR
 shared in two runs | {log: [a, b, c, d]} | {log: [a, c, x]} | Invalid HistoryTruncated/I
 shared in another order | {log: [a, b, c]} | {log: [b, a, x]} | Invalid HistoryTruncated/I
 an entry before the end comes back | {log: [a, b]} | {log: [b, a]} | Invalid HistoryRewritten/I
+one copy of the newest is an older state | {log: [a, a]} | {log: [a]} | Stale HistoryTruncated/S
+copies, older base | {log: [a, a, b]} | {log: [a, c]} | Stale HistoryTruncated/S
+copies slide | {log: [a, b, a]} | {log: [a, c]} | Allow
+copies, just truncated | {log: [a, b, a]} | {log: [a, b]} | Stale HistoryTruncated/S
+an older list over a trimmed one | {log: [b]} | {log: [a, b]} | Invalid HistoryRewritten/I
 
 policy {collections: [{path: .status.log, key: [id], keep: 2, each: {monotone: [{path: .n}]}}]}
 slid, content free | {log: [{id: a}, {id: b, n: 1}]} | {log: [{id: b, n: 2}, {id: c}]} | Allow

@@ -12,6 +12,7 @@ R3 phase unchanged | {phase: Sent} | {phase: Sent, x: 1} | Allow
 R3 unknown phase unchanged | {phase: Bogus} | {phase: Bogus, x: 1} | Allow
 R3 unset in another way | {phase: '', x: 1} | {phase: 0, x: 2} | Allow
 R3 malformed values are one | {phase: 5} | {phase: [x]} | Allow
+R3 names are compared as values | {phase: 2024-03-01T00:00:01.50Z} | {phase: 2024-03-01T05:00:01.5+05:00} | Allow
 R5 first | null | {phase: Pending} | Allow
 R5 edge | {phase: Pending} | {phase: Sending} | Allow
 R5 edge to final | {phase: Sending} | {phase: Failed} | Allow

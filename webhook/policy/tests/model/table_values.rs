@@ -95,6 +95,7 @@ malformed before is waived before the bound | @3 {n: abc} | @3 {n: 9} | Repair M
 a time was above | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 2024-01-01T00:00:00Z} | Repair AboveBound/W
 a time was above, to unset | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 0} | Repair AboveBound/W
 a time was above, to a number | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 1} | Invalid Malformed/I
+digits are no number for generation | @'3' {n: 0} | @'3' {n: 2} | Invalid AboveBound/I
 no number for generation | @many {n: 0} | @many {n: 1} | Invalid AboveBound/I
 
 policy {monotone: [{path: .status.n, atMost: .metadata.generation, toZero: true}]}

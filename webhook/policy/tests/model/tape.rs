@@ -12,11 +12,6 @@ impl Tape {
         Tape { numbers, at: 0 }
     }
 
-    /// Whether nothing is left to choose by.
-    pub(crate) fn over(&self) -> bool {
-        self.at >= self.numbers.len()
-    }
-
     /// A number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         let number = self.numbers.get(self.at).copied().unwrap_or(0);

@@ -15,9 +15,8 @@ impl Time {
             return None;
         }
         let (moment, rest) = text.split_at(19);
-        let fraction: Option<String> = rest
-            .strip_prefix('.')
-            .map(|f| f.chars().take_while(char::is_ascii_digit).collect());
+        let fraction: Option<String> =
+            rest.strip_prefix('.').map(|f| f.chars().take_while(char::is_ascii_digit).collect());
         let zone = match &fraction {
             Some(digits) if digits.is_empty() => return None,
             Some(digits) => &rest[1 + digits.len()..],
@@ -47,10 +46,7 @@ impl Time {
         }
         let past = year - 1;
         let days = past * 365 + past / 4 - past / 100 + past / 400 + months[..before].iter().sum::<i64>() + day;
-        Some(Time {
-            seconds: ((days * 24 + hour) * 60 + minute) * 60 + second - offset,
-            fraction,
-        })
+        Some(Time { seconds: ((days * 24 + hour) * 60 + minute) * 60 + second - offset, fraction })
     }
 
     /// One instant, to the second if either has no fraction.

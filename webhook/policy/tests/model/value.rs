@@ -20,10 +20,7 @@ impl Val {
     /// Reads JSON, or the short form of the tables: names and plain words need no quotes,
     /// single quotes do for double ones.
     pub(crate) fn parse(text: &str) -> Val {
-        let mut reader = Reader {
-            chars: text.chars().collect(),
-            at: 0,
-        };
+        let mut reader = Reader { chars: text.chars().collect(), at: 0 };
         let value = reader.value();
         reader.blank();
         assert_eq!(reader.at, reader.chars.len(), "text after the value: {text}");
@@ -217,12 +214,7 @@ impl Reader {
 
     fn comma(&mut self, end: char) {
         self.blank();
-        assert!(
-            self.eat(',') || self.peek() == end,
-            "neither comma nor {end} at {} in {}",
-            self.at,
-            self.text()
-        );
+        assert!(self.eat(',') || self.peek() == end, "neither comma nor {end} at {} in {}", self.at, self.text());
     }
 
     fn name(&mut self) -> String {
