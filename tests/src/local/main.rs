@@ -26,14 +26,13 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Args { command } = Args::parse();
-    let result = tokio::select! {
-        result = async {
-            match command {
-                Command::Up => demo::up().await,
-                Command::Demo => demo::demo().await,
-            }
-        } => result,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    let result = match command {
+        Command::Up => demo::up().await,
+        // Dropping the story ends what it started.
+        Command::Demo => tokio::select! {
+            result = demo::demo() => result,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

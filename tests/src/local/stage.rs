@@ -33,7 +33,8 @@ pub struct Serving {
 
 /// The policies that come with the project.
 pub fn policies() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/policies/kubernaut")
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    project.join("manifests/policies/kubernaut")
 }
 
 impl Stage {
