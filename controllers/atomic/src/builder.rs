@@ -55,7 +55,7 @@ impl<K: Subject> Builder<K> {
         }
     }
 
-    /// How long an update may take before it ends with [`Error::Budget`] (default 10 s). Settling a
+    /// How long an update may take before it ends with [`Error::Budget`](crate::Error::Budget) (default 10 s). Settling a
     /// lost answer has as much again.
     pub fn budget(mut self, budget: Duration) -> Self {
         self.budget = budget;
