@@ -20,6 +20,8 @@ mod judged;
 mod kind;
 #[path = "kinds/promises.rs"]
 mod promises;
+#[path = "kinds/schema.rs"]
+mod schema;
 #[path = "kinds/server.rs"]
 mod server;
 #[path = "kinds/stage.rs"]

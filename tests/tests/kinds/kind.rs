@@ -48,6 +48,12 @@ impl Kind {
     }
 }
 
+/// The kind with this plural.
+pub fn of(plural: &str) -> Kind {
+    all().into_iter().find(|kind| kind.plural == plural).unwrap()
+}
+
+/// All six, by name.
 pub fn all() -> [Kind; 6] {
     let remediation = json!({ "name": "rr-1" });
     let target = json!({ "kind": "Deployment", "name": "cart", "namespace": "shop" });

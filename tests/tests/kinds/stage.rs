@@ -5,6 +5,7 @@
 //! and a status that an older release finds after a rollback. Every write under test meets the CRDs as they are.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
@@ -27,6 +28,7 @@ pub struct Stage {
     pub namespace: String,
     /// Why the old status of a case could not be stored, by object name. All others wait in their old status.
     pub impossible: BTreeMap<String, String>,
+    kubectl: Command,
 }
 
 /// One case by one verb.
@@ -93,6 +95,14 @@ impl Trial<'_> {
 }
 
 impl Stage {
+    /// The real kubectl, as the admin. Made once and copied, because making one writes its kubeconfig anew, under the
+    /// eyes of those that run.
+    pub fn kubectl(&self) -> tokio::process::Command {
+        let mut copy = tokio::process::Command::new(self.kubectl.get_program());
+        copy.envs(self.kubectl.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        copy
+    }
+
     async fn set() -> Self {
         let plane = ControlPlane::shared().await;
         let _logs = plane.logs_on_failure();
@@ -121,7 +131,7 @@ impl Stage {
             server::delete(&client, &probe(kind)).await.object("a probe");
         })
         .await;
-        Self { plane, namespace, impossible }
+        Self { plane, namespace, impossible, kubectl: plane.kubectl(User::Admin) }
     }
 }
 
