@@ -67,16 +67,18 @@ impl Bench {
         let subject = review.subject();
         let uid = subject.and_then(|object| object.metadata.uid.as_deref()).unwrap_or_default();
         let manager = review.field_manager.as_deref().unwrap_or_default();
+        let exceeded = || self.damping.exceeded(uid, &review.user, manager, judgement, status, Instant::now());
+        let damped = class == Class::Stale && !review.dry_run && exceeded();
+        let answered = if damped { Class::Invalid } else { class };
         let mut message = judgement.summary(&object_name(review));
-        let mut answered = class;
-        let damped = || self.damping.exceeded(uid, &review.user, manager, judgement, status, Instant::now());
-        if class == Class::Stale && !review.dry_run && damped() {
-            answered = Class::Invalid;
+        if damped {
             message.push_str(" The same write was repeated too often without reading the object again, so it is answered as invalid.");
         }
+        // Of a 422 kubectl prints the causes alone.
+        let note = if damped { "; repeated too often without doing so" } else { "" };
         let causes = judgement.findings.iter().map(|finding| Cause {
             reason: Cow::Borrowed(finding.reason.as_str()),
-            message: finding.message(),
+            message: finding.message() + note,
             field: finding.field.clone(),
         });
         Denial { code: answered.code(), reason: answered.status_reason(), message, causes: causes.collect() }
