@@ -191,24 +191,26 @@ impl Guarded<'_> {
         Api::namespaced(self.plane.client_of(server, User::Admin), &self.namespace)
     }
 
-    /// An object whose status went through `statuses`, one write each. The caches of all API servers
-    /// know the last: what follows is judged on it.
+    /// An object whose status went through `statuses`, one write each.
     pub async fn object(&self, name: &str, statuses: &[Value]) -> NotificationRequest {
         let mut object = self.api().create(&Default::default(), &object::named(name)).await.unwrap();
+        self.settle(&object).await;
         for status in statuses {
             object = self.write(name, status).await;
         }
+        object
+    }
+
+    /// Makes a legal write of a whole status. What follows is judged on it, and on nothing older.
+    pub async fn write(&self, name: &str, status: &Value) -> NotificationRequest {
+        let patch = Patch::Merge(json!({ "status": status }));
+        let object = self.api().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
         self.settle(&object).await;
         object
     }
 
-    /// Puts a whole status in place, whatever it takes.
-    pub async fn write(&self, name: &str, status: &Value) -> NotificationRequest {
-        let patch = Patch::Merge(json!({ "status": status }));
-        self.api().patch_status(name, &PatchParams::default(), &patch).await.unwrap()
-    }
-
-    /// Until the caches of all API servers know this version of an object: no call is made for an older one.
+    /// Until the caches of all API servers know this version of an object. A write may otherwise be judged on an
+    /// older one first, and costs one call more.
     pub async fn settle(&self, object: &NotificationRequest) {
         for server in 0..self.plane.api_servers() {
             self.plane.wait_cached(server, object).await.unwrap();

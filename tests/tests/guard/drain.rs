@@ -18,7 +18,7 @@ use crate::common::{Guarded, Running, Setup, shared};
 use crate::object::{pending, sending};
 
 const WRITERS: usize = 20;
-/// Replacements by drain; a replacement that cuts is repeated until a write fails, at most ten times as often.
+/// Replacements of each kind; those that cut go on until a write fails, up to ten times as many.
 const REPLACEMENTS: usize = 12;
 /// Writes that are acknowledged between two replacements.
 const WRITES_BETWEEN: usize = 60;
@@ -159,10 +159,8 @@ async fn only_a_drain_replaces_a_guard_without_a_failed_write() {
         let begun = Instant::now();
         loop {
             load.go_on().await;
-            let enough = match ending {
-                Ending::Drain => replacements == REPLACEMENTS,
-                _ => load.failures().len() > failed_before || replacements == 10 * REPLACEMENTS,
-            };
+            let seen = ending == Ending::Drain || load.failures().len() > failed_before;
+            let enough = replacements >= REPLACEMENTS && (seen || replacements == 10 * REPLACEMENTS);
             if enough {
                 break;
             }
@@ -185,5 +183,36 @@ async fn only_a_drain_replaces_a_guard_without_a_failed_write() {
             _ => assert!(failures.iter().any(|failure| failure.contains("failed calling webhook")), "{failures:?}"),
         }
     }
+    load.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_are_closed_when_the_grace_is_over() {
+    let plane = shared().await;
+    let mut front = None;
+    let setup = Setup::new().flag("--drain-spread=0s").flag("--drain-grace=200ms");
+    let mut guarded =
+        setup.start_on(plane, async |address| front.insert(Front::start(plane, address).await).port).await;
+    let front = front.unwrap();
+    for writer in 0..WRITERS {
+        guarded.object(&format!("busy-{writer}"), &[pending(), sending(1)]).await;
+    }
+    // A burst that opens some connections, then nothing.
+    let load = Load::start(&guarded);
+    load.go_on().await;
+    assert_eq!(load.failures(), [""; 0]);
+    load.stop().await;
+
+    let next = guarded.site.start(plane).await;
+    let old = std::mem::replace(&mut guarded.guard, next);
+    let open = old.metric("statusguard_connections", &[]).await as u64;
+    assert!(open > 0);
+    let (closed_idle, raced) = replace(&front, old, &guarded.guard, Ending::Drain).await;
+    assert_eq!((closed_idle, raced), (open, 0));
+
+    // The API server has noticed: not one call goes to a connection that is gone.
+    let load = Load::start(&guarded);
+    load.go_on().await;
+    assert_eq!(load.failures(), [""; 0]);
     load.stop().await;
 }

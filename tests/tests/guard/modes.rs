@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
-use kubernaut_api::NotificationRequest;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use statusguard_tests::{Scope, User};
 
@@ -13,9 +12,14 @@ use crate::common::{Guarded, POLICY_NAME, Setup};
 use crate::object::{Answer, causes, merge_patch, pending, refusal, sending, sent, status_of};
 
 impl Guarded<'_> {
-    /// Merge-patches a status as `user` and returns the whole answer.
+    /// Merge-patches a status as `user` and returns the whole answer. What follows is judged on what it wrote.
     async fn answer(&self, user: User, name: &str, status: &Value) -> Answer {
-        merge_patch(&self.plane.client(user), &self.namespace, name, "", &json!({ "status": status })).await
+        let patch = json!({ "status": status });
+        let answer = merge_patch(&self.plane.client(user), &self.namespace, name, &patch).await;
+        if answer.code.is_success() {
+            self.settle(&serde_json::from_value(answer.body.clone()).unwrap()).await;
+        }
+        answer
     }
 
     /// Puts another value at a field of the policy's spec and waits until it is in force.
@@ -187,12 +191,15 @@ async fn a_client_that_never_reads_again_is_stopped() {
     let guarded = Setup::new().flag("--repeat-limit=3").start().await;
     guarded.admit(&User::Alice).await;
     guarded.object("damped", &[pending(), sending(1), sending(2)]).await;
-    let api: Api<NotificationRequest> = guarded.api();
-    let stale = Patch::Merge(json!({ "status": sending(1) }));
+    // kubectl's own name, so that it is one writer with the kubectl below.
+    let params = PatchParams { field_manager: Some("kubectl-patch".to_owned()), ..PatchParams::default() };
+    let api = guarded.api();
+    let write =
+        async |status: Value| api.patch_status("damped", &params, &Patch::Merge(json!({ "status": status }))).await;
     let begun = Instant::now();
     let mut conflicts = 0;
     let damped = loop {
-        let status = refusal(api.patch_status("damped", &PatchParams::default(), &stale).await);
+        let status = refusal(write(sending(1)).await);
         if status.code != 409 {
             break status;
         }
@@ -208,12 +215,20 @@ async fn a_client_that_never_reads_again_is_stopped() {
     assert!(damped.message.contains("repeated too often without reading the object again"), "{damped:?}");
     let found = [("CounterRegression", "status.totalAttempts"), ("HistoryTruncated", "status.deliveryAttempts")];
     assert_eq!(causes(&damped), found);
+    let stale = json!({ "status": sending(1) }).to_string();
+    let (code, _, printed) =
+        guarded.kubectl(&["patch", "notif", "damped", "--subresource=status", "--type=merge", "--patch", &stale]).await;
+    assert_eq!(code, 1);
+    assert!(printed.starts_with("The NotificationRequest \"damped\" is invalid: "), "{printed}");
+    assert!(
+        printed.contains("read the object again and decide again; repeated too often without doing so"),
+        "{printed}"
+    );
 
     // Only this writer and this write: others are told to read again, and whoever does is through.
     let other = guarded.answer(User::Alice, "damped", &sending(1)).await;
     assert_eq!((other.code.as_u16(), other.body["reason"].as_str()), (409, Some("Conflict")), "{:?}", other.body);
-    let other = guarded.answer(User::Admin, "damped", &sending(0)).await;
-    assert_eq!((other.code.as_u16(), other.body["reason"].as_str()), (409, Some("Conflict")), "{:?}", other.body);
-    let legal = guarded.answer(User::Admin, "damped", &sending(3)).await;
-    assert_eq!(legal.code.as_u16(), 200, "{:?}", legal.body);
+    let other = refusal(write(sending(0)).await);
+    assert_eq!((other.code, other.reason.as_str()), (409, "Conflict"), "{other:?}");
+    assert_eq!(status_of(&write(sending(3)).await.unwrap())["totalAttempts"], 3);
 }

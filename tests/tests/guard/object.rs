@@ -92,8 +92,8 @@ pub fn cause_at<'s>(status: &'s Status, field: &str) -> &'s str {
 }
 
 /// Merge-patches a status and returns the whole answer.
-pub async fn merge_patch(client: &Client, namespace: &str, name: &str, query: &str, patch: &Value) -> Answer {
-    let uri = format!("/apis/kubernaut.ai/v1alpha1/namespaces/{namespace}/notificationrequests/{name}/status?{query}");
+pub async fn merge_patch(client: &Client, namespace: &str, name: &str, patch: &Value) -> Answer {
+    let uri = format!("/apis/kubernaut.ai/v1alpha1/namespaces/{namespace}/notificationrequests/{name}/status");
     let request = Request::builder()
         .method(Method::PATCH)
         .uri(uri)

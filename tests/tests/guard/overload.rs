@@ -60,7 +60,6 @@ async fn a_busy_guard_is_asked_again_by_the_api_server_itself() {
     assert_eq!(status_of(&written.unwrap())["totalAttempts"], 2);
     // The time that the guard asked for.
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
-    assert_eq!(turned_away().await, 1.0);
 }
 
 #[tokio::test]

@@ -199,8 +199,7 @@ async fn three_kinds_of_conflict_are_told_apart_by_their_causes() {
         });
         (PatchParams::apply(manager), Patch::Apply(patch))
     };
-    let second = guarded.write("kinds", &sending(2)).await;
-    guarded.settle(&second).await;
+    guarded.write("kinds", &sending(2)).await;
 
     let version = refusal(api.replace_status("kinds", &PostParams::default(), &first).await);
     let (params, patch) = apply("other", "Retrying");

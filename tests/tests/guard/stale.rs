@@ -1,7 +1,7 @@
 //! An API server whose watch cache lags judges one request more than once; the client sees only the last verdict.
 
 use kube::CustomResourceExt as _;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kubernaut_api::NotificationRequest;
 use serde_json::{Value, json};
 use statusguard_tests::{ControlPlane, Options, User};
@@ -15,10 +15,10 @@ const LAGGING: usize = 1;
 /// The annotations that this webhook left on the last audit event of a write to `name` at the lagging server.
 fn annotations(plane: &ControlPlane, name: &str) -> serde_json::Map<String, Value> {
     let events = plane.audit_events(LAGGING).unwrap();
-    let writes = events.iter().filter(|event| {
+    let mut writes = events.iter().filter(|event| {
         event["objectRef"]["name"] == name && ["patch", "update"].iter().any(|verb| event["verb"] == *verb)
     });
-    let event = writes.last().unwrap();
+    let event = writes.next_back().unwrap();
     let annotations = event["annotations"].as_object().cloned().unwrap_or_default();
     annotations.into_iter().filter(|(key, _)| key.starts_with(WEBHOOK_NAME)).collect()
 }
@@ -38,7 +38,8 @@ async fn split(
     guarded.plane.stale_proxy().unwrap().freeze();
     let mut is = known.clone();
     for status in now {
-        is = guarded.write(name, status).await;
+        let patch = Patch::Merge(json!({ "status": status }));
+        is = guarded.api().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
     (known, is)
 }
@@ -52,7 +53,7 @@ async fn only_the_verdict_on_the_newest_version_counts() {
     let lagging = guarded.plane.client_of(LAGGING, User::Admin);
     let proxy = plane.stale_proxy().unwrap();
     let patch = async |name: &str, status: Value| {
-        guarded.calls_of(merge_patch(&lagging, &guarded.namespace, name, "", &json!({ "status": status }))).await
+        guarded.calls_of(merge_patch(&lagging, &guarded.namespace, name, &json!({ "status": status }))).await
     };
 
     // Refused on the old version, legal on the new one: the client never hears of the refusal.

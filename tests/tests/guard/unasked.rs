@@ -14,7 +14,6 @@ async fn a_stale_put_is_refused_by_the_api_server_itself() {
     let api = guarded.api();
     let old = guarded.object("put", &[pending(), sending(1)]).await;
     let new = guarded.write("put", &sending(2)).await;
-    guarded.settle(&new).await;
 
     let (result, calls) = guarded.calls_of(api.replace_status("put", &PostParams::default(), &old)).await;
     let status = refusal(result);
