@@ -10,6 +10,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "kinds/admitted.rs"]
+mod admitted;
 #[path = "kinds/cases.rs"]
 mod cases;
 #[path = "kinds/expectation.rs"]

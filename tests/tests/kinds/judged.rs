@@ -59,7 +59,8 @@ struct Tally {
     not_expressible: BTreeMap<(&'static str, String), Vec<String>>,
     /// Cases whose write was refused as it should be, by kind → by how many verbs.
     refused: BTreeMap<(&'static str, String), usize>,
-    as_expected: BTreeMap<&'static str, usize>,
+    /// How many writes were compared, by kind.
+    writes: BTreeMap<&'static str, usize>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,7 +99,7 @@ async fn every_case_holds_by_every_verb() {
                 Ok(()) => {}
                 Err(how) => tally.failures.push(format!("{name} ({}): {how}", trial.case.name)),
             }
-            *tally.as_expected.entry(kind.plural).or_default() += 1;
+            *tally.writes.entry(kind.plural).or_default() += 1;
         }
     }
     tally.print();
@@ -129,7 +130,7 @@ async fn objects(client: &Client, kind: &Kind, namespace: &str) -> BTreeMap<Stri
 
 impl Tally {
     fn print(&self) {
-        for (plural, writes) in &self.as_expected {
+        for (plural, writes) in &self.writes {
             let refused = self.refused.keys().filter(|(kind, _)| kind == plural).count();
             println!("{plural}: {writes} writes, {refused} refused cases");
         }
