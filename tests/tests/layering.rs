@@ -16,7 +16,14 @@ const ALLOWED: [(&str, &[&str]); 7] = [
     ("statusguard-manifests", &["kubernaut-api", "statusguard-policy"]),
     (
         "statusguard-tests",
-        &["atomic-status", "kubernaut-api", "statusguard", "statusguard-edge", "statusguard-manifests", "statusguard-policy"],
+        &[
+            "atomic-status",
+            "kubernaut-api",
+            "statusguard",
+            "statusguard-edge",
+            "statusguard-manifests",
+            "statusguard-policy",
+        ],
     ),
 ];
 
@@ -51,7 +58,8 @@ fn pure_crates_stay_pure() {
     let metadata = metadata();
     for (name, banned) in PURE {
         // Each crate alone: in the workspace's graph, features that others ask for would show.
-        let package = metadata.workspace_packages().into_iter().find(|p| *p.name == name).unwrap().manifest_path.clone();
+        let package =
+            metadata.workspace_packages().into_iter().find(|p| *p.name == name).unwrap().manifest_path.clone();
         let output = std::process::Command::new(env!("CARGO"))
             .args(["tree", "--edges", "normal", "--prefix", "none", "--locked", "--manifest-path"])
             .arg(package)

@@ -189,7 +189,8 @@ impl<'t> Reader<'t> {
         }
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let text_only = style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
+                let text_only =
+                    style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
                 let value = if text_only { Value::String(text.into_owned().into()) } else { self.plain(&text)? };
                 (value, anchor)
             }

@@ -85,7 +85,10 @@ fn check_answers_as_the_guard_would() {
     assert_eq!((code, &report["outcome"]), (0, &json!("Repaired")));
     assert_eq!(report["waivers"], json!([{ "reason": "PhaseUnknown", "field": "status.phase" }]));
     let (code, report) = check(json!({}), json!({ "phase": "Pending" }));
-    assert_eq!((code, &report["outcome"], &report["class"], &report["code"]), (0, &json!("Allowed"), &Value::Null, &Value::Null));
+    assert_eq!(
+        (code, &report["outcome"], &report["class"], &report["code"]),
+        (0, &json!("Allowed"), &Value::Null, &Value::Null)
+    );
 }
 
 #[test]
@@ -117,9 +120,11 @@ fn check_reads_reviews_and_tables() {
     let ran = run(&["check", "--policy", POLICY, "--review", &file]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.starts_with("Warned (Stale; the object is being deleted)\n"), "{}", ran.out);
-    let ran = run_with(&["check", "--policy", POLICY, "--review", "-"], &review.to_string().replace("UPDATE", "CREATE"));
+    let ran =
+        run_with(&["check", "--policy", POLICY, "--review", "-"], &review.to_string().replace("UPDATE", "CREATE"));
     assert_eq!((ran.code, ran.out.as_str()), (0, "Allowed\n"));
-    let (old, new) = (folder.object("o.yaml", json!({ "attempts": 3 })), folder.object("n.yaml", json!({ "attempts": 2 })));
+    let (old, new) =
+        (folder.object("o.yaml", json!({ "attempts": 3 })), folder.object("n.yaml", json!({ "attempts": 2 })));
     let ran = run(&["check", "--policy", POLICY, "--old", &old, "--new", &new]);
     assert_eq!(ran.code, 3);
     assert!(ran.out.contains("stale status write to Job j1 refused: status.attempts fell from 3 to 2."), "{}", ran.out);
@@ -134,10 +139,22 @@ fn bad_input_names_file_path_and_cure() {
     let empty = folder.write("empty.yaml", "");
     let two = folder.write("two.yaml", "a: 1\n---\nb: 2\n");
     let rows: [(&[&str], i32, &[&str]); 9] = [
-        (&["check", "--policy", "nowhere.yaml", "--old", &object, "--new", &object], 1, &["cannot read nowhere.yaml", "No such file"]),
+        (
+            &["check", "--policy", "nowhere.yaml", "--old", &object, "--new", &object],
+            1,
+            &["cannot read nowhere.yaml", "No such file"],
+        ),
         (&["check", "--policy", &broken, "--old", &object, "--new", &object], 1, &["broken.yaml", "line"]),
-        (&["check", "--policy", &empty, "--old", &object, "--new", &object], 1, &["empty.yaml", "empty", "write a StatusPolicy"]),
-        (&["check", "--policy", POLICY, "--old", &two, "--new", &object], 1, &["two.yaml", "2 documents", "should hold one"]),
+        (
+            &["check", "--policy", &empty, "--old", &object, "--new", &object],
+            1,
+            &["empty.yaml", "empty", "write a StatusPolicy"],
+        ),
+        (
+            &["check", "--policy", POLICY, "--old", &two, "--new", &object],
+            1,
+            &["two.yaml", "2 documents", "should hold one"],
+        ),
         (&["check", "--policy", POLICY, "--review", &object], 1, &["`request` is missing", "AdmissionReview"]),
         (&["check", "--policy", POLICY], 2, &["--old", "--review"]),
         (&["check", "--policy", POLICY, "--old", &object], 2, &["--new"]),
@@ -157,7 +174,8 @@ fn bad_input_names_file_path_and_cure() {
 fn lint_names_every_problem_at_once() {
     let folder = Folder::new();
     let text = std::fs::read_to_string(POLICY).unwrap();
-    let text = text.replace("final: [Done, Failed]", "finals: [Done, Failed]").replace(".status.attempts", "status.attempts");
+    let text =
+        text.replace("final: [Done, Failed]", "finals: [Done, Failed]").replace(".status.attempts", "status.attempts");
     let text = text.replace("name: jobs.example.org", "name: job");
     let file = folder.write("p.yaml", &text);
     let ran = run(&["policy", "lint", &file, POLICY, "-o", "json"]);
@@ -165,7 +183,8 @@ fn lint_names_every_problem_at_once() {
     let report: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(report["policies"], 2);
     let problems = report["problems"].as_array().unwrap();
-    let errors: Vec<&str> = problems.iter().filter(|p| p["severity"] == "error").map(|p| p["path"].as_str().unwrap()).collect();
+    let errors: Vec<&str> =
+        problems.iter().filter(|p| p["severity"] == "error").map(|p| p["path"].as_str().unwrap()).collect();
     assert_eq!(errors, ["spec.phase.finals", "metadata.name", "spec.monotone[0].path"]);
     assert!(problems.iter().all(|p| p["file"] == *file && p["cure"] != ""));
     let ran = run(&["policy", "lint", POLICY]);
@@ -211,7 +230,8 @@ fn test_files_pass_and_fail() {
         assert_eq!(ran.code, 1);
         assert!(ran.out.contains(said) && ran.out.ends_with("0 passed, 1 failed\n"), "{said}: {}", ran.out);
     }
-    let file = folder.write("other.yaml", &cases.replace("policy: jobs.yaml\n", "").replace("expect: Invalid", "expect: Stale"));
+    let file = folder
+        .write("other.yaml", &cases.replace("policy: jobs.yaml\n", "").replace("expect: Invalid", "expect: Stale"));
     assert_eq!(run(&["policy", "test", "--policy", POLICY, &file]).code, 0);
 }
 
@@ -260,24 +280,52 @@ fn a_first_policy_lints_clean() {
     }
     assert_eq!(seen, 6);
     let notification = Path::new(MANIFESTS).join("rendered/crds/kubernaut.ai_notificationrequests.yaml");
-    let ran = run(&["policy", "init", "--crd", notification.to_str().unwrap(), "--kind", "NotificationRequest", "--version", "v1alpha1"]);
-    for part in ["path: .status.phase", "path: .status.deliveryAttempts", "atMost: .metadata.generation", "path: .status.completionTime", "mode: Audit"] {
+    let ran = run(&[
+        "policy",
+        "init",
+        "--crd",
+        notification.to_str().unwrap(),
+        "--kind",
+        "NotificationRequest",
+        "--version",
+        "v1alpha1",
+    ]);
+    for part in [
+        "path: .status.phase",
+        "path: .status.deliveryAttempts",
+        "atMost: .metadata.generation",
+        "path: .status.completionTime",
+        "mode: Audit",
+    ] {
         assert!(ran.out.contains(part), "no {part}:\n{}", ran.out);
     }
     let ran = run(&["policy", "init", "--crd", notification.to_str().unwrap(), "--kind", "Other"]);
-    assert!(ran.code == 1 && ran.err.contains("no CustomResourceDefinition of kind Other; the file holds: NotificationRequest"), "{}", ran.err);
+    assert!(
+        ran.code == 1
+            && ran.err.contains("no CustomResourceDefinition of kind Other; the file holds: NotificationRequest"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]
 fn graphs_and_sentences() {
     let ran = run(&["policy", "graph", POLICY]);
-    assert!(ran.out.starts_with("stateDiagram-v2\n    %% .status.phase\n") && ran.out.contains("    p0 --> p1\n"), "{}", ran.out);
+    assert!(
+        ran.out.starts_with("stateDiagram-v2\n    %% .status.phase\n") && ran.out.contains("    p0 --> p1\n"),
+        "{}",
+        ran.out
+    );
     let ran = run(&["policy", "graph", "--format", "dot", POLICY]);
     assert!(ran.out.starts_with("digraph ") && ran.out.contains("\"Pending\" -> \"Running\";"), "{}", ran.out);
     let ran = run(&["policy", "graph", "--format", "text", POLICY]);
     assert!(ran.out.contains("  Pending -> Running, Failed\n") && ran.out.contains("  Done is final\n"), "{}", ran.out);
     let ran = run(&["policy", "explain", POLICY]);
-    for sentence in ["- From Pending it may go to Running or Failed.\n", "- `.status.attempts` never falls.\n", "The values of `.status.token` never leave the guard."] {
+    for sentence in [
+        "- From Pending it may go to Running or Failed.\n",
+        "- `.status.attempts` never falls.\n",
+        "The values of `.status.token` never leave the guard.",
+    ] {
         assert!(ran.out.contains(sentence), "no {sentence:?}: {}", ran.out);
     }
 }

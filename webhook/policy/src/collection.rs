@@ -115,7 +115,8 @@ impl Court<'_> {
                 let last = lists.new_of.of(class).iter().map(|at| lists.new[*at].index).max().unwrap_or_default();
                 let entry = lists.new[lists.new_of.of(class)[0]].value;
                 let name = self.name(place, &identity(entry, lists.key));
-                let charge = Charge { reason: Reason::HistoryDuplicate, class: class_of, old: &ABSENT, new: &items(new)[last] };
+                let charge =
+                    Charge { reason: Reason::HistoryDuplicate, class: class_of, old: &ABSENT, new: &items(new)[last] };
                 self.find(&place.then(Step::Index(last)), charge, |_| format!("has entry {name} {after} times"));
             } else if after > 1 {
                 waived = true;
@@ -157,7 +158,13 @@ impl Court<'_> {
     }
 
     /// R8.3 to R8.5.
-    fn ordered(&mut self, rule: &CollectionRule, lists: &Lists<'_, '_>, values: (&Value<'_>, &Value<'_>), place: &Place<'_>) {
+    fn ordered(
+        &mut self,
+        rule: &CollectionRule,
+        lists: &Lists<'_, '_>,
+        values: (&Value<'_>, &Value<'_>),
+        place: &Place<'_>,
+    ) {
         let class = match rule.keep {
             Keep::All => lists.broken_append(),
             Keep::Newest(count) => lists.broken_window(count as usize),
@@ -168,7 +175,8 @@ impl Court<'_> {
         let mut gone = lists.old.iter().filter(|entry| lists.pair(&lists.new_of, entry).is_none());
         if (0..lists.classes()).any(went) {
             let first = gone.next();
-            let name = first.map_or_else(|| "at the end".into(), |entry| self.name(place, &identity(entry.value, lists.key)));
+            let name =
+                first.map_or_else(|| "at the end".into(), |entry| self.name(place, &identity(entry.value, lists.key)));
             let lost = and_more(gone.count());
             let charge = Charge { reason: Reason::HistoryTruncated, class, old: values.0, new: values.1 };
             return self.find(place, charge, |_| format!("lost entry {name}{lost}"));
@@ -366,7 +374,13 @@ impl<'v, 'r> Lists<'v, 'r> {
     }
 
     /// Whether an entry of one list is equal to any of `range` of the other.
-    fn among(&self, of: &Positions, range: std::ops::Range<usize>, class: usize, equal: impl Fn(usize) -> bool) -> bool {
+    fn among(
+        &self,
+        of: &Positions,
+        range: std::ops::Range<usize>,
+        class: usize,
+        equal: impl Fn(usize) -> bool,
+    ) -> bool {
         of.of(class).iter().filter(|at| range.contains(at)).take(MAX_CANDIDATES).any(|at| equal(*at))
     }
 

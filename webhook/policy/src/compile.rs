@@ -195,7 +195,13 @@ enum Scope {
 }
 
 impl Compiler<'_> {
-    fn report(&mut self, severity: Severity, path: impl Into<String>, message: impl Into<String>, cure: impl Into<String>) {
+    fn report(
+        &mut self,
+        severity: Severity,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
         self.problems.push(Problem { severity, path: path.into(), message: message.into(), cure: cure.into() });
     }
 
@@ -275,7 +281,11 @@ impl Compiler<'_> {
         }
         for (field, value) in [("version", &target.version), ("resource", &target.resource)] {
             if value.is_empty() || value.contains(['*', '/']) {
-                self.error(format!("spec.target.{field}"), format!("`{value}` is no {field}"), "name exactly one, in lower case");
+                self.error(
+                    format!("spec.target.{field}"),
+                    format!("`{value}` is no {field}"),
+                    "name exactly one, in lower case",
+                );
             }
         }
         if !["", "status"].contains(&target.subresource.as_str()) {
@@ -384,11 +394,18 @@ impl Compiler<'_> {
         }
         for (index, name) in phase.skip.iter().enumerate() {
             if name != "*" && !names.iter().any(|known| **known == **name) {
-                self.warning(format!("{at}.skip[{index}]"), format!("no such phase `{name}`"), "name a phase of the graph, or \"*\"");
+                self.warning(
+                    format!("{at}.skip[{index}]"),
+                    format!("no such phase `{name}`"),
+                    "name a phase of the graph, or \"*\"",
+                );
             }
         }
         let states = self.states(phase, &names, at);
-        let restarts = phase.resets.as_ref().is_some_and(|resets| resets.from.is_some() || resets.to.is_some() || resets.with.is_some());
+        let restarts = phase
+            .resets
+            .as_ref()
+            .is_some_and(|resets| resets.from.is_some() || resets.to.is_some() || resets.with.is_some());
         let graph = Graph::new(Parts {
             names,
             states,
@@ -424,7 +441,9 @@ impl Compiler<'_> {
         let mut states: Vec<(Box<str>, Box<str>, usize)> = Vec::new();
         for (name, condition) in &phase.states {
             let at = format!("{at}.states.{name}");
-            let Some((kind, status)) = condition.split_once('=').filter(|(kind, status)| !kind.is_empty() && !status.is_empty()) else {
+            let Some((kind, status)) =
+                condition.split_once('=').filter(|(kind, status)| !kind.is_empty() && !status.is_empty())
+            else {
                 self.error(at, format!("`{condition}` is no condition"), "write `Type=Status`, e.g. `Ready=True`");
                 continue;
             };
@@ -449,7 +468,11 @@ impl Compiler<'_> {
             }
             let restarts = !resets.to.is_empty() || !resets.with.is_empty() || resets.from.contains(&phase);
             if !graph.leaves(phase) && !graph.is_final(phase) && !restarts {
-                self.warning(at, format!("phase `{name}` has no way out"), "list it under `final`, or add the edge that is missing");
+                self.warning(
+                    at,
+                    format!("phase `{name}` has no way out"),
+                    "list it under `final`, or add the edge that is missing",
+                );
             }
         }
         let mut grouped = vec![false; count];
@@ -537,14 +560,23 @@ impl Compiler<'_> {
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
         let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
         for (index, name) in rule.key.iter().enumerate() {
-            let bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+            let bare = !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
             if !bare {
-                self.error(format!("{at}.key[{index}]"), format!("`{name}` is no member name"), "write bare names, without a dot");
+                self.error(
+                    format!("{at}.key[{index}]"),
+                    format!("`{name}` is no member name"),
+                    "write bare names, without a dot",
+                );
             }
         }
         let order = rule.order.unwrap_or_default();
         if order == Order::Any && matches!(rule.keep, Keep::Newest(1..)) {
-            self.error(format!("{at}.keep"), "with `order: Any` there are no newest entries", "say `keep: All` or `keep: 0`");
+            self.error(
+                format!("{at}.keep"),
+                "with `order: Any` there are no newest entries",
+                "say `keep: All` or `keep: 0`",
+            );
         }
         if rule.order.is_some_and(|order| order != Order::Any) && self.schema_says_map(&rule.path, scope) {
             self.error(format!("{at}.order"), "the CRD's schema calls this a map", "omit `order`: maps have none");
@@ -612,7 +644,11 @@ impl Compiler<'_> {
             }
         });
         for (at, path) in found {
-            self.warning(at, format!("no rule guards the witness `{path}`"), "make it monotone or set once: a stale write could bring it back");
+            self.warning(
+                at,
+                format!("no rule guards the witness `{path}`"),
+                "make it monotone or set once: a stale write could bring it back",
+            );
         }
     }
 }
@@ -647,7 +683,9 @@ impl fmt::Display for Ignored<'_, '_> {
             P::Root => Ok(()),
             P::Seq { parent, index } => write!(out, "{}[{index}]", Ignored(parent)),
             P::Map { parent, key } => write!(out, "{}.{key}", Ignored(parent)),
-            P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => write!(out, "{}", Ignored(parent)),
+            P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => {
+                write!(out, "{}", Ignored(parent))
+            }
         }
     }
 }

@@ -41,7 +41,11 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// When one of them is not JSON.
-    pub fn of_parts(status: Option<&'a [u8]>, generation: Option<&'a [u8]>, deletion: Option<&'a [u8]>) -> Result<Self, ParseError> {
+    pub fn of_parts(
+        status: Option<&'a [u8]>,
+        generation: Option<&'a [u8]>,
+        deletion: Option<&'a [u8]>,
+    ) -> Result<Self, ParseError> {
         let parse = |part: Option<&'a [u8]>| part.map_or(Ok(Value::Null), Value::parse);
         Ok(Self { status: parse(status)?, generation: parse(generation)?, deleting: !parse(deletion)?.is_unset() })
     }
@@ -68,7 +72,9 @@ impl Policy {
         }
         let (old_phase, new_phase) = match &self.rules.phase {
             Some(rule) => (rule.graph.read(rule.path.of(&old.status)), rule.graph.read(rule.path.of(&new.status))),
-            None => (Read { reading: Reading::Empty, seen: Vec::new() }, Read { reading: Reading::Empty, seen: Vec::new() }),
+            None => {
+                (Read { reading: Reading::Empty, seen: Vec::new() }, Read { reading: Reading::Empty, seen: Vec::new() })
+            }
         };
         let node = |read: &Read<'_>| self.rules.phase.as_ref().and_then(|rule| rule.graph.node(&read.reading));
         let mut court = Court {
@@ -159,7 +165,15 @@ impl<'v> Court<'v> {
     }
 
     /// R5.
-    fn phase(&mut self, rule: &PhaseRule, p: &Read<'_>, q: &Read<'_>, old: &Value<'_>, new: &Value<'_>, place: &Place<'_>) {
+    fn phase(
+        &mut self,
+        rule: &PhaseRule,
+        p: &Read<'_>,
+        q: &Read<'_>,
+        old: &Value<'_>,
+        new: &Value<'_>,
+        place: &Place<'_>,
+    ) {
         let graph = &rule.graph;
         // Two ways to write one time are one name.
         let unknown = matches!((&p.reading, &q.reading), (Reading::Unknown(_), Reading::Unknown(_)));
@@ -174,13 +188,16 @@ impl<'v> Court<'v> {
                 return;
             }
             Reading::Ambiguous(phases) => {
-                if matches!(&p.reading, Reading::Ambiguous(before) if phases.iter().all(|phase| before.contains(phase))) {
+                if matches!(&p.reading, Reading::Ambiguous(before) if phases.iter().all(|phase| before.contains(phase)))
+                {
                     self.waive(place, Reason::PhaseAmbiguous);
                     return;
                 }
                 let stale = ambiguous_is_stale(graph, p, phases);
                 let class = if stale { Class::Stale } else { Class::Invalid };
-                self.find(place, charge(Reason::PhaseAmbiguous, class), |_| format!("say {after} at once, after {before}"));
+                self.find(place, charge(Reason::PhaseAmbiguous, class), |_| {
+                    format!("say {after} at once, after {before}")
+                });
                 return;
             }
             Reading::Unknown(_) => graph.node(&q.reading),
@@ -195,7 +212,9 @@ impl<'v> Court<'v> {
             self.waive(place, Reason::PhaseUnknown);
             return;
         };
-        if graph.legal(from, to) || (self.fires(&rule.resets) && (to == graph.empty() || graph.legal(graph.empty(), to))) {
+        if graph.legal(from, to)
+            || (self.fires(&rule.resets) && (to == graph.empty() || graph.legal(graph.empty(), to)))
+        {
             return;
         }
         if matches!(q.reading, Reading::Unknown(_)) && !graph.any_target() {
@@ -204,7 +223,9 @@ impl<'v> Court<'v> {
                 format!("went from {before} to {after}, which is no phase of this kind ({known})")
             });
         } else if graph.explained(from, to) {
-            self.find(place, charge(Reason::PhaseRegression, Class::Stale), |_| format!("went back from {before} to {after}"));
+            self.find(place, charge(Reason::PhaseRegression, Class::Stale), |_| {
+                format!("went back from {before} to {after}")
+            });
         } else {
             self.find(place, charge(Reason::PhaseSkipped, Class::Invalid), |_| {
                 format!("went from {before} to {after}, and no transition leads there")
@@ -233,7 +254,8 @@ impl<'v> Court<'v> {
         let order = after.compare(before);
         if order.is_none() && !fires {
             let class = if rule.resets.any() || rule.to_zero { Class::Stale } else { Class::Invalid };
-            return self.find(place, charge(Reason::Malformed, class), |_| "changed between a number and a time".into());
+            return self
+                .find(place, charge(Reason::Malformed, class), |_| "changed between a number and a time".into());
         }
         let old_above = rule.bounded && before.above(&self.old.generation);
         if rule.bounded && after.above(&self.new.generation) {
@@ -268,7 +290,8 @@ impl<'v> Court<'v> {
             self.kept_leaves(old, new, place);
         }
         let Some((graph, p, q)) = phases else { return };
-        let required = |read: &Read<'_>| matches!(read.reading, Reading::Known(phase) if rule.required_in.contains(&phase));
+        let required =
+            |read: &Read<'_>| matches!(read.reading, Reading::Known(phase) if rule.required_in.contains(&phase));
         if !required(q) || !new.is_unset() || (p.reading == q.reading && old.same(new)) {
             return;
         }
@@ -277,7 +300,9 @@ impl<'v> Court<'v> {
         }
         let class = if rule.resets.any() { Class::Stale } else { Class::Invalid };
         let phase = graph.show(&q.reading);
-        self.find(place, Charge { reason: Reason::FieldMissing, class, old, new }, |_| format!("must be set in phase {phase}"));
+        self.find(place, Charge { reason: Reason::FieldMissing, class, old, new }, |_| {
+            format!("must be set in phase {phase}")
+        });
     }
 
     /// Finds the first set leaf of `old` that `new` does not keep; true when there is none.
@@ -330,7 +355,8 @@ impl<'v> Court<'v> {
         } else {
             format!("{} is {lesser}, but {} is {greater}", terms(smaller), terms(larger))
         };
-        let (before, after) = (first.map_or(&Value::Null, |path| path.of(old)), first.map_or(&Value::Null, |path| path.of(new)));
+        let (before, after) =
+            (first.map_or(&Value::Null, |path| path.of(old)), first.map_or(&Value::Null, |path| path.of(new)));
         self.find(&place, Charge { reason: Reason::CountMismatch, class, old: before, new: after }, |_| what);
     }
 
@@ -352,7 +378,12 @@ impl<'v> Court<'v> {
     }
 
     /// Records a finding whose text shows the old and the new value.
-    pub(crate) fn compare(&mut self, place: &Place<'_>, charge: Charge<'_, '_>, what: impl FnOnce(&str, &str) -> String) {
+    pub(crate) fn compare(
+        &mut self,
+        place: &Place<'_>,
+        charge: Charge<'_, '_>,
+        what: impl FnOnce(&str, &str) -> String,
+    ) {
         let Charge { reason, class, old, new } = charge;
         match class {
             Class::Stale => self.stale = true,

@@ -34,12 +34,7 @@ impl<'a> Decimal<'a> {
     /// Reads a string of one or more ASCII digits of any length.
     pub(crate) fn of_digits(text: &'a str) -> Option<Self> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| Self {
-            negative: false,
-            whole: text.trim_start_matches('0'),
-            fraction: "",
-            exponent: 0,
-        })
+        digits.then(|| Self { negative: false, whole: text.trim_start_matches('0'), fraction: "", exponent: 0 })
     }
 
     pub(crate) const ZERO: Decimal<'static> = Decimal { negative: false, whole: "", fraction: "", exponent: 0 };
@@ -90,8 +85,20 @@ impl Ord for Decimal<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.is_zero(), other.is_zero()) {
             (true, true) => Ordering::Equal,
-            (true, false) => if other.negative { Ordering::Greater } else { Ordering::Less },
-            (false, true) => if self.negative { Ordering::Less } else { Ordering::Greater },
+            (true, false) => {
+                if other.negative {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }
+            }
+            (false, true) => {
+                if self.negative {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
             (false, false) => match (self.negative, other.negative) {
                 (false, false) => self.cmp_magnitude(other),
                 (true, true) => other.cmp_magnitude(self),
@@ -170,7 +177,8 @@ impl Sum {
     /// The absolute difference of two sums.
     pub(crate) fn gap(&self, other: &Sum) -> Sum {
         let common = self.exponent.min(other.exponent);
-        let difference = rescaled(&self.digits, self.exponent, common) - rescaled(&other.digits, other.exponent, common);
+        let difference =
+            rescaled(&self.digits, self.exponent, common) - rescaled(&other.digits, other.exponent, common);
         Sum { digits: difference.magnitude().clone().into(), exponent: common }
     }
 

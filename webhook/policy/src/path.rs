@@ -19,7 +19,10 @@ impl Path {
         if names.iter().any(|name| name.is_empty()) {
             return Err("a path has a name after every dot");
         }
-        if names.iter().any(|name| !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')) {
+        if names
+            .iter()
+            .any(|name| !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'))
+        {
             return Err("names are letters, digits, `_` and `-`: no indices, wildcards or escapes");
         }
         Ok(Self(names))
@@ -152,7 +155,18 @@ mod tests {
 
     #[test]
     fn paths_are_plain_names() {
-        for bad in ["status.phase", ".status", ".status.", ".status..a", ".status.a[0]", ".status.*", ".", "", ".spec.a", ".status.a b"] {
+        for bad in [
+            "status.phase",
+            ".status",
+            ".status.",
+            ".status..a",
+            ".status.a[0]",
+            ".status.*",
+            ".",
+            "",
+            ".spec.a",
+            ".status.a b",
+        ] {
             assert!(Path::parse_status(bad).is_err(), "{bad}");
         }
         let path = Path::parse_status(".status.a_b.c-1").unwrap();

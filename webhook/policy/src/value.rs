@@ -53,10 +53,8 @@ impl<'a> Value<'a> {
     /// # Errors
     /// When the bytes are not UTF-8, not JSON, nested too deep, or followed by anything but white space.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let text = std::str::from_utf8(bytes).map_err(|error| ParseError {
-            reason: "not UTF-8",
-            offset: error.valid_up_to(),
-        })?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| ParseError { reason: "not UTF-8", offset: error.valid_up_to() })?;
         let mut parser = Parser { text, bytes, at: 0 };
         let value = parser.value(0)?;
         parser.space();
@@ -82,9 +80,9 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn get(&self, key: &str) -> &Value<'a> {
         match self {
-            Value::Object(members) => members
-                .binary_search_by(|(name, _)| name.as_ref().cmp(key))
-                .map_or(&ABSENT, |index| &members[index].1),
+            Value::Object(members) => {
+                members.binary_search_by(|(name, _)| name.as_ref().cmp(key)).map_or(&ABSENT, |index| &members[index].1)
+            }
             _ => &ABSENT,
         }
     }
@@ -125,10 +123,7 @@ impl<'a> Value<'a> {
             Value::String(text) => Value::String(text.into_owned().into()),
             Value::List(items) => Value::List(items.into_iter().map(Value::into_owned).collect()),
             Value::Object(members) => Value::Object(
-                members
-                    .into_iter()
-                    .map(|(key, value)| (key.into_owned().into(), value.into_owned()))
-                    .collect(),
+                members.into_iter().map(|(key, value)| (key.into_owned().into(), value.into_owned())).collect(),
             ),
         }
     }

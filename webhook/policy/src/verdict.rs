@@ -245,7 +245,8 @@ impl Judgement {
     /// One sentence for a person: what was refused, why, and what to do.
     #[must_use]
     pub fn summary(&self, object: &str) -> String {
-        let grounds: Vec<String> = self.findings.iter().map(|finding| format!("{} {}", finding.field, finding.what)).collect();
+        let grounds: Vec<String> =
+            self.findings.iter().map(|finding| format!("{} {}", finding.field, finding.what)).collect();
         let grounds = grounds.join(", ");
         let more = if self.more > 0 { format!(" (and {} more)", self.more) } else { String::new() };
         match self.verdict.class() {

@@ -20,7 +20,8 @@ fn for_a_while(attempt: impl Fn(&mut StdRng)) {
     let mut rounds = 0u64;
     while start.elapsed() < limit {
         let seed = base.wrapping_add(rounds);
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| attempt(&mut StdRng::seed_from_u64(seed))));
+        let result =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| attempt(&mut StdRng::seed_from_u64(seed))));
         assert!(result.is_ok(), "seed {seed}");
         rounds += 1;
     }
@@ -54,22 +55,51 @@ fn policy() -> Json {
 
 const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "type", "status", "path", "*"];
 const TEXTS: [&str; 14] = [
-    "", "a", "b", "c", "d", ".", ".status.a", ".status.c", "len(.status.c)", "0", "12345678901234567890123", "All",
-    "2026-01-05T03:00:00.5Z", "9999-12-31T23:59:59-23:59",
+    "",
+    "a",
+    "b",
+    "c",
+    "d",
+    ".",
+    ".status.a",
+    ".status.c",
+    "len(.status.c)",
+    "0",
+    "12345678901234567890123",
+    "All",
+    "2026-01-05T03:00:00.5Z",
+    "9999-12-31T23:59:59-23:59",
 ];
-const NUMBERS: [&str; 10] =
-    ["0", "-0", "1", "2", "-1", "1e400", "-1E-99999999999999999999", "0.1", "123456789012345678901234567890", "1e9999999999"];
+const NUMBERS: [&str; 10] = [
+    "0",
+    "-0",
+    "1",
+    "2",
+    "-1",
+    "1e400",
+    "-1E-99999999999999999999",
+    "0.1",
+    "123456789012345678901234567890",
+    "1e9999999999",
+];
 
 /// JSON text with numbers that no double holds.
 fn text(rng: &mut impl Rng, depth: u32) -> String {
     let pick = |rng: &mut _, list: &[&str]| list[Rng::next_u32(rng) as usize % list.len()].to_owned();
     match rng.next_u32() % if depth == 0 { 4 } else { 9 } {
         0 => "null".into(),
-        1 => if rng.random() { "true".into() } else { "false".into() },
+        1 => {
+            if rng.random() {
+                "true".into()
+            } else {
+                "false".into()
+            }
+        }
         2 => pick(rng, &NUMBERS),
         3 => format!("{:?}", pick(rng, &TEXTS)),
         4..=6 => {
-            let members = (0..rng.random_range(0..5)).map(|_| format!("{:?}:{}", pick(rng, &NAMES), text(rng, depth - 1)));
+            let members =
+                (0..rng.random_range(0..5)).map(|_| format!("{:?}:{}", pick(rng, &NAMES), text(rng, depth - 1)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(","))
         }
         _ => {
@@ -115,17 +145,32 @@ fn mutated_policies_compile_or_say_why() {
             mutate(&mut document, rng);
         }
         match Policy::compile(&document) {
-            Err(problems) => assert!(problems.iter().all(|problem| !problem.message.is_empty() && !problem.cure.is_empty())),
+            Err(problems) => {
+                assert!(problems.iter().all(|problem| !problem.message.is_empty() && !problem.cure.is_empty()))
+            }
             Ok(policy) => {
                 for _ in 0..20 {
-                    let status = |rng: &mut StdRng| format!("{{\"a\":{},\"c\":{},\"d\":{},\"f\":{}}}", text(rng, 2), text(rng, 3), text(rng, 3), text(rng, 1));
+                    let status = |rng: &mut StdRng| {
+                        format!(
+                            "{{\"a\":{},\"c\":{},\"d\":{},\"f\":{}}}",
+                            text(rng, 2),
+                            text(rng, 3),
+                            text(rng, 3),
+                            text(rng, 1)
+                        )
+                    };
                     let (old, new) = (status(rng), status(rng));
                     let generation = text(rng, 0);
                     let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
                     let new = Object::of_parts(Some(new.as_bytes()), Some(generation.as_bytes()), None).unwrap();
                     let judgement = policy.judge(Operation::Update, &old, &new);
                     assert_eq!(judgement.verdict.class().is_some(), !judgement.findings.is_empty());
-                    assert!(judgement.findings.iter().all(|finding| !finding.field.is_empty() && finding.message().len() < 4096));
+                    assert!(
+                        judgement
+                            .findings
+                            .iter()
+                            .all(|finding| !finding.field.is_empty() && finding.message().len() < 4096)
+                    );
                     assert_eq!(policy.judge(Operation::Update, &new, &new).verdict, Verdict::Allow);
                 }
             }
@@ -160,7 +205,10 @@ fn random_bytes_are_json_or_not_as_serde_json_says() {
             // A double cannot hold it, and Go reads a lone surrogate: we do both.
             (Ok(_), Err(error)) => {
                 let said = error.to_string();
-                assert!(said.contains("out of range") || said.contains("surrogate") || said.contains("hex escape"), "{said}: {bytes:?}");
+                assert!(
+                    said.contains("out of range") || said.contains("surrogate") || said.contains("hex escape"),
+                    "{said}: {bytes:?}"
+                );
             }
             (Err(error), Ok(_)) => assert_eq!(error.reason, "nested too deep", "{bytes:?}"),
         }

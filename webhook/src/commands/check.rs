@@ -43,7 +43,14 @@ fn from_review(file: &Path) -> anyhow::Result<(Operation, Value<'static>, Value<
     };
     let operation = match request.get("operation") {
         Value::String(text) => text.parse().with_context(|| format!("{}: request.operation", file.display()))?,
-        _ => return Err(document::Error::unfit(file, "`request.operation` is missing", "give an AdmissionReview request").into()),
+        _ => {
+            return Err(document::Error::unfit(
+                file,
+                "`request.operation` is missing",
+                "give an AdmissionReview request",
+            )
+            .into());
+        }
     };
     Ok((operation, request.get("oldObject").clone(), request.get("object").clone()))
 }
@@ -93,7 +100,9 @@ impl<'j> Report<'j> {
             _ => "the object".into(),
         };
         let mut text = match (self.class, self.code, self.reason) {
-            (Some(class), Some(code), Some(reason)) => format!("{} ({}, {code} {reason})\n", self.outcome, class.as_str()),
+            (Some(class), Some(code), Some(reason)) => {
+                format!("{} ({}, {code} {reason})\n", self.outcome, class.as_str())
+            }
             (Some(class), ..) => format!("{} ({}; the object is being deleted)\n", self.outcome, class.as_str()),
             _ => format!("{}\n", self.outcome),
         };
@@ -104,7 +113,9 @@ impl<'j> Report<'j> {
             let rows: Vec<Vec<String>> = judgement
                 .findings
                 .iter()
-                .map(|f| vec![f.reason.to_string(), f.class.as_str().into(), f.field.clone(), f.old.clone(), f.new.clone()])
+                .map(|f| {
+                    vec![f.reason.to_string(), f.class.as_str().into(), f.field.clone(), f.old.clone(), f.new.clone()]
+                })
                 .collect();
             text.push_str(&format!("\n{}", table(&["FINDING", "CLASS", "FIELD", "OLD", "NEW"], &rows)));
         }

@@ -18,7 +18,8 @@ pub fn explain(policy: &Policy) -> String {
         FailurePolicy::Fail => "When the guard cannot be reached, status writes fail.".into(),
     });
     if let Some(exempt) = &spec.exempt {
-        let names: Vec<String> = exempt.users.iter().chain(exempt.groups.iter()).map(|name| format!("`{name}`")).collect();
+        let names: Vec<String> =
+            exempt.users.iter().chain(exempt.groups.iter()).map(|name| format!("`{name}`")).collect();
         if !names.is_empty() {
             lines.push(format!("Writes of {} are never refused, but recorded.", and(&names)));
         }
@@ -45,8 +46,14 @@ fn root(spec: &StatusPolicySpec) -> RuleSet {
 fn head(policy: &Policy) -> String {
     let target = &policy.spec().target;
     let group = if target.group.is_empty() { "core" } else { &target.group };
-    let place = if target.subresource.is_empty() { "the main resource".into() } else { format!("/{}", target.subresource) };
-    format!("{} guards the status of {} in {group}/{}, written through {place}.", policy.name(), target.resource, target.version)
+    let place =
+        if target.subresource.is_empty() { "the main resource".into() } else { format!("/{}", target.subresource) };
+    format!(
+        "{} guards the status of {} in {group}/{}, written through {place}.",
+        policy.name(),
+        target.resource,
+        target.version
+    )
 }
 
 fn rules(set: &RuleSet, depth: usize, text: &mut String) {
@@ -61,7 +68,8 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         say(match phase.states.is_empty() {
             true => format!("The phase is {path}."),
             false => {
-                let states: Vec<String> = phase.states.iter().map(|(name, condition)| format!("{name} ({condition})")).collect();
+                let states: Vec<String> =
+                    phase.states.iter().map(|(name, condition)| format!("{name} ({condition})")).collect();
                 format!("The phase is read from the conditions in {path}: {}.", and(&states))
             }
         });
@@ -70,10 +78,19 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
             None => "It may begin as any phase.".into(),
         });
         for transition in &phase.transitions {
-            say(format!("From {} it may go to {}.", or(&names(&transition.from, true)), or(&names(&transition.to, false))));
+            say(format!(
+                "From {} it may go to {}.",
+                or(&names(&transition.from, true)),
+                or(&names(&transition.to, false))
+            ));
         }
         if !phase.final_phases.is_empty() {
-            say(format!("{} {} left only by an edge that names {}.", and(&phase.final_phases), is(&phase.final_phases), them(&phase.final_phases)));
+            say(format!(
+                "{} {} left only by an edge that names {}.",
+                and(&phase.final_phases),
+                is(&phase.final_phases),
+                them(&phase.final_phases)
+            ));
         }
         if phase.skip.iter().any(|name| name == "*") {
             say("Every phase may be passed without being written.".into());
@@ -117,7 +134,11 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
                 format!("it grows at its {end} and keeps at least its {count} newest entries")
             }
         };
-        let key = if rule.key.is_empty() { String::new() } else { format!(" (entries are told apart by {})", and(&ticked(&rule.key))) };
+        let key = if rule.key.is_empty() {
+            String::new()
+        } else {
+            format!(" (entries are told apart by {})", and(&ticked(&rule.key)))
+        };
         let content = match &rule.each {
             None => "; an entry's content never changes".into(),
             Some(each) if is_empty(each) => "; the content of entries is free".into(),
@@ -154,7 +175,11 @@ fn except(resets: Option<&Resets>) -> String {
 }
 
 fn is_empty(set: &RuleSet) -> bool {
-    set.phase.is_none() && set.monotone.is_empty() && set.set_once.is_empty() && set.collections.is_empty() && set.equal.is_empty()
+    set.phase.is_none()
+        && set.monotone.is_empty()
+        && set.set_once.is_empty()
+        && set.collections.is_empty()
+        && set.equal.is_empty()
 }
 
 fn place(path: &str) -> String {

@@ -69,7 +69,11 @@ fn target(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<Targ
             return Err(Error::unfit(file, reason, format!("the file holds: {}", kinds.join(", "))));
         }
         (Some(_), Some(_)) => {
-            return Err(Error::unfit(file, "several CustomResourceDefinitions", format!("choose with --kind: {}", kinds.join(", "))));
+            return Err(Error::unfit(
+                file,
+                "several CustomResourceDefinitions",
+                format!("choose with --kind: {}", kinds.join(", ")),
+            ));
         }
     };
     let versions = crd["spec"]["versions"].as_array().cloned().unwrap_or_default();
@@ -111,10 +115,12 @@ fn guess(name: &str, schema: &Json) -> Guess {
         }
         Some("integer") if lower == "observedgeneration" => Guess::Generation,
         Some("integer") if holds(&["attempt", "retr", "restart", "failurecount", "revision"]) => Guess::Counter,
-        Some("string") if schema["format"] == "date-time" => match holds(&["last", "next", "renew", "heartbeat", "update", "check"]) {
-            true => Guess::Unknown,
-            false => Guess::Time,
-        },
+        Some("string") if schema["format"] == "date-time" => {
+            match holds(&["last", "next", "renew", "heartbeat", "update", "check"]) {
+                true => Guess::Unknown,
+                false => Guess::Time,
+            }
+        }
         Some("array") if lower == "conditions" => Guess::Conditions,
         Some("array") if holds(&["history", "attempt", "event", "log"]) => {
             let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
@@ -127,14 +133,30 @@ fn guess(name: &str, schema: &Json) -> Guess {
 /// Phases that nothing follows, by their usual names.
 fn is_final(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    ["succeeded", "failed", "completed", "complete", "done", "error", "cancelled", "canceled", "aborted", "skipped", "timedout", "expired", "sent", "finished"]
-        .contains(&lower.as_str())
+    [
+        "succeeded",
+        "failed",
+        "completed",
+        "complete",
+        "done",
+        "error",
+        "cancelled",
+        "canceled",
+        "aborted",
+        "skipped",
+        "timedout",
+        "expired",
+        "sent",
+        "finished",
+    ]
+    .contains(&lower.as_str())
 }
 
 fn write(target: &Target, fields: &[(&str, Guess)]) -> String {
     let mut text = String::new();
     let out = &mut text;
-    let name = if target.group.is_empty() { target.resource.clone() } else { format!("{}.{}", target.resource, target.group) };
+    let name =
+        if target.group.is_empty() { target.resource.clone() } else { format!("{}.{}", target.resource, target.group) };
     // Writing to a `String` cannot fail.
     let _ = write!(
         out,
@@ -160,21 +182,36 @@ spec:
         subresource = if target.subresource { "status" } else { "\"\"" },
     );
     write_phase(fields, out);
-    section(out, "monotone", "Counters that only their controller increments. A number that is recounted does not belong here.", fields, |name, guess| match guess {
-        Guess::Generation => Some(format!("    - {{ path: .status.{name}, atMost: .metadata.generation }}\n")),
-        Guess::Counter => Some(format!("    - path: .status.{name}\n")),
-        _ => None,
-    });
+    section(
+        out,
+        "monotone",
+        "Counters that only their controller increments. A number that is recounted does not belong here.",
+        fields,
+        |name, guess| match guess {
+            Guess::Generation => Some(format!("    - {{ path: .status.{name}, atMost: .metadata.generation }}\n")),
+            Guess::Counter => Some(format!("    - path: .status.{name}\n")),
+            _ => None,
+        },
+    );
     section(out, "setOnce", "Fields that, once set, neither change nor go.", fields, |name, guess| match guess {
         Guess::Time => Some(format!("    - path: .status.{name}\n")),
         _ => None,
     });
-    section(out, "collections", "Histories: entries stay as they were written, new ones come at the end.", fields, |name, guess| match guess {
-        Guess::Entries { key } if key.is_empty() => Some(format!("    - path: .status.{name}\n      # key: [...]           # the members that identify an entry\n")),
-        Guess::Entries { key } => Some(format!("    - path: .status.{name}\n      key: [{}]\n", key.join(", "))),
-        _ => None,
-    });
-    let unknown: Vec<&str> = fields.iter().filter(|(_, guess)| matches!(guess, Guess::Unknown)).map(|(name, _)| *name).collect();
+    section(
+        out,
+        "collections",
+        "Histories: entries stay as they were written, new ones come at the end.",
+        fields,
+        |name, guess| match guess {
+            Guess::Entries { key } if key.is_empty() => Some(format!(
+                "    - path: .status.{name}\n      # key: [...]           # the members that identify an entry\n"
+            )),
+            Guess::Entries { key } => Some(format!("    - path: .status.{name}\n      key: [{}]\n", key.join(", "))),
+            _ => None,
+        },
+    );
+    let unknown: Vec<&str> =
+        fields.iter().filter(|(_, guess)| matches!(guess, Guess::Unknown)).map(|(name, _)| *name).collect();
     if !unknown.is_empty() {
         let _ = writeln!(out, "  # Not guarded, since nothing is known of them: {}.", unknown.join(", "));
     }
@@ -207,7 +244,10 @@ fn write_graph(name: &str, names: &[String], out: &mut String) {
     let quote = |name: &String| format!("{name:?}");
     let (ends, open): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_final(name));
     let list = |names: &[&String]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
-    let _ = write!(out, "  # The edges follow the order of the schema's enum: a guess. Remove those that never happen, add those\n  # that are missing.\n  phase:\n    path: .status.{name}\n");
+    let _ = write!(
+        out,
+        "  # The edges follow the order of the schema's enum: a guess. Remove those that never happen, add those\n  # that are missing.\n  phase:\n    path: .status.{name}\n"
+    );
     let mut final_phases = ends.clone();
     let mut edges = String::new();
     for (index, phase) in open.iter().enumerate() {
@@ -225,7 +265,13 @@ fn write_graph(name: &str, names: &[String], out: &mut String) {
     let _ = writeln!(out, "    final: [{}]", list(&final_phases));
 }
 
-fn section(out: &mut String, name: &str, comment: &str, fields: &[(&str, Guess)], rule: impl Fn(&str, &Guess) -> Option<String>) {
+fn section(
+    out: &mut String,
+    name: &str,
+    comment: &str,
+    fields: &[(&str, Guess)],
+    rule: impl Fn(&str, &Guess) -> Option<String>,
+) {
     let rules: String = fields.iter().filter_map(|(name, guess)| rule(name, guess)).collect();
     if !rules.is_empty() {
         let _ = write!(out, "  # {comment}\n  {name}:\n{rules}");

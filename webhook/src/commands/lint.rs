@@ -64,7 +64,9 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
     }
     let errors = lines.iter().filter(|line| line.severity == "error").count();
     match output {
-        Output::Json => println!("{}", serde_json::to_string(&serde_json::json!({ "policies": policies, "problems": lines }))?),
+        Output::Json => {
+            println!("{}", serde_json::to_string(&serde_json::json!({ "policies": policies, "problems": lines }))?)
+        }
         Output::Table => {
             for Line { file, severity, path, message, cure } in &lines {
                 let at = if path.is_empty() { String::new() } else { format!("{path}: ") };

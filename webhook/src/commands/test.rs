@@ -88,14 +88,21 @@ fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Fail
             own = policies::load_one(&file.parent().unwrap_or(Path::new("")).join(path.as_ref()))?;
             &own
         }
-        (None, _) => return Err(document::Error::unfit(file, "`policy` is missing", "name the policy's file, relative to this one")),
+        (None, _) => {
+            return Err(document::Error::unfit(
+                file,
+                "`policy` is missing",
+                "name the policy's file, relative to this one",
+            ));
+        }
     };
     let Value::List(cases) = document.get("cases") else {
         return Err(document::Error::unfit(file, "`cases` is missing or no list", "list the cases"));
     };
     let (mut passed, mut failures) = (0, Vec::new());
     for (index, case) in cases.iter().enumerate() {
-        let case = Case::read(case).map_err(|(reason, cure)| document::Error::unfit(file, format!("cases[{index}]: {reason}"), cure))?;
+        let case = Case::read(case)
+            .map_err(|(reason, cure)| document::Error::unfit(file, format!("cases[{index}]: {reason}"), cure))?;
         let judgement = policy.judge(case.operation, &case.old, &case.new);
         match case.judged(&judgement) {
             None => passed += 1,
@@ -111,7 +118,12 @@ fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Fail
     Ok((passed, failures))
 }
 
-fn known_keys<'k>(file: &Path, at: &str, keys: impl Iterator<Item = &'k str>, known: &[&str]) -> Result<(), document::Error> {
+fn known_keys<'k>(
+    file: &Path,
+    at: &str,
+    keys: impl Iterator<Item = &'k str>,
+    known: &[&str],
+) -> Result<(), document::Error> {
     for key in keys {
         if !known.contains(&key) {
             let reason = format!("unknown key `{at}{key}`");
@@ -164,7 +176,9 @@ impl Case {
         }
         let operation = match case.get("operation") {
             Value::Null => Operation::Update,
-            Value::String(text) => text.parse().map_err(|error| wrong(format!("`operation`: {error}"), "omit it for UPDATE"))?,
+            Value::String(text) => {
+                text.parse().map_err(|error| wrong(format!("`operation`: {error}"), "omit it for UPDATE"))?
+            }
             _ => return Err(wrong("`operation` is no text", "omit it for UPDATE")),
         };
         let expect = match case.get("expect") {
@@ -178,7 +192,10 @@ impl Case {
                     .iter()
                     .map(|item| match item {
                         Value::String(text) => Ok(text.to_string()),
-                        _ => Err(wrong("`reasons` holds something else than names", "list reasons of findings and waivers")),
+                        _ => Err(wrong(
+                            "`reasons` holds something else than names",
+                            "list reasons of findings and waivers",
+                        )),
                     })
                     .collect::<Result<_, _>>()?,
             ),

@@ -107,7 +107,8 @@ mod tests {
                 "redact": [".status.n"],
             },
         });
-        let object = |text: &str| Object { status: Value::parse(text.as_bytes()).unwrap().into_owned(), ..Object::default() };
+        let object =
+            |text: &str| Object { status: Value::parse(text.as_bytes()).unwrap().into_owned(), ..Object::default() };
         let (old, new) = (object(old), object(new));
         let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
         assert_eq!(judgement.verdict, Verdict::Stale, "{judgement:?}");
@@ -128,7 +129,10 @@ mod tests {
         }
         assert!(!exceeded("alice", &same, 4), "too quick to judge");
         assert!(exceeded("alice", &same, 5));
-        assert!(exceeded("alice", &stale(old, r#"{"n":1,"note":"another writer's field"}"#), 5), "the same where it was refused");
+        assert!(
+            exceeded("alice", &stale(old, r#"{"n":1,"note":"another writer's field"}"#), 5),
+            "the same where it was refused"
+        );
         assert!(!exceeded("bob", &same, 5), "another writer");
         assert!(!exceeded("alice", &other, 5), "another write");
         assert!(!exceeded("alice", &same, 200), "long ago");

@@ -63,7 +63,11 @@ impl Store {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("statusguard_policies_loaded", "Policies in force", self.loaded.clone());
         registry.register("statusguard_policies_broken", "Policy documents that do not compile", self.broken.clone());
-        registry.register("statusguard_policy_reloads", "Times the policy folder was read because it changed", self.reloads.clone());
+        registry.register(
+            "statusguard_policy_reloads",
+            "Times the policy folder was read because it changed",
+            self.reloads.clone(),
+        );
     }
 
     /// The policy of a resource.
@@ -86,7 +90,9 @@ impl Store {
                     seen = files;
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(folder = %self.folder.display(), %error, "policies cannot be read; the last ones stay"),
+                Err(error) => {
+                    tracing::warn!(folder = %self.folder.display(), %error, "policies cannot be read; the last ones stay")
+                }
             }
         }
     }
@@ -154,12 +160,17 @@ impl Store {
         for policies::Loaded { file, result } in loaded {
             match result {
                 Ok(policy) => {
-                    policy.warnings().iter().for_each(|problem| tracing::warn!(file = %file.display(), %problem, "policy"));
+                    policy
+                        .warnings()
+                        .iter()
+                        .for_each(|problem| tracing::warn!(file = %file.display(), %problem, "policy"));
                     entries.push(Entry { name: interned(policy.name()), policy, file });
                 }
                 Err(problems) => {
                     failed += 1;
-                    problems.iter().for_each(|problem| tracing::error!(file = %file.display(), %problem, "policy does not compile"));
+                    problems.iter().for_each(
+                        |problem| tracing::error!(file = %file.display(), %problem, "policy does not compile"),
+                    );
                 }
             }
         }

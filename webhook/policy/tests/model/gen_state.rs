@@ -269,7 +269,9 @@ impl Maker {
 
     fn edit_entry(&mut self, rule: &Val, entry: &mut Val, tape: &mut Tape) {
         match tape.below(6) {
-            0 if matches!(entry, Val::Map(_)) => entry.set("x", any(tape, 1)),
+            // Times that differ in fractions alone are the same to one that has none: without junk
+            // frozen entries do not go such ways.
+            0 if matches!(entry, Val::Map(_)) && (self.junk || rule.has("each")) => entry.set("x", any(tape, 1)),
             1 => *entry = respell(entry, tape),
             2 if self.junk => *entry = self.entry(rule, tape),
             _ => self.edit(rule.at("each"), entry, tape),
