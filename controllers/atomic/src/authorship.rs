@@ -2,7 +2,9 @@
 //!
 //! The API server moves a field to the manager whose write changes it and takes it from all others.
 //! The manager's name is unique to one [`StatusWriter`](crate::StatusWriter), which has at most one
-//! write of an object under way. Hence, for a write that left a base and whose answer was lost:
+//! write of an object under way and never bases it on a version older than its own last one. A write
+//! that was given up as unknown may still land on its base; such a base is *haunted*, and ownership
+//! proves nothing there. Else, for a write that left a base and whose answer was lost:
 //!
 //! * *Next version after the base.* One request made it, and that request's manager owns every
 //!   field that changed to a new value. If one of them is ours, so is the version; if one of them
@@ -35,6 +37,8 @@ pub(crate) struct Lost<'a> {
     pub(crate) sent: &'a Value,
     /// The name of our manager.
     pub(crate) manager: &'a str,
+    /// Whether an older PUT on the same base was given up and may have landed instead.
+    pub(crate) haunted: bool,
     /// Lists whose entries have a unique identity and never go.
     pub(crate) append_only: &'a [AppendOnly],
 }
@@ -67,7 +71,7 @@ pub(crate) fn of_next(lost: &Lost<'_>, next: &Value) -> Author {
     }
     let leaves = changed(lost, next);
     if leaves.iter().any(|leaf| leaf.as_sent && leaf.managers.contains(&lost.manager)) {
-        return Author::Ours;
+        return if lost.haunted { Author::Unclear } else { Author::Ours };
     }
     let others = |leaf: &Leaf<'_>| {
         !leaf.managers.is_empty() && !leaf.managers.iter().any(|name| *name == lost.manager || *name == FOLDED)
@@ -79,6 +83,9 @@ pub(crate) fn of_next(lost: &Lost<'_>, next: &Value) -> Author {
 pub(crate) fn of_later(lost: &Lost<'_>, later: &Value) -> Author {
     if let author @ (Author::Ours | Author::Other) = by_identity(lost, later) {
         return author;
+    }
+    if lost.haunted {
+        return Author::Unclear;
     }
     let ours = |leaf: &Leaf<'_>| leaf.as_sent && leaf.managers.contains(&lost.manager);
     if changed(lost, later).iter().any(ours) || left_a_mark(lost, later) {

@@ -10,7 +10,7 @@ use tracing::Instrument;
 use crate::compose::{Composed, Offer};
 use crate::error::{Failure, Trouble};
 use crate::kept::Version;
-use crate::line::{CAPACITY, Target, Ticket, Verdict};
+use crate::line::{CAPACITY, Service, Ticket, Verdict};
 use crate::object::Subject;
 use crate::pace::Pace;
 use crate::protocol::{End, Event, State, next};
@@ -21,7 +21,7 @@ use crate::writer::{Outcome, Shared};
 /// Serves the line of one object.
 pub(crate) struct Driver<K: Subject> {
     pub(crate) shared: Arc<Shared<K>>,
-    pub(crate) target: Target,
+    pub(crate) service: Service,
     pub(crate) wire: Wire,
     pub(crate) line: VecDeque<Ticket<K>>,
     pub(crate) base: Option<Base>,
@@ -56,43 +56,38 @@ pub(crate) struct Write {
 }
 
 impl<K: Subject> Driver<K> {
-    pub(crate) fn new(shared: Arc<Shared<K>>, target: Target) -> Self {
-        let collection = K::url_path(&shared.kind, target.place.namespace.as_deref());
-        let wire = Wire::new(&shared.line, collection, target.place.name.clone());
-        Self { shared, target, wire, line: VecDeque::new(), base: None, stale: false, limit: CAPACITY, served: false }
+    pub(crate) fn new(shared: Arc<Shared<K>>, service: Service) -> Self {
+        let collection = K::url_path(&shared.kind, service.target.place.namespace.as_deref());
+        let wire = Wire::new(&shared.line, collection, service.target.place.name.clone());
+        Self { shared, service, wire, line: VecDeque::new(), base: None, stale: false, limit: CAPACITY, served: false }
     }
 
     pub(crate) async fn serve(mut self) {
-        if let Some(kept) = self.shared.kept.get(&self.target.place).filter(|kept| kept.uid == self.target.uid) {
+        if let Some(kept) =
+            self.shared.kept.get(&self.service.target.place).filter(|kept| kept.uid == self.service.target.uid)
+        {
             self.base = Some(Base { version: kept.version, raw: kept.raw, live: None });
         }
         loop {
-            self.admit();
+            self.shared.lines.take(&self.service, &mut self.line);
             if self.line.is_empty() {
-                break;
+                if self.shared.lines.end(&self.service) {
+                    break;
+                }
+                continue;
             }
             let span = tracing::info_span!(
                 "status write",
                 writer = %self.shared.name,
                 kind = %K::kind(&self.shared.kind),
-                namespace = self.target.place.namespace.as_deref().unwrap_or_default(),
-                name = %self.target.place.name,
+                namespace = self.service.target.place.namespace.as_deref().unwrap_or_default(),
+                name = %self.service.target.place.name,
                 updates = tracing::field::Empty,
                 outcome = tracing::field::Empty,
             );
             self.write().instrument(span).await;
         }
         self.served = true;
-    }
-
-    /// Takes in who has come since and lets those go who wait no longer.
-    fn admit(&mut self) {
-        self.shared.lines.take(&self.target, &mut self.line);
-        self.line.retain(|ticket| !ticket.job.abandoned());
-        if self.line.is_empty() {
-            // Once more, so that a line of which all have left is closed as well.
-            self.shared.lines.take(&self.target, &mut self.line);
-        }
     }
 
     fn expire(&mut self, last: Option<&Trouble>) {
@@ -132,7 +127,7 @@ impl<K: Subject> Driver<K> {
             // Only here may the line change: in all other states its head is what an offer speaks of.
             if matches!(write.state, State::Compose | State::Read { refused: false }) {
                 self.expire(write.last.as_ref());
-                self.shared.lines.take(&self.target, &mut self.line);
+                self.shared.lines.take(&self.service, &mut self.line);
                 if self.line.is_empty() {
                     return;
                 }
@@ -173,6 +168,9 @@ impl<K: Subject> Driver<K> {
             if let Some(offered) = &ticket.offered {
                 let newer = self.base.as_ref().is_none_or(|base| is_newer(&offered.version, &base.version));
                 match &offered.raw {
+                    _ if newer && self.shared.kept.may_be_outdated(&self.service.target, &offered.version) => {
+                        return true;
+                    }
                     Some(raw) if newer => {
                         self.base = Some(Base { version: offered.version.clone(), raw: raw.clone(), live: None });
                     }
@@ -274,7 +272,7 @@ impl<K: Subject> Driver<K> {
             Ok(version) => {
                 let Version { version: number, raw, .. } = version.clone();
                 self.base = Some(Base { version: number, raw, live: write.live });
-                self.shared.kept.put(self.target.place.clone(), version.clone());
+                self.shared.kept.put(self.service.target.place.clone(), version.clone());
                 self.answer(&offer.verdicts, &version.object);
             }
             Err(source) => {
@@ -290,6 +288,9 @@ impl<K: Subject> Driver<K> {
     fn give_up(&mut self, write: &mut Write) -> &'static str {
         tracing::warn!("the outcome of a status write stays unknown");
         self.stale = true;
+        if let Some(base) = &self.base {
+            self.shared.kept.haunt(&self.service.target, &base.version);
+        }
         if let Some(offer) = write.offer.take() {
             self.fail_head(&offer.verdicts, &Failure::Unknown(write.last.take()));
         }
@@ -297,6 +298,7 @@ impl<K: Subject> Driver<K> {
     }
 
     fn answer(&mut self, verdicts: &[Verdict], object: &Arc<K>) {
+        self.shared.lines.holds(&self.service, self.line.len().saturating_sub(verdicts.len()));
         let merged = verdicts.iter().filter(|verdict| **verdict == Verdict::Changed).count();
         for verdict in verdicts {
             let Some(ticket) = self.line.pop_front() else { return };
@@ -332,7 +334,7 @@ impl<K: Subject> Driver<K> {
     }
 
     fn fail_for_good(&mut self, failure: &Failure) -> &'static str {
-        self.shared.kept.forget(&self.target.place, &self.target.uid);
+        self.shared.kept.forget(&self.service.target);
         self.base = None;
         self.fail(failure);
         "gone"
@@ -343,7 +345,7 @@ impl<K: Subject> Drop for Driver<K> {
     /// A line whose task ended before its time has nobody to serve it: those who wait are let go.
     fn drop(&mut self) {
         if !self.served {
-            self.shared.lines.drop_line(&self.target);
+            self.shared.lines.abandon(&self.service);
         }
     }
 }

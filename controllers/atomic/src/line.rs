@@ -128,34 +128,50 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// All lines of a writer.
-pub(crate) struct Lines<K: Subject>(Mutex<HashMap<Target, Line<K>>>);
+pub(crate) struct Lines<K: Subject>(Mutex<Book<K>>);
+
+struct Book<K: Subject> {
+    lines: HashMap<Target, Line<K>>,
+    opened: u64,
+}
 
 struct Line<K: Subject> {
+    number: u64,
     waiting: VecDeque<Ticket<K>>,
     /// Tickets that the serving task has taken and not answered yet.
     taken: usize,
+}
+
+/// One line from its opening to its end. Only who holds it is served from it: with two tasks
+/// serving one object two writes could be under way, and ownership would prove nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Service {
+    pub(crate) target: Target,
+    number: u64,
 }
 
 /// Whether a ticket found a place.
 pub(crate) enum Queued {
     /// The line is being served.
     Behind,
-    /// The line is new: somebody has to serve it.
-    First,
+    /// The line is new: it has to be served.
+    First(Service),
     /// The line is full.
     Full,
 }
 
 impl<K: Subject> Lines<K> {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(HashMap::new()))
+        Self(Mutex::new(Book { lines: HashMap::new(), opened: 0 }))
     }
 
-    pub(crate) fn push(&self, target: &Target, ticket: Ticket<K>) -> Queued {
-        let mut lines = self.lines();
-        let Some(line) = lines.get_mut(target) else {
-            lines.insert(target.clone(), Line { waiting: VecDeque::from([ticket]), taken: 0 });
-            return Queued::First;
+    pub(crate) fn push(&self, target: Target, ticket: Ticket<K>) -> Queued {
+        let mut book = self.book();
+        let Some(line) = book.lines.get_mut(&target) else {
+            book.opened += 1;
+            let number = book.opened;
+            book.lines.insert(target.clone(), Line { number, waiting: VecDeque::from([ticket]), taken: 0 });
+            return Queued::First(Service { target, number });
         };
         if line.waiting.len() + line.taken >= CAPACITY {
             return Queued::Full;
@@ -164,30 +180,110 @@ impl<K: Subject> Lines<K> {
         Queued::Behind
     }
 
-    /// Moves all who wait to the end of `taken`. With nobody left the line is gone afterwards, and
-    /// whoever comes next is the first of a new one.
-    pub(crate) fn take(&self, target: &Target, taken: &mut VecDeque<Ticket<K>>) {
-        let mut lines = self.lines();
-        if let Some(line) = lines.get_mut(target) {
+    /// Moves all who wait to the end of `taken`.
+    pub(crate) fn take(&self, service: &Service, taken: &mut VecDeque<Ticket<K>>) {
+        if let Some(line) = self.book().line(service) {
             taken.append(&mut line.waiting);
             line.taken = taken.len();
-            if taken.is_empty() {
-                lines.remove(target);
-            }
         }
     }
 
-    /// Drops a line and all who wait in it.
-    pub(crate) fn drop_line(&self, target: &Target) {
-        let line = self.lines().remove(target);
+    /// Notes how many are still being served, before the others hear and perhaps come again.
+    pub(crate) fn holds(&self, service: &Service, taken: usize) {
+        if let Some(line) = self.book().line(service) {
+            line.taken = taken;
+        }
+    }
+
+    /// Ends the service if nobody waits; whoever comes next opens another line.
+    pub(crate) fn end(&self, service: &Service) -> bool {
+        let mut book = self.book();
+        let ends = book.line(service).is_none_or(|line| line.waiting.is_empty());
+        if ends {
+            book.close(service);
+        }
+        ends
+    }
+
+    /// Ends the service and lets go all who wait.
+    pub(crate) fn abandon(&self, service: &Service) {
+        let line = self.book().close(service);
         drop(line);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lines().len()
+        self.book().lines.len()
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<Target, Line<K>>> {
+    fn book(&self) -> MutexGuard<'_, Book<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Subject> Book<K> {
+    fn line(&mut self, service: &Service) -> Option<&mut Line<K>> {
+        self.lines.get_mut(&service.target).filter(|line| line.number == service.number)
+    }
+
+    fn close(&mut self, service: &Service) -> Option<Line<K>> {
+        self.line(service)?;
+        self.lines.remove(&service.target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::object::Dynamic;
+
+    fn ticket() -> Ticket<Dynamic> {
+        let (since, metrics) = (Instant::now(), Instruments::new(Metrics::default(), "test".to_owned()));
+        let job =
+            Box::new(Call { closure: |_: &mut Value| (), declined: None, reply: oneshot::channel().0, since, metrics });
+        Ticket { offered: None, fresh: false, since, deadline: since, tries: 0, job }
+    }
+
+    fn target() -> Target {
+        Target { place: Place { namespace: None, name: "a".to_owned() }, uid: "u".to_owned() }
+    }
+
+    fn open(lines: &Lines<Dynamic>) -> Service {
+        let Queued::First(service) = lines.push(target(), ticket()) else { panic!("the line is open") };
+        service
+    }
+
+    #[test]
+    fn a_service_that_ended_takes_nothing_from_the_one_that_follows() {
+        let lines = Lines::new();
+        let (old, mut taken) = (open(&lines), VecDeque::new());
+        assert!(!lines.end(&old), "somebody waits");
+        lines.take(&old, &mut taken);
+        assert!(lines.end(&old));
+
+        let new = open(&lines);
+        taken.clear();
+        lines.take(&old, &mut taken);
+        assert!(taken.is_empty());
+        lines.abandon(&old);
+        lines.take(&new, &mut taken);
+        assert_eq!(taken.len(), 1);
+        assert!(lines.end(&new) && lines.len() == 0);
+    }
+
+    #[test]
+    fn those_who_are_served_count_as_waiting() {
+        let lines = Lines::new();
+        let (service, mut taken) = (open(&lines), VecDeque::new());
+        lines.take(&service, &mut taken);
+        for _ in 1..CAPACITY {
+            assert!(matches!(lines.push(target(), ticket()), Queued::Behind));
+        }
+        assert!(matches!(lines.push(target(), ticket()), Queued::Full));
+        taken.clear();
+        lines.take(&service, &mut taken);
+        assert!(matches!(lines.push(target(), ticket()), Queued::Behind));
     }
 }

@@ -84,20 +84,20 @@ impl<K: Subject> Driver<K> {
     fn see(&mut self, raw: Value, sent: Instant) -> Result<Event, Failure> {
         let version = Version::<K>::read(raw)
             .map_err(|source| Failure::Unreadable { committed: false, source: Arc::new(source) })?;
-        if version.uid != self.target.uid {
+        if version.uid != self.service.target.uid {
             return Ok(Event::OtherUid);
         }
         let same = self.base.as_ref().is_some_and(|base| base.version == version.version);
         self.base = Some(Base { version: version.version.clone(), raw: version.raw.clone(), live: Some(sent) });
         self.stale = false;
-        self.shared.kept.put(self.target.place.clone(), version);
+        self.shared.kept.put(self.service.target.place.clone(), version);
         Ok(if same { Event::Same } else { Event::Moved })
     }
 
     pub(crate) async fn trace(&mut self, write: &mut Write) -> Event {
         let (Some(offer), Some(base)) = (&write.offer, &self.base) else { return Event::HistoryGone };
         match self.wire.first_after(&base.version).await {
-            First::Version(object) if object["metadata"]["uid"] != self.target.uid.as_str() => Event::Unclear,
+            First::Version(object) if object["metadata"]["uid"] != self.service.target.uid.as_str() => Event::Unclear,
             First::Version(object) => match authorship::of_next(&self.lost(base, offer), &object) {
                 Author::Ours => {
                     write.landed = Some(object);
@@ -128,7 +128,7 @@ impl<K: Subject> Driver<K> {
             }
             Get::Fatal(_) => return Event::Unclear,
         };
-        if object["metadata"]["uid"] != self.target.uid.as_str() {
+        if object["metadata"]["uid"] != self.service.target.uid.as_str() {
             return Event::OtherUid;
         }
         if object["metadata"]["resourceVersion"] == base.version.as_str() {
@@ -156,6 +156,7 @@ impl<K: Subject> Driver<K> {
             sent: &offer.status,
             manager: &self.shared.line.manager,
             append_only: &self.shared.append_only,
+            haunted: self.shared.kept.is_haunted(&self.service.target, &base.version),
         }
     }
 }

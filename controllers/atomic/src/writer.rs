@@ -312,11 +312,11 @@ impl<K: Subject> StatusWriter<K> {
         if self.0.tasks.is_closed() {
             return Err(Error::Closed);
         }
-        match self.0.lines.push(&target, ticket) {
+        match self.0.lines.push(target, ticket) {
             Queued::Full => return Err(Error::Busy),
             Queued::Behind => {}
-            Queued::First => {
-                let driver = Driver::new(self.0.clone(), target);
+            Queued::First(service) => {
+                let driver = Driver::new(self.0.clone(), service);
                 self.0.tasks.spawn(driver.serve());
             }
         }

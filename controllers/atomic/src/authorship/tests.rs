@@ -19,7 +19,7 @@ fn object(version: &str, status: Value, entries: &[Value]) -> Value {
 }
 
 fn lost<'a>(base: &'a Value, sent: &'a Value) -> Lost<'a> {
-    Lost { base, sent, manager: US, append_only: &[] }
+    Lost { base, sent, manager: US, haunted: false, append_only: &[] }
 }
 
 #[test]
@@ -91,6 +91,18 @@ fn a_removal_has_no_owner() {
     let sent = json!({"list": []});
     let next = object("2", json!({"list": []}), &[entry(US, 0, json!({"f:list": {}}))]);
     assert_eq!(of_next(&lost(&base, &sent), &next), Author::Unclear);
+}
+
+#[test]
+fn on_a_haunted_base_ownership_proves_nothing_and_an_identity_does() {
+    let base = object("1", json!({"n": 1}), &[]);
+    let sent = json!({"n": 2, "log": [{"id": "b"}]});
+    let ours = object("2", sent.clone(), &[entry(US, 1, json!({"f:n": {}, "f:log": {}}))]);
+    let lost = Lost { haunted: true, ..lost(&base, &sent) };
+    assert_eq!(of_next(&lost, &ours), Author::Unclear);
+    assert_eq!(of_later(&lost, &ours), Author::Unclear);
+    let lists = [AppendOnly { list: "/log".to_owned(), identity: "id".to_owned() }];
+    assert_eq!(of_next(&Lost { append_only: &lists, ..lost }, &ours), Author::Ours);
 }
 
 #[test]

@@ -250,8 +250,9 @@ proptest! {
         let (mut before, mut now) = (Vec::new(), Vec::new());
         unknown(&raw, "", &mut before);
         unknown(&merged, "", &mut now);
+        let left: Vec<String> = after["list"].as_array().unwrap().iter().map(|entry| entry["id"].to_string()).collect();
         let stays = |path: &String| match path.strip_prefix("/list[").and_then(|rest| rest.split(']').next()) {
-            Some(id) => after["list"].as_array().unwrap().iter().any(|entry| entry["id"].to_string() == id),
+            Some(id) => left.contains(&id.to_owned()),
             None => true,
         };
         before.retain(|(path, _)| stays(path));

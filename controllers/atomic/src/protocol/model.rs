@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use super::{End, Event, State, next};
 
@@ -29,6 +29,10 @@ struct World {
     lateness: bool,
     /// Whether entries have an identity that a live read shows.
     identities: bool,
+    /// Whether a writer may start from a version older than its own last write.
+    forgets: bool,
+    /// Whether a writer trusts ownership on a base on which it gave up a write.
+    trusts_ghosts: bool,
     next: Next,
 }
 
@@ -67,6 +71,10 @@ struct Writer {
     awaits: Option<Under>,
     losses: u8,
     update: u8,
+    /// The newest version it has seen.
+    known: usize,
+    /// The base on which it gave up a write that may still land.
+    haunted: Option<usize>,
     acknowledged: Vec<Entry>,
     unknown: Vec<Entry>,
     refused: Vec<Entry>,
@@ -82,7 +90,8 @@ enum Under {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Step {
-    Compose(usize),
+    /// On the version that a cache shows, which may be any that is not older than the writer knows.
+    Compose(usize, usize),
     Send(usize),
     /// The PUT arrives and the writer gets its answer.
     Answer(usize),
@@ -113,11 +122,18 @@ impl World {
         Event::Written
     }
 
+    fn is_haunted(&self, writer: &Writer) -> bool {
+        !self.trusts_ghosts && writer.haunted == Some(writer.base)
+    }
+
     fn see(&self, now: &mut Now, writer: usize, event: Event, late: bool) {
         let one = &mut now.writers[writer];
         one.state = (self.next)(one.state, event, late);
         let entry = (writer, one.update);
         let State::Done(end) = one.state else { return };
+        if end == End::Unknown {
+            one.haunted = Some(one.base);
+        }
         match end {
             End::Committed => one.acknowledged.push(entry),
             End::Unknown => one.unknown.push(entry),
@@ -154,6 +170,8 @@ impl Model for World {
             awaits: None,
             losses: 0,
             update: 0,
+            known: 0,
+            haunted: None,
             acknowledged: Vec::new(),
             unknown: Vec::new(),
             refused: Vec::new(),
@@ -176,7 +194,11 @@ impl Model for World {
                 continue;
             }
             match writer.state {
-                State::Compose => actions.extend([Step::Compose(index), Step::Expire(index)]),
+                State::Compose => {
+                    let oldest = if self.forgets { 0 } else { writer.known };
+                    actions.extend((oldest..now.versions.len()).map(|base| Step::Compose(index, base)));
+                    actions.push(Step::Expire(index));
+                }
                 State::Put { .. } => {
                     let may_lose = writer.losses < self.losses;
                     match writer.awaits {
@@ -209,7 +231,11 @@ impl Model for World {
         let mut now = last.clone();
         let current = now.versions.len() - 1;
         match step {
-            Step::Compose(writer) => self.see(&mut now, writer, Event::Composed, false),
+            Step::Compose(writer, base) => {
+                now.writers[writer].base = base;
+                now.writers[writer].known = base;
+                self.see(&mut now, writer, Event::Composed, false);
+            }
             Step::Send(writer) => now.writers[writer].awaits = Some(Under::Way),
             Step::Answer(writer) => {
                 let put = now.put_of(writer);
@@ -219,6 +245,7 @@ impl Model for World {
                 one.awaits = None;
                 if event == Event::Written {
                     one.base = landed;
+                    one.known = landed;
                 }
                 self.see(&mut now, writer, event, false);
             }
@@ -250,7 +277,10 @@ impl Model for World {
                     Event::HistoryGone
                 } else {
                     match now.versions.get(base + 1)?.author {
-                        Some(author) if author == writer => Event::NextIsOurs,
+                        Some(author) if author == writer => {
+                            now.writers[writer].known = base + 1;
+                            if self.is_haunted(&now.writers[writer]) { Event::Unclear } else { Event::NextIsOurs }
+                        }
                         _ => Event::NextIsOther,
                     }
                 };
@@ -264,11 +294,12 @@ impl Model for World {
                     Event::Same
                 } else if self.identities {
                     if version.entries.contains(&entry) { Event::Landed } else { Event::Lost }
-                } else if version.author == Some(writer) {
+                } else if version.author == Some(writer) && !self.is_haunted(one) {
                     Event::Landed
                 } else {
                     Event::Unclear
                 };
+                now.writers[writer].known = current;
                 if event == Event::Lost {
                     now.writers[writer].base = current;
                 }
@@ -278,6 +309,7 @@ impl Model for World {
                 let one = &mut now.writers[writer];
                 let event = if one.base == current { Event::Same } else { Event::Moved };
                 one.base = current;
+                one.known = current;
                 self.see(&mut now, writer, event, false);
             }
             Step::Expire(writer) => {
@@ -330,13 +362,28 @@ impl Model for World {
     }
 }
 
-const SMALL: World =
-    World { writers: 2, updates: 1, losses: 2, restarts: 1, touches: 1, lateness: true, identities: false, next };
+const SMALL: World = World {
+    writers: 2,
+    updates: 1,
+    losses: 2,
+    restarts: 1,
+    touches: 1,
+    lateness: true,
+    identities: false,
+    next,
+    forgets: false,
+    trusts_ghosts: false,
+};
 
 const BROKEN: &str = "the model must find this";
 
 fn counterexample(next: Next, property: &'static str) {
-    let checker = World { next, ..SMALL }.checker().threads(2).spawn_bfs().join();
+    finds(&World { next, ..SMALL }, property);
+}
+
+fn finds(world: &World, property: &'static str) {
+    let found = HasDiscoveries::AnyOf([property].into());
+    let checker = world.clone().checker().threads(2).finish_when(found).spawn_bfs().join();
     assert!(checker.discovery(property).is_some(), "{BROKEN}: {property}");
 }
 
@@ -354,7 +401,7 @@ fn with_identities_a_live_read_decides_everything() {
 
 #[test]
 fn a_writer_with_several_updates_does_not_take_an_older_write_of_its_own_for_the_lost_one() {
-    let world = World { updates: 2, losses: 1, touches: 0, ..SMALL };
+    let world = World { updates: 2, restarts: 0, touches: 0, ..SMALL };
     world.checker().threads(2).spawn_bfs().join().assert_properties();
 }
 
@@ -362,6 +409,18 @@ fn a_writer_with_several_updates_does_not_take_an_older_write_of_its_own_for_the
 fn three_writers_while_history_exists() {
     let world = World { writers: 3, losses: 1, restarts: 0, touches: 0, lateness: false, ..SMALL };
     world.checker().threads(2).spawn_bfs().join().assert_properties();
+}
+
+#[test]
+fn the_model_catches_a_writer_that_forgets_its_own_last_write() {
+    let world = World { updates: 2, restarts: 0, touches: 0, lateness: false, forgets: true, ..SMALL };
+    finds(&world, "what is acknowledged is applied once");
+}
+
+#[test]
+fn the_model_catches_a_writer_that_takes_a_ghost_for_its_present_write() {
+    let world = World { updates: 2, restarts: 0, touches: 0, trusts_ghosts: true, ..SMALL };
+    finds(&world, "what is acknowledged is applied once");
 }
 
 #[test]
