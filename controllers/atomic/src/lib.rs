@@ -109,6 +109,11 @@
 //!    identity of an appended entry decides in both directions.
 //! 4. Else **[`Error::Unknown`]**, never a guess.
 //!
+//! What ownership proves rests on two rules that the writer keeps: of one object it has one write
+//! under way, and it never bases a write on a version older than its own last one (where it can no
+//! longer tell, it reads first). A PUT given up as unknown may still land on its base; on that very
+//! version ownership then decides nothing, and only an identity does.
+//!
 //! Requests of which it is certain that they were not applied (no connection, 429, an admission
 //! webhook that could not be called) are no lost answers; they are tried again within the budget.
 //!
@@ -148,8 +153,8 @@
 //!   adds one, and the oldest are folded together: that is how Kubernetes bounds them.
 //! * Resource versions are compared as decimal integers ([`compare_versions`]). Of an API server with
 //!   opaque ones, `latest` always believes the cache; writes stay as safe as they are.
-//! * What is kept until the cache has caught up is bounded ([`Builder::keep`]); an object that falls
-//!   out is as if this writer had not written it.
+//! * What is kept until the cache has caught up is bounded ([`Builder::keep`]): of an object that falls
+//!   out, `latest` shows what the cache shows, and the next write based on that begins with a read.
 //!
 //! # Dynamic objects, and kinds without a status subresource
 //! ```no_run

@@ -161,3 +161,5 @@ fn after_put(doubt: bool, event: Event, late: bool) -> State {
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;

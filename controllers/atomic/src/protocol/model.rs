@@ -1,43 +1,43 @@
 //! Every interleaving of several writers, lost answers, late landings and lost history.
 //!
-//! The writers run [`next`] itself. What they see comes from a server that is modelled after what
+//! The writers run [`next`](super::next) itself. What they see comes from a server that is modelled after what
 //! the API server does: a PUT lands if and only if its base is current; a sent PUT may land at any
 //! later time or never; the author of a version is known to all (that is what `managedFields` prove);
 //! history may be forgotten. Each writer appends one entry of its own per update.
 
 use std::collections::BTreeSet;
 
-use stateright::{Checker, HasDiscoveries, Model, Property};
+use stateright::{Model, Property};
 
-use super::{End, Event, State, next};
+use super::{End, Event, State};
 
-type Next = fn(State, Event, bool) -> State;
+pub(super) type Next = fn(State, Event, bool) -> State;
 /// The entry of one update: which writer, which of its updates.
-type Entry = (usize, u8);
+pub(super) type Entry = (usize, u8);
 
 #[derive(Clone)]
-struct World {
-    writers: usize,
-    updates: u8,
+pub(super) struct World {
+    pub(super) writers: usize,
+    pub(super) updates: u8,
     /// How many answers each writer may lose.
-    losses: u8,
+    pub(super) losses: u8,
     /// How often history may be forgotten.
-    restarts: u8,
+    pub(super) restarts: u8,
     /// How many writes of somebody else may touch the object.
-    touches: u8,
+    pub(super) touches: u8,
     /// Whether the time for settling a doubt may run out.
-    lateness: bool,
+    pub(super) lateness: bool,
     /// Whether entries have an identity that a live read shows.
-    identities: bool,
+    pub(super) identities: bool,
     /// Whether a writer may start from a version older than its own last write.
-    forgets: bool,
+    pub(super) forgets: bool,
     /// Whether a writer trusts ownership on a base on which it gave up a write.
-    trusts_ghosts: bool,
-    next: Next,
+    pub(super) trusts_ghosts: bool,
+    pub(super) next: Next,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Now {
+pub(super) struct Now {
     /// All versions; the last one is current.
     versions: Vec<Version>,
     /// Versions before this one can no longer be watched.
@@ -51,20 +51,20 @@ struct Now {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Version {
+pub(super) struct Version {
     author: Option<usize>,
     entries: Vec<Entry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Put {
+pub(super) struct Put {
     writer: usize,
     base: usize,
     entry: Entry,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Writer {
+pub(super) struct Writer {
     state: State,
     base: usize,
     /// The PUT whose answer is awaited.
@@ -81,7 +81,7 @@ struct Writer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Under {
+pub(super) enum Under {
     /// It is on its way.
     Way,
     /// It has arrived, and the answer is lost.
@@ -89,7 +89,7 @@ enum Under {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Step {
+pub(super) enum Step {
     /// On the version that a cache shows, which may be any that is not older than the writer knows.
     Compose(usize, usize),
     Send(usize),
@@ -360,120 +360,4 @@ impl Model for World {
             }),
         ]
     }
-}
-
-const SMALL: World = World {
-    writers: 2,
-    updates: 1,
-    losses: 2,
-    restarts: 1,
-    touches: 1,
-    lateness: true,
-    identities: false,
-    next,
-    forgets: false,
-    trusts_ghosts: false,
-};
-
-const BROKEN: &str = "the model must find this";
-
-fn counterexample(next: Next, property: &'static str) {
-    finds(&World { next, ..SMALL }, property);
-}
-
-fn finds(world: &World, property: &'static str) {
-    let found = HasDiscoveries::AnyOf([property].into());
-    let checker = world.clone().checker().threads(2).finish_when(found).spawn_bfs().join();
-    assert!(checker.discovery(property).is_some(), "{BROKEN}: {property}");
-}
-
-#[test]
-fn two_writers_with_every_fault() {
-    SMALL.checker().threads(2).spawn_bfs().join().assert_properties();
-}
-
-#[test]
-fn with_identities_a_live_read_decides_everything() {
-    let world = World { identities: true, lateness: false, ..SMALL };
-    let checker = world.checker().threads(2).spawn_bfs().join();
-    checker.assert_properties();
-}
-
-#[test]
-fn a_writer_with_several_updates_does_not_take_an_older_write_of_its_own_for_the_lost_one() {
-    let world = World { updates: 2, restarts: 0, touches: 0, ..SMALL };
-    world.checker().threads(2).spawn_bfs().join().assert_properties();
-}
-
-#[test]
-fn three_writers_while_history_exists() {
-    let world = World { writers: 3, losses: 1, restarts: 0, touches: 0, lateness: false, ..SMALL };
-    world.checker().threads(2).spawn_bfs().join().assert_properties();
-}
-
-#[test]
-fn the_model_catches_a_writer_that_forgets_its_own_last_write() {
-    let world = World { updates: 2, restarts: 0, touches: 0, lateness: false, forgets: true, ..SMALL };
-    finds(&world, "what is acknowledged is applied once");
-}
-
-#[test]
-fn the_model_catches_a_writer_that_takes_a_ghost_for_its_present_write() {
-    let world = World { updates: 2, restarts: 0, touches: 0, trusts_ghosts: true, ..SMALL };
-    finds(&world, "what is acknowledged is applied once");
-}
-
-#[test]
-fn the_model_catches_a_writer_that_starts_over_after_a_lost_answer() {
-    counterexample(
-        |state, event, late| match (state, event) {
-            (State::Put { .. }, Event::Unknown) => State::Read { refused: false },
-            _ => next(state, event, late),
-        },
-        "nothing is applied twice",
-    );
-}
-
-#[test]
-fn the_model_catches_a_writer_that_takes_a_conflict_in_doubt_for_a_lost_race() {
-    counterexample(
-        |state, event, late| match (state, event) {
-            (State::Put { doubt: true }, Event::Conflict) => State::Read { refused: false },
-            _ => next(state, event, late),
-        },
-        "nothing is applied twice",
-    );
-}
-
-#[test]
-fn the_model_catches_a_writer_that_takes_an_unmoved_base_for_a_failure() {
-    counterexample(
-        |state, event, late| match (state, event) {
-            (State::Inspect, Event::Same) => State::Compose,
-            _ => next(state, event, late),
-        },
-        "nothing is applied twice",
-    );
-}
-
-#[test]
-fn the_model_catches_a_writer_that_takes_a_lost_answer_for_success() {
-    counterexample(
-        |state, event, late| match (state, event) {
-            (State::Put { .. }, Event::Unknown) => State::Done(End::Committed),
-            _ => next(state, event, late),
-        },
-        "what is acknowledged is applied once",
-    );
-}
-
-#[test]
-fn the_model_catches_a_writer_that_reports_a_doubt_as_a_failure() {
-    counterexample(
-        |state, event, late| match next(state, event, late) {
-            State::Done(End::Unknown) => State::Done(End::Refused),
-            state => state,
-        },
-        "what failed is never applied",
-    );
 }

@@ -270,6 +270,22 @@ async fn what_is_kept_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_version_older_than_the_own_last_write_is_no_base_even_when_that_is_not_kept() {
+    let read = Reply::Json(200, raw("2", json!({"attempts": 1})));
+    let puts = [("PUT", Reply::Accept("2")), ("PUT", Reply::Accept("3")), ("GET", read), ("PUT", Reply::Accept("4"))];
+    let server = Server::start(puts).await;
+    let writer = builder(&server).keep(1).build().unwrap();
+    let old = object("1", json!({}));
+    writer.update(&old, attempt).await.unwrap();
+    let mut other = object("1", json!({}));
+    kube::Resource::meta_mut(&mut other).name = Some("other".into());
+    writer.update(&other, attempt).await.unwrap();
+    // The version written is gone from memory, its number is not.
+    writer.update(&old, attempt).await.unwrap();
+    assert_eq!(server.seen()[3].body["status"]["attempts"], 2);
+}
+
+#[tokio::test]
 async fn an_object_that_never_was_on_the_server_is_no_base() {
     let server = Server::start([]).await;
     let mut object = object("1", json!({}));
