@@ -48,7 +48,8 @@ impl Maker {
     pub(crate) fn generation(&mut self, object: &mut Val, tape: &mut Tape) {
         let generation = match tape.below(12) {
             0 if self.junk => Val::Null,
-            1 if self.junk => Val::parse(tape.word(&["abc", "'3'", "3.0", "2.5", "-1"])),
+            // Never negative: only the API server writes it, from 1 upwards.
+            1 if self.junk => Val::parse(tape.word(&["abc", "'3'", "3.0", "2.5"])),
             n => Val::int(i64::try_from(n % 5 + 1).unwrap_or(1)),
         };
         set_path(object, ".metadata.generation", generation);
@@ -305,8 +306,8 @@ impl Maker {
         let choice = if list.is_empty() { 0 } else { tape.below(16) };
         match choice {
             0..=5 => self.add(rule, &mut list, front, tape),
-            // The newest go.
-            6 => {
+            // The newest go; without junk not from a window, which after an addition would be a trim alone.
+            6 if self.junk || !matches!(rule.at("keep"), Val::Num(_)) => {
                 let len = list.len();
                 list.remove(at(0, len));
             }
