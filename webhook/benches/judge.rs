@@ -83,7 +83,8 @@ fn verdict(policy: &Policy, body: &[u8]) -> Verdict {
     }
     let (Some(old), Some(new)) = (&review.old_object, &review.object) else { unreachable!("both objects are there") };
     let old = Object::of_parts(old.status, old.metadata.generation, old.metadata.deletion_timestamp).expect("JSON");
-    let new = Object::of_parts(new.status, new.metadata.generation, new.metadata.deletion_timestamp).expect("JSON");
+    let new = Object::of_parts_like(&old, new.status, new.metadata.generation, new.metadata.deletion_timestamp)
+        .expect("JSON");
     policy.judge(Operation::Update, &old, &new).verdict
 }
 

@@ -202,7 +202,7 @@ impl<'t> Reader<'t> {
                         event => items.push(self.node(event, depth + 1)?),
                     }
                 }
-                (Value::List(items), anchor)
+                (Value::List(items.into()), anchor)
             }
             Event::MappingStart(_, anchor, _) => (self.mapping(depth)?, anchor),
             Event::Alias(anchor) => {
@@ -238,7 +238,7 @@ impl<'t> Reader<'t> {
             let value = self.node(event, depth + 1)?;
             if key == "<<" && plain {
                 let sources = match value {
-                    Value::List(items) => items,
+                    Value::List(items) => items.to_vec(),
                     value => vec![value],
                 };
                 // Earlier sources win, and the mapping's own members win over all.
@@ -246,7 +246,7 @@ impl<'t> Reader<'t> {
                     let Value::Object(source) = source else {
                         return Err(format!("`<<` merges mappings, at line {line}"));
                     };
-                    merged.extend(source);
+                    merged.extend_from_slice(&source);
                 }
                 continue;
             }

@@ -218,7 +218,7 @@ impl Court<'_> {
     /// Reports a changed entry at the first part of it that differs.
     fn rewritten_as(&mut self, before: &Value<'_>, after: &Value<'_>, place: &Place<'_>, class: Class) {
         if let (Value::Object(old), Value::Object(new)) = (before, after) {
-            let names = old.iter().chain(new).map(|(name, _)| name);
+            let names = old.iter().chain(new.iter()).map(|(name, _)| name);
             for name in names {
                 let (old, new) = (before.get(name), after.get(name));
                 if !old.same(new) {
@@ -325,11 +325,24 @@ impl<'v, 'r> Lists<'v, 'r> {
     fn new(rule: &'r CollectionRule, old: &'v [Value<'v>], new: &'v [Value<'v>]) -> Self {
         let mut classes: HashMap<Identity<'_, '_>, usize, RandomState> =
             HashMap::with_capacity_and_hasher(old.len().max(new.len()), RandomState::default());
-        let mut entries = |items: &'v [Value<'v>]| {
+        let mut entries = |items: &'v [Value<'v>], others: &[Entry<'v, 'v>]| {
             let mut entries: Vec<Entry<'v, 'v>> = Vec::with_capacity(items.len());
+            // The others from here on were not met again yet.
+            let mut ahead = 0;
             let mut add = |(index, value): (usize, &'v Value<'v>)| {
-                let next = classes.len();
-                let class = *classes.entry(Identity { entry: value, key: &rule.key }).or_insert(next);
+                let candidates = [ahead, ahead + 1, entries.len()];
+                let met = candidates.into_iter().find(|at| others.get(*at).is_some_and(|other| other.value.is(value)));
+                let class = match met {
+                    // One and the same entry: no need to look at its identity again.
+                    Some(at) => {
+                        ahead = at + 1;
+                        others[at].class
+                    }
+                    None => {
+                        let next = classes.len();
+                        *classes.entry(Identity { entry: value, key: &rule.key }).or_insert(next)
+                    }
+                };
                 entries.push(Entry { value, index, class, ordinal: 0, ignored: false });
             };
             match rule.order {
@@ -338,7 +351,8 @@ impl<'v, 'r> Lists<'v, 'r> {
             }
             entries
         };
-        let (old, new) = (entries(old), entries(new));
+        let old = entries(old, &[]);
+        let new = entries(new, &old);
         let count = classes.len();
         let mut lists = Self {
             key: &rule.key,
@@ -501,7 +515,7 @@ fn part_eq(a: &Value<'_>, b: &Value<'_>) -> bool {
                 }
             }
         }
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| part_eq(a, b)),
+        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| part_eq(a, b)),
         (Value::String(a), Value::String(b)) => {
             a == b || Instant::parse(a).zip(Instant::parse(b)).is_some_and(|(a, b)| a.seconds == b.seconds)
         }

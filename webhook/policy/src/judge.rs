@@ -6,15 +6,16 @@
 //! ```
 //! Every rule is asked alone, with only its own inputs; the verdict comes last.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::compile::{EqualRule, MonotoneRule, PhaseRule, Policy, Resets, Rules, SetOnceRule, Term};
 use crate::graph::{Graph, Read, Reading};
 use crate::number::{Decimal, Sum};
 use crate::path::{Path, Place, Step};
 use crate::time::Instant;
-use crate::value::{ParseError, Value};
+use crate::value::{self, ParseError, Value};
 use crate::verdict::{Class, Finding, Judgement, Operation, Reason, Verdict, Waiver};
 
 /// Findings and waivers that a judgement spells out; more are only counted.
@@ -48,6 +49,21 @@ impl<'a> Object<'a> {
     ) -> Result<Self, ParseError> {
         let parse = |part: Option<&'a [u8]>| part.map_or(Ok(Value::Null), Value::parse);
         Ok(Self { status: parse(status)?, generation: parse(generation)?, deleting: !parse(deletion)?.is_unset() })
+    }
+
+    /// As [`Object::of_parts`], for the other object of the same write: what the two have in common
+    /// is read once.
+    ///
+    /// # Errors
+    /// When one of the fields is not JSON.
+    pub fn of_parts_like(
+        like: &Self,
+        status: Option<&'a [u8]>,
+        generation: Option<&'a [u8]>,
+        deletion: Option<&'a [u8]>,
+    ) -> Result<Self, ParseError> {
+        let status = status.map_or(Ok(Value::Null), |status| Value::parse_like(status, &like.status))?;
+        Ok(Self { status, ..Self::of_parts(None, generation, deletion)? })
     }
 
     /// From a whole object.
@@ -130,6 +146,10 @@ impl<'v> Court<'v> {
 
     /// Asks every rule of a set about one item, or about the root.
     pub(crate) fn rules(&mut self, rules: &Rules, old: &Value<'_>, new: &Value<'_>, parent: Option<&Place<'_>>) {
+        // R3, for all rules at once.
+        if old.is(new) {
+            return;
+        }
         let phases = rules.phase.as_ref().map(|rule| {
             let (p, q) = (rule.graph.read(rule.path.of(old)), rule.graph.read(rule.path.of(new)));
             (rule, p, q)
@@ -394,16 +414,10 @@ impl<'v> Court<'v> {
             return;
         }
         let redacted = self.redacted(place);
-        let show = |value: &Value<'_>, limit| if redacted { "[redacted]".into() } else { shown(value, limit) };
-        let what = what(&show(old, SHOWN_IN_MESSAGE), &show(new, SHOWN_IN_MESSAGE));
-        let finding = Finding {
-            reason,
-            class,
-            field: place.to_string(),
-            old: show(old, SHOWN_IN_FINDING),
-            new: show(new, SHOWN_IN_FINDING),
-            what,
-        };
+        let show = |value: &Value<'_>| if redacted { "[redacted]".into() } else { shown(value, SHOWN_IN_FINDING) };
+        let (old, new) = (show(old), show(new));
+        let what = what(&cut(&old, SHOWN_IN_MESSAGE), &cut(&new, SHOWN_IN_MESSAGE));
+        let finding = Finding { reason, class, field: place.to_string(), old, new, what };
         self.judgement.findings.push(finding);
     }
 
@@ -433,12 +447,22 @@ fn shown(value: &Value<'_>, limit: usize) -> String {
     }
     let mut text = Bounded { text: String::new(), limit };
     // The only error is that the limit was reached.
-    let complete = write!(text, "{value}").is_ok();
+    let complete = value::write(value, &mut text).is_ok();
     let Bounded { mut text, .. } = text;
     if !complete {
         text.push('…');
     }
     text
+}
+
+/// A text that [`shown`] made, cut further.
+fn cut(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit { text.into() } else { format!("{}…", &text[..boundary(text, limit)]).into() }
+}
+
+/// The last place between characters at or before `limit`.
+fn boundary(text: &str, limit: usize) -> usize {
+    (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default()
 }
 
 /// Takes text up to a limit and refuses what is more.
@@ -450,7 +474,7 @@ struct Bounded {
 impl fmt::Write for Bounded {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         let room = self.limit - self.text.len();
-        let end = (0..=room.min(more.len())).rev().find(|end| more.is_char_boundary(*end)).unwrap_or_default();
+        let end = boundary(more, room);
         self.text.push_str(&more[..end]);
         if end == more.len() { Ok(()) } else { Err(fmt::Error) }
     }

@@ -162,7 +162,8 @@ fn mutated_policies_compile_or_say_why() {
                     let (old, new) = (status(rng), status(rng));
                     let generation = text(rng, 0);
                     let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-                    let new = Object::of_parts(Some(new.as_bytes()), Some(generation.as_bytes()), None).unwrap();
+                    let new =
+                        Object::of_parts_like(&old, Some(new.as_bytes()), Some(generation.as_bytes()), None).unwrap();
                     let judgement = policy.judge(Operation::Update, &old, &new);
                     assert_eq!(judgement.verdict.class().is_some(), !judgement.findings.is_empty());
                     assert!(
@@ -181,7 +182,8 @@ fn mutated_policies_compile_or_say_why() {
 #[test]
 fn random_bytes_are_json_or_not_as_serde_json_says() {
     for_a_while(|rng| {
-        let mut bytes = text(rng, 4).into_bytes();
+        let like = text(rng, 4);
+        let mut bytes = like.clone().into_bytes();
         for _ in 0..rng.random_range(0..3) {
             if bytes.is_empty() {
                 break;
@@ -194,6 +196,9 @@ fn random_bytes_are_json_or_not_as_serde_json_says() {
             }
         }
         let (ours, theirs) = (Value::parse(&bytes), serde_json::from_slice::<Json>(&bytes));
+        // What else was read before makes no difference.
+        let like = Value::parse(like.as_bytes()).unwrap_or_default();
+        assert_eq!(Value::parse_like(&bytes, &like), ours);
         match (&ours, &theirs) {
             (Ok(value), Ok(json)) => {
                 // Printed and read again it is the same value.
@@ -245,7 +250,7 @@ fn hostile_sizes_take_no_quadratic_time() {
         let policy = policy(rule);
         for (old, new) in &lists {
             let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-            let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
+            let new = Object::of_parts_like(&old, Some(new.as_bytes()), None, None).unwrap();
             let start = Instant::now();
             let judgement = policy.judge(Operation::Update, &old, &new);
             assert!(judgement.findings.len() <= statusguard_policy::MAX_FINDINGS);

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use statusguard_edge::{Answer, Cause, Decision, Denial, Judge, Labels, Review, Target};
 use statusguard_policy::spec::Mode;
-use statusguard_policy::{Class, Judgement, Object, Operation, Policy, Value, Verdict};
+use statusguard_policy::{Class, Judgement, Object, Operation, ParseError, Policy, Value, Verdict};
 
 use super::damping::Damping;
 use super::refusals::Refusal;
@@ -106,9 +106,10 @@ impl Judge for Bench {
             statusguard_edge::Operation::Connect => Operation::Connect,
         };
         let (Some(old), Some(new)) = (&review.old_object, &review.object) else { return allowed() };
-        let (judgement, new) = match (parse(old), parse(new)) {
-            (Ok(old), Ok(new)) => (policy.judge(operation, &old, &new), new),
-            (Err(error), _) | (_, Err(error)) => {
+        let parsed = parse(old, &Object::default()).and_then(|old| Ok((parse(new, &old)?, old)));
+        let (judgement, new) = match parsed {
+            Ok((new, old)) => (policy.judge(operation, &old, &new), new),
+            Err(error) => {
                 let reason = format!("{}: status cannot be read: {error}", object_name(review));
                 return Answer::new(Decision::Fail(reason), labels(name, Outcome::Allowed, None));
             }
@@ -134,9 +135,10 @@ impl Judge for Bench {
     }
 }
 
-fn parse<'a>(object: &statusguard_edge::Object<'a>) -> Result<Object<'a>, statusguard_policy::ParseError> {
+/// Reads what is judged of an object; what it has in common with the other one is read once.
+fn parse<'a>(object: &statusguard_edge::Object<'a>, like: &Object<'a>) -> Result<Object<'a>, ParseError> {
     let metadata = &object.metadata;
-    Object::of_parts(object.status, metadata.generation, metadata.deletion_timestamp)
+    Object::of_parts_like(like, object.status, metadata.generation, metadata.deletion_timestamp)
 }
 
 fn labels(policy: &'static str, outcome: Outcome, class: Option<Class>) -> Labels {

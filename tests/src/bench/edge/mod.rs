@@ -14,7 +14,7 @@ mod typical;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use statusguard_tests::Authority;
 use tokio_rustls::TlsConnector;
@@ -31,6 +31,9 @@ pub struct Args {
     /// Short turns and few rounds.
     #[arg(long)]
     quick: bool,
+    /// Only the cases whose name begins so, such as `16KiB/legal`.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    case: String,
     /// Where to write the rows as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -109,7 +112,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     // Before the runtime: its threads inherit it.
     cores::pin(load_core)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
-    let rows = runtime.block_on(measure(args.quick, server_core))?;
+    let rows = runtime.block_on(measure(args.quick, &args.case, server_core))?;
     show(&rows);
     match args.json {
         Some(file) => write_rows(&file, &rows),
@@ -117,7 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-async fn measure(quick: bool, core: usize) -> anyhow::Result<Vec<Row>> {
+async fn measure(quick: bool, only: &str, core: usize) -> anyhow::Result<Vec<Row>> {
     let pace = if quick {
         Pace { turn: Duration::from_millis(200), rounds: 2 }
     } else {
@@ -131,16 +134,27 @@ async fn measure(quick: bool, core: usize) -> anyhow::Result<Vec<Row>> {
     for server in SERVERS {
         processes.push(Process::start(server, core, &leaf).await?);
     }
+    // The load's core never sleeps: to wake it would be work of the kernel in the server's own time, and the more
+    // of it the slower the server.
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
     let mut rows = Vec::new();
     for size in SIZES {
         for connections in CONNECTIONS {
             for write in WRITES {
                 let case = Case { size, write, connections };
+                if !case.name().starts_with(only) {
+                    continue;
+                }
                 eprintln!("{}", case.name());
                 rows.push(case.measure(&processes, &tls, pace).await.with_context(|| case.name())?);
             }
         }
     }
+    ensure!(!rows.is_empty(), "no case begins with `{only}`; they are like `16KiB/legal/64`");
     Ok(rows)
 }
 

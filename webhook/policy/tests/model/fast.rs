@@ -22,7 +22,7 @@ pub(crate) fn judge(policy: &Val, case: &Case<'_>) -> Result<Judgement, String> 
 pub(crate) fn judge_json(policy: &Policy, operation: &str, old: &str, new: &str) -> Result<Judgement, String> {
     let operation: Operation = operation.parse().map_err(|e| format!("{e}"))?;
     let old = Value::parse(old.as_bytes()).map_err(|e| format!("old: {e}"))?;
-    let new = Value::parse(new.as_bytes()).map_err(|e| format!("new: {e}"))?;
+    let new = Value::parse_like(new.as_bytes(), &old).map_err(|e| format!("new: {e}"))?;
     let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new));
     Ok(Judgement {
         verdict: match judgement.verdict {

@@ -1,0 +1,67 @@
+//! Items and members that several values can have in common.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// The items of a list or the members of an object. A clone shares them.
+pub struct Shared<'a, T>(Arc<Parts<'a, T>>);
+
+struct Parts<'a, T> {
+    parts: Vec<T>,
+    raw: &'a [u8],
+}
+
+impl<'a, T> Shared<'a, T> {
+    pub(crate) fn new(parts: Vec<T>, raw: &'a [u8]) -> Self {
+        Self(Arc::new(Parts { parts, raw }))
+    }
+
+    /// The JSON text that this was read from; empty when it was not.
+    pub(crate) fn raw(&self) -> &'a [u8] {
+        self.0.raw
+    }
+
+    /// Whether both are one and the same.
+    pub(crate) fn is(&self, other: &Shared<'_, T>) -> bool {
+        Arc::as_ptr(&self.0).addr() == Arc::as_ptr(&other.0).addr()
+    }
+}
+
+impl<T> Deref for Shared<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0.parts
+    }
+}
+
+impl<T> Clone for Shared<'_, T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> From<Vec<T>> for Shared<'_, T> {
+    fn from(parts: Vec<T>) -> Self {
+        Self::new(parts, &[])
+    }
+}
+
+impl<T> FromIterator<T> for Shared<'_, T> {
+    fn from_iter<I: IntoIterator<Item = T>>(parts: I) -> Self {
+        Vec::from_iter(parts).into()
+    }
+}
+
+impl<T: PartialEq> PartialEq for Shared<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other) || **self == **other
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Shared<'_, T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_list().entries(self.iter()).finish()
+    }
+}
