@@ -1,9 +1,7 @@
 //! `POST /admit/{group or core}/{resource}`: from a request to its reply.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -22,6 +20,7 @@ use crate::judge::{Answer, Decision, Judge, Recorder, Target};
 use crate::limits::Limits;
 use crate::malformed::Malformed;
 use crate::metrics::{Finding, Metrics, Policy};
+use crate::panic::{Panicked, caught};
 use crate::record::Records;
 use crate::reply::{self, Failure};
 use crate::review::Review;
@@ -39,9 +38,6 @@ pub(crate) struct Admission<J, C> {
 
 /// Counts a call as being answered, however it ends.
 struct Inflight(Gauge);
-
-/// A panic that was caught; its message went to the panic hook.
-struct Panicked;
 
 pub(crate) fn routes<J: Judge, C: Recorder<J::Record>>(admission: Arc<Admission<J, C>>) -> Router {
     Router::new()
@@ -302,15 +298,4 @@ fn bad_request(message: impl Into<std::borrow::Cow<'static, str>>) -> Failure {
 
 fn qualified(resource: &str, group: &str) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
-}
-
-/// The outcome of a future, or that it panicked.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => Poll::Ready(Err(Panicked)),
-    })
-    .await
 }

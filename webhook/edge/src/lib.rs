@@ -29,6 +29,7 @@ mod limits;
 mod listen;
 mod malformed;
 mod metrics;
+mod panic;
 mod record;
 mod reply;
 mod review;

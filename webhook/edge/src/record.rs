@@ -1,6 +1,8 @@
 //! Keeps records before their replies, within a budget.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -9,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::judge::Recorder;
 use crate::metrics::Metrics;
+use crate::panic::{Panicked, caught};
 
 /// The recorder, and the records it is working on. Each has a task, so that neither a reply that
 /// does not wait any longer nor a client that goes away ends it.
@@ -29,34 +32,47 @@ impl<C> Records<C> {
     where
         C: Recorder<R>,
     {
+        if self.busy() {
+            self.metrics.records_dropped.inc();
+            tracing::warn!(limit = self.most, "record dropped: too many are being written");
+            return;
+        }
+        let recorder = Arc::clone(&self.recorder);
+        let mut work = Box::pin(caught(async move { recorder.record(record).await }));
+        // A recorder that is done at once needs no task.
+        let outcome = match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => match timeout_at(until, self.start(work)).await {
+                Ok(outcome) => outcome.unwrap_or(Err(Panicked)),
+                Err(_) => {
+                    self.metrics.records_late.inc();
+                    tracing::warn!("reply sent before its record is durable");
+                    return;
+                }
+            },
+        };
+        if outcome.is_err() {
+            self.metrics.panicked("record");
+            self.metrics.records_dropped.inc();
+            tracing::error!("record dropped: the recorder panicked");
+        }
+    }
+
+    /// Whether as many records as may be are being written.
+    fn busy(&self) -> bool {
+        let mut running = self.running();
+        while running.try_join_next().is_some() {}
+        running.len() >= self.most
+    }
+
+    /// Gives work a task of its own.
+    fn start(&self, work: impl Future<Output = Outcome> + Send + 'static) -> oneshot::Receiver<Outcome> {
         let (done, durable) = oneshot::channel();
-        {
-            let mut running = self.running();
-            while running.try_join_next().is_some() {}
-            if running.len() >= self.most {
-                self.metrics.records_dropped.inc();
-                tracing::warn!(limit = self.most, "record dropped: too many are being written");
-                return;
-            }
-            let recorder = Arc::clone(&self.recorder);
-            running.spawn(async move {
-                recorder.record(record).await;
-                // Whoever waited may have gone.
-                let _ = done.send(());
-            });
-        }
-        match timeout_at(until, durable).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => {
-                self.metrics.panicked("record");
-                self.metrics.records_dropped.inc();
-                tracing::error!("record dropped: the recorder panicked");
-            }
-            Err(_) => {
-                self.metrics.records_late.inc();
-                tracing::warn!("reply sent before its record is durable");
-            }
-        }
+        self.running().spawn(async move {
+            // Whoever waited may have gone.
+            let _ = done.send(work.await);
+        });
+        durable
     }
 
     /// Waits for what is running, then drops the rest and returns how many they were.
@@ -76,6 +92,9 @@ impl<C> Records<C> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Whether a record was kept.
+type Outcome = Result<(), Panicked>;
 
 /// Records that are still being written when the last connection has ended get this much more.
 pub(crate) const LAST_RECORDS: Duration = Duration::from_secs(5);

@@ -2,10 +2,11 @@
 //! enough, is answered with 422 in place of 409. Never allowed.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use statusguard_policy::{Judgement, Value};
 
 /// Repeats must take at least so long: a client that retries on conflict a few times at once does
@@ -20,7 +21,8 @@ const REMEMBERED: usize = 4096;
 pub struct Damping {
     /// Repeats that are answered with 409; 0: all.
     limit: u32,
-    seen: Mutex<HashMap<u64, Repeats>>,
+    state: RandomState,
+    seen: Mutex<HashMap<u64, Repeats, RandomState>>,
 }
 
 #[derive(Clone, Copy)]
@@ -32,7 +34,7 @@ struct Repeats {
 
 impl Damping {
     pub fn new(limit: u32) -> Self {
-        Self { limit, seen: Mutex::default() }
+        Self { limit, state: RandomState::default(), seen: Mutex::default() }
     }
 
     /// Notes one more stale write of `status` and says whether it has been repeated too often.
@@ -48,10 +50,15 @@ impl Damping {
         if self.limit == 0 {
             return false;
         }
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = self.state.build_hasher();
         (uid, user, manager).hash(&mut hasher);
         for finding in &judgement.findings {
-            (finding.reason, &finding.field, value_at(status, &finding.field).to_string()).hash(&mut hasher);
+            (finding.reason, &finding.field).hash(&mut hasher);
+            // The API server writes equal values with equal bytes.
+            match value_at(status, &finding.field) {
+                value if value.raw().is_empty() => value.to_string().hash(&mut hasher),
+                value => value.raw().hash(&mut hasher),
+            }
         }
         let key = hasher.finish();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

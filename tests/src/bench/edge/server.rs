@@ -72,7 +72,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     // Before the runtime: its threads inherit it, and there are as many as cores.
     cores::pin(core)?;
     // As the guard's own command does.
-    tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter("info").with_ansi(false).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(async {
         let serving = async {
