@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,6 +17,9 @@ use crate::metrics::Metrics;
 
 /// After an error of `accept` (too many open files, as a rule) there is no use in asking at once.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Read from a TLS connection at a time. By itself rustls reads 4 KiB, which is a quarter of a record.
+const READ_AHEAD: usize = 32 << 10;
 
 /// What a listener serves, and how.
 pub(crate) struct Port {
@@ -186,6 +190,7 @@ impl Shared {
         let Some(tls) = &self.tls else {
             return connection::serve(stream, routes, self.keep_alive, &self.limits, phases).await;
         };
+        let stream = BufReader::with_capacity(READ_AHEAD, stream);
         let handshake = timeout(self.limits.handshake, tls.accept(stream));
         let stream = tokio::select! {
             biased;
