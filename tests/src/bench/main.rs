@@ -4,6 +4,7 @@ mod atomic;
 mod edge;
 mod faults;
 mod figures;
+mod hostile;
 mod rival;
 mod tally;
 mod worker;
@@ -15,7 +16,7 @@ use clap::{Parser, Subcommand};
 
 /// Measures on a real control plane, started for the purpose.
 ///
-/// Exit codes: 0 measured, 1 an update was lost, doubled or failed, or the bench itself failed.
+/// Exit codes: 0 measured, 1 an update was lost, doubled or failed, a reply was wrong, or the bench itself failed.
 #[derive(Parser)]
 #[command(name = "statusguard-bench", version, about, max_term_width = 100)]
 struct Args {
@@ -31,6 +32,8 @@ enum Command {
     Edge(edge::Args),
     /// Contended updates through a proxy that breaks requests: nothing lost, nothing doubled.
     Faults(faults::Args),
+    /// Broken, forged and slow requests at the guard: no panic, no wrong reply, nothing left behind.
+    Hostile(hostile::Args),
     /// One process of `atomic`.
     #[command(hide = true)]
     AtomicWorker(worker::Args),
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Atomic(args) => on_all_cores(atomic::run(args)),
         Command::Faults(args) => on_all_cores(faults::run(args)),
+        Command::Hostile(args) => on_all_cores(hostile::run(args)),
         Command::AtomicWorker(args) => on_all_cores(worker::run(args)),
         // These choose their cores before they start a runtime.
         Command::Edge(args) => edge::run(args),

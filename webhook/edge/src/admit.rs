@@ -7,9 +7,8 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, timeout_at};
 use tracing::field::Empty;
@@ -39,15 +38,9 @@ pub(crate) struct Admission<J, C> {
 /// Counts a call as being answered, however it ends.
 struct Inflight(Gauge);
 
+/// Takes whatever comes: what is refused for its path or method has a body to be read, too.
 pub(crate) fn routes<J: Judge, C: Recorder<J::Record>>(admission: Arc<Admission<J, C>>) -> Router {
-    Router::new()
-        .route("/admit/{group}/{resource}", post(admit::<J, C>))
-        .method_not_allowed_fallback(async || {
-            let code = StatusCode::METHOD_NOT_ALLOWED;
-            Failure::new(code, "MethodNotAllowed", "admission reviews are sent by POST")
-        })
-        .fallback(async || Failure::new(StatusCode::NOT_FOUND, "NotFound", NO_TARGET))
-        .with_state(admission)
+    Router::new().fallback(admit::<J, C>).with_state(admission)
 }
 
 async fn admit<J: Judge, C: Recorder<J::Record>>(
@@ -108,6 +101,10 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         until: Instant,
     ) -> Result<Response, Failure> {
         let target = target(parts.uri.path())?;
+        if parts.method != Method::POST {
+            let code = StatusCode::METHOD_NOT_ALLOWED;
+            return Err(Failure::new(code, "MethodNotAllowed", "admission reviews are sent by POST"));
+        }
         self.check_headers(&parts.headers)?;
         let mut held = self.budget.hold();
         let reading = body::read(body, self.limits.body, &mut held);
@@ -269,9 +266,9 @@ impl Drop for Inflight {
 
 /// The target a path names.
 fn target(path: &str) -> Result<Target<'_>, Failure> {
-    let mut segments = path.split('/').skip(2);
-    match (segments.next(), segments.next(), segments.next()) {
-        (Some(group), Some(resource), None) if !group.is_empty() && !resource.is_empty() => {
+    let parts = path.strip_prefix("/admit/").and_then(|parts| parts.split_once('/'));
+    match parts {
+        Some((group, resource)) if !group.is_empty() && !resource.is_empty() && !resource.contains('/') => {
             Ok(Target { group: if group == "core" { "" } else { group }, resource })
         }
         _ => Err(Failure::new(StatusCode::NOT_FOUND, "NotFound", NO_TARGET)),

@@ -115,6 +115,10 @@ impl IntoResponse for Failure {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        if self.code == StatusCode::METHOD_NOT_ALLOWED {
+            // RFC 9110, 15.5.6.
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

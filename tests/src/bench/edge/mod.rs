@@ -5,9 +5,9 @@
 
 mod constant;
 mod cores;
-mod load;
-mod process;
-mod review;
+pub mod load;
+pub mod process;
+pub mod review;
 pub mod server;
 mod typical;
 

@@ -16,6 +16,8 @@ use super::server::Server;
 pub struct Process {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The guard's plain port.
+    pub plain: Option<SocketAddr>,
     id: u32,
     /// The server ends when this closes, also when the bench is killed.
     _input: ChildStdin,
@@ -49,8 +51,12 @@ impl Process {
         let input = child.stdin.take().context("a server without standard input")?;
         let mut output = BufReader::new(child.stdout.take().context("a server without standard output")?).lines();
         let line = tokio::time::timeout(START, output.next_line()).await.context("a server hangs")??;
-        let address = line.with_context(|| format!("the {} server ended early", server.name()))?.parse()?;
-        Ok(Self { address, id, _input: input, _child: child })
+        let line = line.with_context(|| format!("the {} server ended early", server.name()))?;
+        let (address, plain) = match line.split_once(' ') {
+            Some((address, plain)) => (address.parse()?, Some(plain.parse()?)),
+            None => (line.parse()?, None),
+        };
+        Ok(Self { address, plain, id, _input: input, _child: child })
     }
 
     /// Processor time of all its threads so far.

@@ -63,7 +63,7 @@ impl Server {
     }
 }
 
-/// Serves until standard input ends; prints the address on standard output.
+/// Serves until standard input ends; prints the address on standard output, and the guard's plain one after it.
 ///
 /// # Errors
 /// When it cannot be set up.
@@ -105,7 +105,7 @@ async fn guard(tls_cert: &Path, tls_key: &Path) -> anyhow::Result<()> {
     ])?;
     let Command::Webhook(webhook) = args.command else { bail!("the server's own arguments are not the server's") };
     let guard = Guard::bind(*webhook).await?;
-    println!("{}", guard.address()?);
+    println!("{} {}", guard.address()?, guard.plain_address()?);
     guard.serve().await?;
     Ok(())
 }

@@ -1,0 +1,176 @@
+//! `hostile`: broken, forged and slow requests at the guard for as long as one likes.
+//!
+//! Every reply is checked against its own request. At the end nothing may be left behind: no panic, no byte, no
+//! connection, no memory, and the guard judges as before.
+
+mod attack;
+mod forge;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use futures::future::try_join_all;
+use serde::Serialize;
+use statusguard_tests::Authority;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use self::attack::{Attacker, Counts, Way};
+use crate::edge::load::{self, Load};
+use crate::edge::process::Process;
+use crate::edge::review::{self, Write};
+use crate::edge::server::Server;
+use crate::figures::{rounded, table, write_rows};
+
+/// Arguments of `hostile`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How long.
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
+    /// Where to write the row as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Memory is noted, and progress told, so often.
+const SAMPLE: Duration = Duration::from_secs(5);
+/// Connections of slow peers end by the guard's own limits within this time.
+const SETTLE: Duration = Duration::from_secs(30);
+/// What memory may grow by between the first third and the last.
+const GROWTH_MIB: f64 = 16.0;
+/// How many attackers take each way.
+const ATTACKERS: [(Way, usize); 6] =
+    [(Way::Forged, 12), (Way::Slow, 4), (Way::Mute, 4), (Way::Garbage, 4), (Way::Huge, 2), (Way::Gone, 4)];
+
+#[derive(Serialize)]
+struct Row {
+    seconds: u64,
+    #[serde(flatten)]
+    counts: Counts,
+    panics: u64,
+    wrong_uids: u64,
+    resident_first_mib: f64,
+    resident_last_mib: f64,
+    resident_most_mib: f64,
+}
+
+/// Attacks, checks and prints.
+///
+/// # Errors
+/// At the first reply that is not the reply to its request, and when something is left behind.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let folder = tempfile::Builder::new().prefix("statusguard-bench-").tempdir().context("making a folder")?;
+    let authority = Authority::new("statusguard bench")?;
+    let leaf = authority.leaf([load::SERVER_NAME])?.write(folder.path())?;
+    let tls = load::tls(authority.der())?;
+    let guard = Process::start(Server::Guard, 0, &leaf).await?;
+    let plain = guard.plain.context("the guard has no plain port")?;
+
+    let over = Arc::new(AtomicBool::new(false));
+    let attackers = ATTACKERS.iter().flat_map(|(way, count)| std::iter::repeat_n(*way, *count));
+    let attacks: Vec<_> = attackers
+        .enumerate()
+        .map(|(number, way)| {
+            let attacker = Attacker::new(number, guard.address, tls.clone(), Arc::clone(&over));
+            tokio::spawn(async move { attacker.run(way).await.with_context(|| format!("{way:?}")) })
+        })
+        .collect();
+    let begun = Instant::now();
+    let mut memory = Vec::new();
+    while begun.elapsed().as_secs() < args.seconds && !attacks.iter().any(tokio::task::JoinHandle::is_finished) {
+        let left = Duration::from_secs(args.seconds).saturating_sub(begun.elapsed());
+        tokio::time::sleep(left.min(SAMPLE)).await;
+        memory.push(guard.resident_mib()?);
+        let judged = metric(&scrape(plain).await?, "statusguard_admission_requests_total");
+        let resident = memory.last().copied().unwrap_or_default();
+        eprintln!("{:>4} s  {judged} judged  {resident:.1} MiB", begun.elapsed().as_secs());
+    }
+    over.store(true, Ordering::Relaxed);
+    let mut counts = Counts::default();
+    for count in try_join_all(attacks).await.context("an attacker panicked")? {
+        counts.add(&count?);
+    }
+    settled(plain).await?;
+    for write in [Write::Legal, Write::Refused, Write::Unchanged] {
+        let mut load = Load::open(guard.address, &tls, 1, write != Write::Refused).await?;
+        load.run(&review::bodies(16 << 10, write, 16)?, Instant::now() + Duration::from_millis(100)).await?;
+    }
+
+    let most = |samples: &[f64]| samples.iter().copied().fold(0.0, f64::max);
+    let third = memory.len().div_ceil(3);
+    let row = Row {
+        seconds: begun.elapsed().as_secs(),
+        counts,
+        panics: metric(&scrape(plain).await?, "statusguard_panics_total"),
+        // The first one ends the run.
+        wrong_uids: 0,
+        resident_first_mib: rounded(most(&memory[..third]), 1),
+        resident_last_mib: rounded(most(&memory[memory.len() - third..]), 1),
+        resident_most_mib: rounded(most(&memory), 1),
+    };
+    show(&row);
+    if let Some(file) = args.json {
+        write_rows(&file, std::slice::from_ref(&row))?;
+    }
+    ensure!(row.panics == 0, "the guard caught {} panics", row.panics);
+    let grown = row.resident_last_mib - row.resident_first_mib;
+    ensure!(grown <= GROWTH_MIB, "memory grew by {grown:.1} MiB from the first third to the last");
+    Ok(())
+}
+
+/// Waits until the guard holds nothing of anybody.
+async fn settled(plain: std::net::SocketAddr) -> anyhow::Result<()> {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let text = scrape(plain).await?;
+        let held = ["statusguard_connections", "statusguard_inflight", "statusguard_body_bytes"]
+            .map(|name| (name, metric(&text, name)));
+        if held.iter().all(|(_, value)| *value == 0) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("left behind after {} s: {held:?}", SETTLE.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn scrape(plain: std::net::SocketAddr) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(plain).await.context("asking for metrics")?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: guard\r\nconnection: close\r\n\r\n").await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.context("reading metrics")?;
+    ensure!(text.starts_with("HTTP/1.1 200"), "no metrics: {text}");
+    Ok(text)
+}
+
+/// The sum of a metric over its labels.
+fn metric(text: &str, name: &str) -> u64 {
+    let samples = text.lines().filter_map(|line| line.strip_prefix(name));
+    let samples = samples.filter(|rest| rest.starts_with([' ', '{']));
+    samples.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+}
+
+fn show(row: &Row) {
+    let Row { seconds, counts, panics, wrong_uids, resident_first_mib, resident_last_mib, resident_most_mib } = row;
+    let head = ["seconds", "requests", "judged", "rejected", "cut off", "panics", "wrong uids", "MiB", "last", "most"];
+    let cells = [
+        seconds.to_string(),
+        counts.requests.to_string(),
+        counts.judged.to_string(),
+        counts.rejected.to_string(),
+        counts.cut_off.to_string(),
+        panics.to_string(),
+        wrong_uids.to_string(),
+        format!("{resident_first_mib:.1}"),
+        format!("{resident_last_mib:.1}"),
+        format!("{resident_most_mib:.1}"),
+    ];
+    println!("{}", table(&head, &[cells.to_vec()]));
+    let codes: Vec<String> = counts.codes.iter().map(|(code, count)| format!("{count} {code}")).collect();
+    println!("replies: {}", codes.join(", "));
+}
