@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use statusguard_tests::controlplane::{cache_folder, go};
 use tokio::process::Command;
 
 /// The Go module: path below its root, content.
@@ -22,7 +23,7 @@ const SOURCES: [(&str, &str); 3] = [
 /// # Errors
 /// When there is no Go, or the build fails.
 pub async fn program() -> anyhow::Result<PathBuf> {
-    let root = cache_root()?;
+    let root = cache_folder("rival")?;
     fs::create_dir_all(&root).with_context(|| format!("making {}", root.display()))?;
     let program = root.join(key());
     let lock = File::create(program.with_extension("lock")).context("making the rival's lock")?;
@@ -48,19 +49,8 @@ async fn build(program: &Path) -> anyhow::Result<()> {
         let path = folder.join(path);
         fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
     }
-    let mut go = Command::new("go");
-    go.current_dir(&folder)
-        .args(["build", "-trimpath", "-ldflags", "-s -w", "-o", "program", "."])
-        .env("CGO_ENABLED", "0")
-        .env("GOWORK", "off")
-        // Not empty: that would let the value of `go env -w` in.
-        .env("GOFLAGS", "-mod=readonly")
-        .env_remove("GOOS")
-        .env_remove("GOARCH");
-    // `local` is what distributions set; Go then refuses a go.mod that asks for a newer one.
-    if env::var("GOTOOLCHAIN").map_or(true, |choice| choice.is_empty() || choice == "local") {
-        go.env("GOTOOLCHAIN", "auto");
-    }
+    let mut go = Command::from(go());
+    go.current_dir(&folder).args(["build", "-trimpath", "-ldflags", "-s -w", "-o", "program", "."]);
     let output = go.output().await.context("starting go, which builds the rival (https://go.dev/dl)")?;
     ensure!(
         output.status.success(),
@@ -77,12 +67,4 @@ fn key() -> String {
     let mut hasher = DefaultHasher::new();
     SOURCES.hash(&mut hasher);
     format!("rival-{}-{}-{:016x}", env::consts::OS, env::consts::ARCH, hasher.finish())
-}
-
-/// `$XDG_CACHE_HOME/statusguard/rival`, else below `~/.cache`.
-fn cache_root() -> anyhow::Result<PathBuf> {
-    let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".cache"));
-    let cache = named.or_else(home).context("there is no home folder for the cache: set HOME or XDG_CACHE_HOME")?;
-    Ok(cache.join("statusguard").join("rival"))
 }

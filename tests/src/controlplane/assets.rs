@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
 use super::gobuild;
 
@@ -41,7 +41,7 @@ impl Assets {
         match env::var_os("KUBEBUILDER_ASSETS").filter(|folder| !folder.is_empty()) {
             Some(folder) => Self::complete(Path::new(&folder))
                 .with_context(|| format!("KUBEBUILDER_ASSETS is {}", folder.display())),
-            None => Self::cached(&cache_root()?),
+            None => Self::cached(&cache_folder("controlplane")?),
         }
     }
 
@@ -137,16 +137,15 @@ fn build_into(root: &Path, key: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `$XDG_CACHE_HOME/statusguard/controlplane`, else below `~/.cache`.
-fn cache_root() -> anyhow::Result<PathBuf> {
-    let cache = match env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
-        Some(cache) => cache,
-        None => match env::home_dir().filter(|home| home.is_absolute()) {
-            Some(home) => home.join(".cache"),
-            None => bail!("there is no home folder for the cache: set HOME or XDG_CACHE_HOME"),
-        },
-    };
-    Ok(cache.join("statusguard").join("controlplane"))
+/// `$XDG_CACHE_HOME/statusguard/<name>`, else below `~/.cache`.
+///
+/// # Errors
+/// When there is no home folder either.
+pub fn cache_folder(name: &str) -> anyhow::Result<PathBuf> {
+    let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".cache"));
+    let cache = named.or_else(home).context("there is no home folder for the cache: set HOME or XDG_CACHE_HOME")?;
+    Ok(cache.join("statusguard").join(name))
 }
 
 /// A line for the person who waits. Straight to stderr: the test runner would swallow what `eprintln!` prints.

@@ -128,7 +128,7 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 /// `go`, without what a user's settings could change about the build.
-fn go() -> Command {
+pub fn go() -> Command {
     let mut go = Command::new("go");
     go.env("CGO_ENABLED", "0")
         .env("GOWORK", "off")

@@ -34,7 +34,9 @@ use kube::{Client, Config};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+pub use self::assets::cache_folder;
 use self::external::Cluster;
+pub use self::gobuild::go;
 use self::servers::Servers;
 pub use self::stale::StaleProxy;
 pub use self::users::{Scope, User};

@@ -1,12 +1,15 @@
 //! From a `StatusPolicy` document to its compiled form, with every problem named at once.
 
+mod phase;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value as Json;
 
-use crate::graph::{Graph, Parts};
+use crate::graph::Graph;
 use crate::path::Path;
+use crate::rules::{CollectionRule, EqualRule, MonotoneRule, Policy, Resets, Rules, SetOnceRule, Term, is_core};
 use crate::spec::{self, Keep, Order, StatusPolicySpec};
 
 /// How bad a problem of a policy is.
@@ -41,84 +44,6 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A compiled policy.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    name: String,
-    spec: StatusPolicySpec,
-    warnings: Vec<Problem>,
-    pub(crate) redact: Vec<Path>,
-    pub(crate) rules: Rules,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rules {
-    pub(crate) phase: Option<PhaseRule>,
-    pub(crate) monotone: Vec<MonotoneRule>,
-    pub(crate) set_once: Vec<SetOnceRule>,
-    pub(crate) collections: Vec<CollectionRule>,
-    pub(crate) equal: Vec<EqualRule>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct PhaseRule {
-    pub(crate) path: Path,
-    pub(crate) graph: Graph,
-    pub(crate) resets: Resets,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct MonotoneRule {
-    pub(crate) path: Path,
-    pub(crate) to_zero: bool,
-    pub(crate) bounded: bool,
-    pub(crate) resets: Resets,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct SetOnceRule {
-    pub(crate) path: Path,
-    pub(crate) required_in: Vec<usize>,
-    pub(crate) resets: Resets,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct CollectionRule {
-    pub(crate) path: Path,
-    pub(crate) key: Vec<Box<str>>,
-    pub(crate) order: Order,
-    pub(crate) keep: Keep,
-    pub(crate) each: Option<Rules>,
-    pub(crate) resets: Resets,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct EqualRule {
-    pub(crate) left: Vec<Term>,
-    pub(crate) right: Vec<Term>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Term {
-    Number(Path),
-    Length(Path),
-}
-
-/// When a rule drops its comparison with old. Phases are nodes of the root's graph.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Resets {
-    pub(crate) from: Vec<usize>,
-    pub(crate) to: Vec<usize>,
-    pub(crate) with: Vec<Path>,
-}
-
-impl Resets {
-    /// Whether the rule has resets at all.
-    pub(crate) fn any(&self) -> bool {
-        !(self.from.is_empty() && self.to.is_empty() && self.with.is_empty())
-    }
-}
-
 impl Policy {
     /// Compiles a whole document: `apiVersion`, `kind`, `metadata.name` and `spec`.
     ///
@@ -148,36 +73,6 @@ impl Policy {
             _ => Err(problems),
         }
     }
-
-    /// `metadata.name`: `<resource>.<group>`, or `<resource>` for the core group.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The document's spec with all defaults filled in.
-    #[must_use]
-    pub fn spec(&self) -> &StatusPolicySpec {
-        &self.spec
-    }
-
-    /// What compiled, but probably is not meant.
-    #[must_use]
-    pub fn warnings(&self) -> &[Problem] {
-        &self.warnings
-    }
-
-    /// Whether this targets one of Kubernetes' own kinds without saying `core: true`:
-    /// judged by the tools, not enforced in a cluster.
-    #[must_use]
-    pub fn unconfirmed_core(&self) -> bool {
-        is_core(&self.spec.target.group) && !self.spec.target.core
-    }
-}
-
-/// One of Kubernetes' own groups.
-fn is_core(group: &str) -> bool {
-    !group.contains('.') || (group.ends_with(".k8s.io") && !group.ends_with(".x-k8s.io"))
 }
 
 struct Compiler<'s> {
@@ -368,133 +263,9 @@ impl Compiler<'_> {
         }
     }
 
-    fn phase(&mut self, phase: &spec::Phase, at: &str, scope: Scope) -> Option<PhaseRule> {
-        let path = self.path(&phase.path, scope, &format!("{at}.path"));
-        let mut names: Vec<Box<str>> = Vec::new();
-        let mut know = |name: &str| {
-            if !["", "*"].contains(&name) && !names.iter().any(|known| **known == *name) {
-                names.push(name.into());
-            }
-        };
-        phase.initial.iter().flatten().for_each(|name| know(name));
-        for transition in &phase.transitions {
-            transition.from.iter().chain(&transition.to).for_each(|name| know(name));
-        }
-        phase.final_phases.iter().for_each(|name| know(name));
-        phase.states.keys().for_each(|name| know(name));
-
-        self.plain_names(phase.initial.iter().flatten(), &format!("{at}.initial"));
-        self.plain_names(phase.final_phases.iter(), &format!("{at}.final"));
-        self.plain_names(phase.states.keys(), &format!("{at}.states"));
-        self.not_empty(phase.initial.as_ref(), &format!("{at}.initial"), "omit it to allow any");
-        for (index, transition) in phase.transitions.iter().enumerate() {
-            let at = format!("{at}.transitions[{index}]");
-            self.not_empty(Some(&transition.from), &format!("{at}.from"), "name a phase, \"*\" or \"\"");
-            self.not_empty(Some(&transition.to), &format!("{at}.to"), "name a phase, \"*\" or \"\"");
-        }
-        for (index, name) in phase.skip.iter().enumerate() {
-            if name != "*" && !names.iter().any(|known| **known == **name) {
-                self.warning(
-                    format!("{at}.skip[{index}]"),
-                    format!("no such phase `{name}`"),
-                    "name a phase of the graph, or \"*\"",
-                );
-            }
-        }
-        let states = self.states(phase, &names, at);
-        let restarts = phase
-            .resets
-            .as_ref()
-            .is_some_and(|resets| resets.from.is_some() || resets.to.is_some() || resets.with.is_some());
-        let graph = Graph::new(Parts {
-            names,
-            states,
-            initial: phase.initial.as_deref(),
-            transitions: &phase.transitions,
-            final_phases: &phase.final_phases,
-            skip: &phase.skip,
-            restarts,
-        });
-        if scope == Scope::Root {
-            self.root = Some(graph.clone());
-        }
-        let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"));
-        self.shape(&graph, &resets, at);
-        Some(PhaseRule { path: path?, graph, resets })
-    }
-
-    fn plain_names<'n>(&mut self, names: impl Iterator<Item = &'n String>, at: &str) {
-        for name in names {
-            if ["", "*"].contains(&name.as_str()) {
-                self.error(at, format!("`{name:?}` is no phase here"), "name phases one by one");
-            }
-        }
-    }
-
     fn not_empty(&mut self, list: Option<&Vec<String>>, at: &str, cure: &str) {
         if list.is_some_and(Vec::is_empty) {
             self.error(at, "empty list", cure);
-        }
-    }
-
-    fn states(&mut self, phase: &spec::Phase, names: &[Box<str>], at: &str) -> Vec<(Box<str>, Box<str>, usize)> {
-        let mut states: Vec<(Box<str>, Box<str>, usize)> = Vec::new();
-        for (name, condition) in &phase.states {
-            let at = format!("{at}.states.{name}");
-            let Some((kind, status)) =
-                condition.split_once('=').filter(|(kind, status)| !kind.is_empty() && !status.is_empty())
-            else {
-                self.error(at, format!("`{condition}` is no condition"), "write `Type=Status`, e.g. `Ready=True`");
-                continue;
-            };
-            if let Some((_, _, other)) = states.iter().find(|(t, s, _)| **t == *kind && **s == *status) {
-                let message = format!("`{condition}` is state `{}` already", names[*other]);
-                self.error(at, message, "one state per condition");
-                continue;
-            }
-            let index = names.iter().position(|known| **known == **name).unwrap_or_default();
-            states.push((kind.into(), status.into(), index));
-        }
-        states
-    }
-
-    /// Warnings about the shape of a graph.
-    fn shape(&mut self, graph: &Graph, resets: &Resets, at: &str) {
-        let count = graph.names().len();
-        for phase in 0..count {
-            let name = &graph.names()[phase];
-            if !graph.reachable(phase) {
-                self.warning(at, format!("phase `{name}` is never reached"), "add an edge to it, or remove it");
-            }
-            let restarts = !resets.to.is_empty() || !resets.with.is_empty() || resets.from.contains(&phase);
-            if !graph.leaves(phase) && !graph.is_final(phase) && !restarts {
-                self.warning(
-                    at,
-                    format!("phase `{name}` has no way out"),
-                    "list it under `final`, or add the edge that is missing",
-                );
-            }
-        }
-        let mut grouped = vec![false; count];
-        for first in 0..count {
-            if grouped[first] {
-                continue;
-            }
-            let mut group = vec![first];
-            for other in first + 1..count {
-                if group.iter().all(|member| graph.mutual(*member, other)) {
-                    group.push(other);
-                }
-            }
-            if group.len() > 1 {
-                group.iter().for_each(|member| grouped[*member] = true);
-                let names: Vec<&str> = group.iter().map(|member| &*graph.names()[*member]).collect();
-                self.warning(
-                    at,
-                    format!("among {} every write is allowed, so a stale one is not seen", names.join(", ")),
-                    "guard a counter or a time that moves with them",
-                );
-            }
         }
     }
 

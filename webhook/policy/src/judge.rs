@@ -1,4 +1,4 @@
-//! The verdict on one write: `(old, new)` against the compiled rules (POLICY.md, R1 to R11).
+//! The verdict on one write: `(old, new)` against the compiled rules (R1 to R11 in the README).
 //!
 //! ```text
 //! Object, Object ──> Court ──> rules of the root ──> findings, waivers ──> Judgement
@@ -6,16 +6,14 @@
 //! ```
 //! Every rule is asked alone, with only its own inputs; the verdict comes last.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt;
 
-use crate::compile::{EqualRule, MonotoneRule, PhaseRule, Policy, Resets, Rules, SetOnceRule, Term};
 use crate::graph::{Graph, Read, Reading};
-use crate::number::{Decimal, Sum};
+use crate::magnitude::{Magnitude, advanced, sum, terms};
 use crate::path::{Path, Place, Step};
-use crate::time::Instant;
-use crate::value::{self, ParseError, Value};
+use crate::rules::{EqualRule, MonotoneRule, PhaseRule, Policy, Resets, Rules, SetOnceRule, Term};
+use crate::shown::{cut, shown};
+use crate::value::{ParseError, Value};
 use crate::verdict::{Class, Finding, Judgement, Operation, Reason, Verdict, Waiver};
 
 /// Findings and waivers that a judgement spells out; more are only counted.
@@ -438,162 +436,4 @@ fn ambiguous_is_stale(graph: &Graph, p: &Read<'_>, phases: &[usize]) -> bool {
         (Some(other), None) => graph.explained(from, other),
         _ => false,
     }
-}
-
-/// JSON text of a value, cut to about `limit` bytes.
-fn shown(value: &Value<'_>, limit: usize) -> String {
-    if matches!(value, Value::Null) {
-        return "nothing".into();
-    }
-    let mut text = Bounded { text: String::new(), limit };
-    // The only error is that the limit was reached.
-    let complete = value::write(value, &mut text).is_ok();
-    let Bounded { mut text, .. } = text;
-    if !complete {
-        text.push('…');
-    }
-    text
-}
-
-/// A text that [`shown`] made, cut further.
-fn cut(text: &str, limit: usize) -> Cow<'_, str> {
-    if text.len() <= limit { text.into() } else { format!("{}…", &text[..boundary(text, limit)]).into() }
-}
-
-/// The last place between characters at or before `limit`.
-fn boundary(text: &str, limit: usize) -> usize {
-    (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default()
-}
-
-/// Takes text up to a limit and refuses what is more.
-struct Bounded {
-    text: String,
-    limit: usize,
-}
-
-impl fmt::Write for Bounded {
-    fn write_str(&mut self, more: &str) -> fmt::Result {
-        let room = self.limit - self.text.len();
-        let end = boundary(more, room);
-        self.text.push_str(&more[..end]);
-        if end == more.len() { Ok(()) } else { Err(fmt::Error) }
-    }
-}
-
-/// What a value weighs in a monotone rule.
-#[derive(Clone, Copy, Debug)]
-enum Magnitude<'v> {
-    /// Unset: zero of any type.
-    Zero,
-    Number(Decimal<'v>),
-    /// Seconds since 1970.
-    Time(i64),
-    Malformed,
-}
-
-impl<'v> Magnitude<'v> {
-    fn of(value: &'v Value<'_>) -> Self {
-        match value {
-            value if value.is_unset() => Magnitude::Zero,
-            Value::Number(text) => Magnitude::Number(Decimal::of_json(text)),
-            Value::String(text) => match (Decimal::of_digits(text), Instant::parse(text)) {
-                (Some(number), _) => Magnitude::Number(number),
-                (None, Some(instant)) => Magnitude::Time(instant.seconds),
-                (None, None) => Magnitude::Malformed,
-            },
-            _ => Magnitude::Malformed,
-        }
-    }
-
-    /// `None` for a number against a time. Every time is above zero.
-    fn compare(self, other: Self) -> Option<Ordering> {
-        match (self, other) {
-            (Magnitude::Zero, Magnitude::Zero) => Some(Ordering::Equal),
-            (Magnitude::Zero, Magnitude::Number(n)) => Some(Decimal::ZERO.cmp(&n)),
-            (Magnitude::Number(n), Magnitude::Zero) => Some(n.cmp(&Decimal::ZERO)),
-            (Magnitude::Number(a), Magnitude::Number(b)) => Some(a.cmp(&b)),
-            (Magnitude::Zero, Magnitude::Time(_)) => Some(Ordering::Less),
-            (Magnitude::Time(_), Magnitude::Zero) => Some(Ordering::Greater),
-            (Magnitude::Time(a), Magnitude::Time(b)) => Some(a.cmp(&b)),
-            _ => None,
-        }
-    }
-
-    fn is_zero(self) -> bool {
-        match self {
-            Magnitude::Zero => true,
-            Magnitude::Number(number) => number.is_zero(),
-            Magnitude::Time(_) | Magnitude::Malformed => false,
-        }
-    }
-
-    /// Whether this is above a bound; a bound that is no number counts as zero.
-    fn above(self, bound: &Value<'_>) -> bool {
-        let bound = match bound {
-            Value::Number(text) => Decimal::of_json(text),
-            _ => Decimal::ZERO,
-        };
-        match self {
-            Magnitude::Zero => Decimal::ZERO > bound,
-            Magnitude::Number(number) => number > bound,
-            Magnitude::Time(_) => true,
-            Magnitude::Malformed => false,
-        }
-    }
-}
-
-/// Whether a witness moved on.
-fn advanced(old: &Value<'_>, new: &Value<'_>) -> bool {
-    if new.is_unset() {
-        return false;
-    }
-    if old.is_unset() {
-        return true;
-    }
-    if let (Value::List(old), Value::List(new)) = (old, new) {
-        return new.len() > old.len();
-    }
-    match (Magnitude::of(old), Magnitude::of(new)) {
-        (Magnitude::Malformed, _) | (_, Magnitude::Malformed) => false,
-        (old, new) => new.compare(old) == Some(Ordering::Greater),
-    }
-}
-
-impl Term {
-    fn path(&self) -> &Path {
-        match self {
-            Term::Number(path) | Term::Length(path) => path,
-        }
-    }
-}
-
-fn sum(terms: &[Term], item: &Value<'_>) -> Sum {
-    let mut sum = Sum::default();
-    for term in terms {
-        match (term, term.path().of(item)) {
-            (Term::Length(_), Value::List(items)) => sum.add_count(items.len()),
-            (Term::Length(_), Value::Object(members)) => {
-                sum.add_count(members.iter().filter(|(_, value)| !value.is_unset()).count());
-            }
-            (Term::Length(_), _) => {}
-            (Term::Number(_), value) => {
-                if let Magnitude::Number(number) = Magnitude::of(value) {
-                    sum.add(&number);
-                }
-            }
-        }
-    }
-    sum
-}
-
-/// The terms of one side, as the policy writes them.
-fn terms(side: &[Term]) -> String {
-    let terms: Vec<String> = side
-        .iter()
-        .map(|term| match term {
-            Term::Number(path) => path.to_string(),
-            Term::Length(path) => format!("len({path})"),
-        })
-        .collect();
-    if terms.is_empty() { "0".into() } else { terms.join(" + ") }
 }

@@ -1,6 +1,6 @@
 //! Phase machines as drawings and sentences need them: every edge spelled out.
 
-use crate::compile::{Policy, Rules};
+use crate::rules::{Policy, Rules};
 
 /// One phase machine of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]

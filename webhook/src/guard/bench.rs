@@ -47,7 +47,7 @@ impl Bench {
         Self { store, damping: Damping::new(repeat_limit) }
     }
 
-    /// POLICY.md, Outcomes: what becomes of a judged write.
+    /// What becomes of a judged write.
     fn outcome(policy: &Policy, judgement: &Judgement, review: &Review<'_>) -> Outcome {
         match judgement.verdict {
             Verdict::Allow => Outcome::Allowed,

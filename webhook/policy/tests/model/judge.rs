@@ -1,4 +1,4 @@
-//! R1 to R10 as POLICY.md has them, one function a rule, nothing prepared and nothing clever.
+//! R1 to R10 as the text of the language has them, one function a rule, nothing prepared and nothing clever.
 
 use std::collections::BTreeSet;
 

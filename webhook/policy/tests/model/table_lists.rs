@@ -1,4 +1,4 @@
-//! Cases for R8, decided by hand from POLICY.md.
+//! Cases for R8, decided by hand from the text of the language.
 
 pub(crate) const CASES: &str = r#"
 # Append, keep All, no key, frozen

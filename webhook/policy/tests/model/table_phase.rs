@@ -1,4 +1,4 @@
-//! Cases for R1 to R5 and R11, decided by hand from POLICY.md.
+//! Cases for R1 to R5 and R11, decided by hand from the text of the language.
 
 /// `policy` opens a group with the rule set; then `name | old status | new status | expected`.
 /// `@3` before a status is its object's generation; `/S`, `/I`, `/W` mean Stale, Invalid, waived.

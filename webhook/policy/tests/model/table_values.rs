@@ -1,4 +1,4 @@
-//! Cases for R6, R7 and R9, and for what they read, decided by hand from POLICY.md.
+//! Cases for R6, R7 and R9, and for what they read, decided by hand from the text of the language.
 
 pub(crate) const CASES: &str = r#"
 # R6: monotone

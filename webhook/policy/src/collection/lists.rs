@@ -1,0 +1,310 @@
+//! Two lists with their entries numbered by identity.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+
+use foldhash::fast::RandomState;
+
+use super::members;
+use crate::number::Decimal;
+use crate::rules::CollectionRule;
+use crate::spec::Order;
+use crate::time::Instant;
+use crate::value::Value;
+use crate::verdict::Class;
+
+/// Candidates that one entry is compared with where only the content tells them apart;
+/// keeps hostile lists of equal entries from costing quadratic time.
+const MAX_CANDIDATES: usize = 64;
+/// Places where a run of shared entries is looked for.
+const MAX_RUNS: usize = 4096;
+
+/// One entry of a list, in the order in which it is judged.
+pub(super) struct Entry<'v, 'a> {
+    pub(super) value: &'v Value<'a>,
+    /// Its place in the list as it stands.
+    pub(super) index: usize,
+    class: usize,
+    /// How many of its class come before it.
+    ordinal: usize,
+    pub(super) ignored: bool,
+}
+
+/// Two lists with their entries classed by identity.
+pub(super) struct Lists<'v, 'r> {
+    pub(super) key: &'r [Box<str>],
+    pub(super) each: bool,
+    pub(super) old: Vec<Entry<'v, 'v>>,
+    pub(super) new: Vec<Entry<'v, 'v>>,
+    /// Positions of each class in `old` and `new`.
+    pub(super) old_of: Positions,
+    pub(super) new_of: Positions,
+}
+
+/// The positions of each class in a list, all in one vector.
+#[derive(Default)]
+pub(super) struct Positions {
+    /// Where each class begins in `at`, and the end.
+    starts: Vec<usize>,
+    at: Vec<usize>,
+}
+
+impl Positions {
+    /// Collects the positions by class and numbers the entries within their class.
+    fn new(entries: &mut [Entry<'_, '_>], classes: usize) -> Self {
+        let mut starts = vec![0; classes + 1];
+        for entry in entries.iter_mut() {
+            entry.ordinal = starts[entry.class + 1];
+            starts[entry.class + 1] += 1;
+        }
+        for class in 0..classes {
+            starts[class + 1] += starts[class];
+        }
+        let mut at = vec![0; entries.len()];
+        for (position, entry) in entries.iter().enumerate() {
+            at[starts[entry.class] + entry.ordinal] = position;
+        }
+        Self { starts, at }
+    }
+
+    pub(super) fn of(&self, class: usize) -> &[usize] {
+        &self.at[self.starts[class]..self.starts[class + 1]]
+    }
+
+    pub(super) fn classes(&self) -> usize {
+        self.starts.len() - 1
+    }
+}
+
+impl<'v, 'r> Lists<'v, 'r> {
+    pub(super) fn new(rule: &'r CollectionRule, old: &'v [Value<'v>], new: &'v [Value<'v>]) -> Self {
+        let mut classes: HashMap<Identity<'_, '_>, usize, RandomState> =
+            HashMap::with_capacity_and_hasher(old.len().max(new.len()), RandomState::default());
+        let mut entries = |items: &'v [Value<'v>], others: &[Entry<'v, 'v>]| {
+            let mut entries: Vec<Entry<'v, 'v>> = Vec::with_capacity(items.len());
+            // The others from here on were not met again yet.
+            let mut ahead = 0;
+            let mut add = |(index, value): (usize, &'v Value<'v>)| {
+                let candidates = [ahead, ahead + 1, entries.len()];
+                let met = candidates.into_iter().find(|at| others.get(*at).is_some_and(|other| other.value.is(value)));
+                let class = match met {
+                    // One and the same entry: no need to look at its identity again.
+                    Some(at) => {
+                        ahead = at + 1;
+                        others[at].class
+                    }
+                    None => {
+                        let next = classes.len();
+                        *classes.entry(Identity { entry: value, key: &rule.key }).or_insert(next)
+                    }
+                };
+                entries.push(Entry { value, index, class, ordinal: 0, ignored: false });
+            };
+            match rule.order {
+                Order::Prepend => items.iter().enumerate().rev().for_each(&mut add),
+                Order::Append | Order::Any => items.iter().enumerate().for_each(&mut add),
+            }
+            entries
+        };
+        let old = entries(old, &[]);
+        let new = entries(new, &old);
+        let count = classes.len();
+        let mut lists = Self {
+            key: &rule.key,
+            each: rule.each.is_some(),
+            old,
+            new,
+            old_of: Positions::default(),
+            new_of: Positions::default(),
+        };
+        lists.reindex(count);
+        lists
+    }
+
+    pub(super) fn classes(&self) -> usize {
+        self.old_of.classes()
+    }
+
+    pub(super) fn reindex(&mut self, classes: usize) {
+        self.old_of = Positions::new(&mut self.old, classes);
+        self.new_of = Positions::new(&mut self.new, classes);
+    }
+
+    /// Where the pair of an entry is in the other list.
+    pub(super) fn pair(&self, of: &Positions, entry: &Entry<'_, '_>) -> Option<usize> {
+        of.of(entry.class).get(entry.ordinal).copied()
+    }
+
+    /// Whether two entries are equal.
+    fn equal(&self, old: &Entry<'_, '_>, new: &Entry<'_, '_>) -> bool {
+        old.class == new.class
+            && (self.key.is_empty() || old.ordinal == new.ordinal)
+            && (self.each || old.value.same(new.value))
+    }
+
+    /// Whether an entry of one list is equal to any of `range` of the other.
+    fn among(
+        &self,
+        of: &Positions,
+        range: std::ops::Range<usize>,
+        class: usize,
+        equal: impl Fn(usize) -> bool,
+    ) -> bool {
+        of.of(class).iter().filter(|at| range.contains(at)).take(MAX_CANDIDATES).any(|at| equal(*at))
+    }
+
+    /// R8.3: `None` when `new` begins with all of `old`.
+    pub(super) fn broken_append(&self) -> Option<Class> {
+        let common = self.common(0);
+        if common == self.old.len() {
+            return None;
+        }
+        let seen = self.new[common..].iter().any(|entry| {
+            self.among(&self.old_of, common..self.old.len(), entry.class, |at| self.equal(&self.old[at], entry))
+        });
+        Some(if seen { Class::Invalid } else { Class::Stale })
+    }
+
+    /// Length of the common beginning of `old` from `start` on and `new`.
+    fn common(&self, start: usize) -> usize {
+        self.old[start..].iter().zip(&self.new).take_while(|(old, new)| self.equal(old, new)).count()
+    }
+
+    /// R8.4: `None` when `new` is a later window of the same history.
+    pub(super) fn broken_window(&self, keep: usize) -> Option<Class> {
+        let end = self.old.len();
+        if end == 0 {
+            return None;
+        }
+        let starts = self.new.first().map(|first| self.old_of.of(first.class)).unwrap_or_default();
+        let fits = |start: usize| {
+            let kept = end - start;
+            let follows = |entry: &Entry<'_, '_>| {
+                self.among(&self.old_of, 0..start, entry.class, |at| match self.key {
+                    [] => self.equal(&self.old[at], entry),
+                    _ => self.old[at].ordinal == entry.ordinal,
+                })
+            };
+            self.common(start) == kept
+                && (start == 0 || self.new.len() >= keep)
+                && !self.new[kept..].iter().any(follows)
+        };
+        if starts.iter().rev().take(MAX_CANDIDATES).any(|start| fits(*start)) || starts.first() == Some(&0) && fits(0) {
+            return None;
+        }
+        let stale = match self.shared() {
+            0 => true,
+            shared => self.one_run(shared),
+        };
+        Some(if stale { Class::Stale } else { Class::Invalid })
+    }
+
+    /// How many entries of the two lists can be matched one to one.
+    fn shared(&self) -> usize {
+        let mut shared = 0;
+        for class in 0..self.classes() {
+            let (old_of, new_of) = (self.old_of.of(class), self.new_of.of(class));
+            let mut free: Vec<usize> = old_of.iter().copied().take(MAX_CANDIDATES).collect();
+            for entry in new_of.iter().take(MAX_CANDIDATES).map(|at| &self.new[*at]) {
+                if let Some(index) = free.iter().position(|at| self.equal(&self.old[*at], entry)) {
+                    free.remove(index);
+                    shared += 1;
+                }
+            }
+        }
+        shared
+    }
+
+    /// Whether all `shared` entries can be seen as one run in both lists that ends before the
+    /// newest of the old one. Where entries repeat, any way to match them will do.
+    fn one_run(&self, shared: usize) -> bool {
+        let end = self.old.len() - 1;
+        let starts = self.new.iter().enumerate().flat_map(|(new, entry)| {
+            self.old_of.of(entry.class).iter().take(MAX_CANDIDATES).map(move |old| (*old, new))
+        });
+        let fits = starts.filter(|(old, new)| old + shared <= end && new + shared <= self.new.len());
+        fits.take(MAX_RUNS).any(|(old, new)| {
+            let pairs = self.old[old..old + shared].iter().zip(&self.new[new..new + shared]);
+            pairs.into_iter().all(|(old, new)| self.equal(old, new))
+        })
+    }
+}
+
+/// What tells entries apart: the values at `key`, or the whole content. Missing parts
+/// are unset and times are cut to the second.
+struct Identity<'v, 'r> {
+    entry: &'v Value<'v>,
+    key: &'r [Box<str>],
+}
+
+impl PartialEq for Identity<'_, '_> {
+    fn eq(&self, other: &Self) -> bool {
+        match self.key {
+            [] => part_eq(self.entry, other.entry),
+            key => key.iter().all(|name| part_eq(self.entry.get(name), other.entry.get(name))),
+        }
+    }
+}
+
+impl Eq for Identity<'_, '_> {}
+
+impl Hash for Identity<'_, '_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.key {
+            [] => part_hash(self.entry, state),
+            key => key.iter().for_each(|name| part_hash(self.entry.get(name), state)),
+        }
+    }
+}
+
+/// Like [`Value::same`], with times cut to the second: an equivalence.
+fn part_eq(a: &Value<'_>, b: &Value<'_>) -> bool {
+    match (a, b) {
+        (Value::Object(_), Value::Object(_)) => {
+            let (mut a, mut b) = (set_members(a), set_members(b));
+            loop {
+                match (a.next(), b.next()) {
+                    (None, None) => return true,
+                    (Some((ka, va)), Some((kb, vb))) if ka == kb && part_eq(va, vb) => {}
+                    _ => return false,
+                }
+            }
+        }
+        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| part_eq(a, b)),
+        (Value::String(a), Value::String(b)) => {
+            a == b || Instant::parse(a).zip(Instant::parse(b)).is_some_and(|(a, b)| a.seconds == b.seconds)
+        }
+        _ => a.same(b),
+    }
+}
+
+fn set_members<'v, 'a>(value: &'v Value<'a>) -> impl Iterator<Item = (&'v str, &'v Value<'a>)> {
+    members(value).iter().filter(|(_, value)| !value.is_unset()).map(|(key, value)| (key.as_ref(), value))
+}
+
+fn part_hash<H: Hasher>(value: &Value<'_>, state: &mut H) {
+    match value {
+        value if value.is_unset() => state.write_u8(0),
+        Value::Null => state.write_u8(0),
+        Value::Bool(value) => (1u8, value).hash(state),
+        Value::Number(text) => {
+            state.write_u8(2);
+            Decimal::of_json(text).hash(state);
+        }
+        Value::String(text) => match Instant::parse(text) {
+            Some(instant) => (3u8, instant.seconds).hash(state),
+            None => (4u8, text).hash(state),
+        },
+        Value::List(items) => {
+            (5u8, items.len()).hash(state);
+            items.iter().for_each(|item| part_hash(item, state));
+        }
+        Value::Object(_) => {
+            state.write_u8(6);
+            for (key, value) in set_members(value) {
+                key.hash(state);
+                part_hash(value, state);
+            }
+        }
+    }
+}

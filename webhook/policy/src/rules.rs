@@ -1,0 +1,116 @@
+//! The compiled form of a policy: paths resolved, phases as small integers.
+
+use crate::compile::Problem;
+use crate::graph::Graph;
+use crate::path::Path;
+use crate::spec::{Keep, Order, StatusPolicySpec};
+
+/// A compiled policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub(crate) name: String,
+    pub(crate) spec: StatusPolicySpec,
+    pub(crate) warnings: Vec<Problem>,
+    pub(crate) redact: Vec<Path>,
+    pub(crate) rules: Rules,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    pub(crate) phase: Option<PhaseRule>,
+    pub(crate) monotone: Vec<MonotoneRule>,
+    pub(crate) set_once: Vec<SetOnceRule>,
+    pub(crate) collections: Vec<CollectionRule>,
+    pub(crate) equal: Vec<EqualRule>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PhaseRule {
+    pub(crate) path: Path,
+    pub(crate) graph: Graph,
+    pub(crate) resets: Resets,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct MonotoneRule {
+    pub(crate) path: Path,
+    pub(crate) to_zero: bool,
+    pub(crate) bounded: bool,
+    pub(crate) resets: Resets,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SetOnceRule {
+    pub(crate) path: Path,
+    pub(crate) required_in: Vec<usize>,
+    pub(crate) resets: Resets,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CollectionRule {
+    pub(crate) path: Path,
+    pub(crate) key: Vec<Box<str>>,
+    pub(crate) order: Order,
+    pub(crate) keep: Keep,
+    pub(crate) each: Option<Rules>,
+    pub(crate) resets: Resets,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct EqualRule {
+    pub(crate) left: Vec<Term>,
+    pub(crate) right: Vec<Term>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Term {
+    Number(Path),
+    Length(Path),
+}
+
+/// When a rule drops its comparison with old. Phases are nodes of the root's graph.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resets {
+    pub(crate) from: Vec<usize>,
+    pub(crate) to: Vec<usize>,
+    pub(crate) with: Vec<Path>,
+}
+
+impl Resets {
+    /// Whether the rule has resets at all.
+    pub(crate) fn any(&self) -> bool {
+        !(self.from.is_empty() && self.to.is_empty() && self.with.is_empty())
+    }
+}
+
+impl Policy {
+    /// `metadata.name`: `<resource>.<group>`, or `<resource>` for the core group.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The document's spec with all defaults filled in.
+    #[must_use]
+    pub fn spec(&self) -> &StatusPolicySpec {
+        &self.spec
+    }
+
+    /// What compiled, but probably is not meant.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// Whether this targets one of Kubernetes' own kinds without saying `core: true`:
+    /// judged by the tools, not enforced in a cluster.
+    #[must_use]
+    pub fn unconfirmed_core(&self) -> bool {
+        is_core(&self.spec.target.group) && !self.spec.target.core
+    }
+}
+
+/// One of Kubernetes' own groups.
+pub(crate) fn is_core(group: &str) -> bool {
+    !group.contains('.') || (group.ends_with(".k8s.io") && !group.ends_with(".x-k8s.io"))
+}
