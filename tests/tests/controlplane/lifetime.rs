@@ -14,6 +14,7 @@ use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ListParams, PostParams, WatchEvent, WatchParams};
+use rustix::process::{Pid, Signal, kill_process_group};
 use statusguard_tests::{ControlPlane, Options, User, WebhookService, eventually};
 
 use super::{code, config_map};
@@ -44,8 +45,15 @@ async fn victim() {
 }
 
 fn victim_command(role: &str) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
+    // Who is started in the background by a script ignores Ctrl-C, and so would all that it starts.
+    let heeding = ["--default-signal=INT"];
+    let known = Command::new("env").args(heeding).arg("true").stderr(Stdio::null()).status();
+    let mut command = Command::new("env");
+    if known.is_ok_and(|status| status.success()) {
+        command.args(heeding);
+    }
     command
+        .arg(env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture", "lifetime::victim"])
         .env(ROLE, role)
         .env_remove("STATUSGUARD_USE_CLUSTER")
@@ -133,10 +141,7 @@ async fn nothing_survives_a_killed_parent() {
 
 #[tokio::test]
 async fn nothing_survives_ctrl_c() {
-    let interrupt = |victim: &mut Child| {
-        let group = format!("-{}", victim.id());
-        assert!(Command::new("/bin/kill").args(["-INT", "--", &group]).status().unwrap().success());
-    };
+    let interrupt = |victim: &mut Child| kill_process_group(Pid::from_child(victim), Signal::INT).unwrap();
     assert_nothing_survives(interrupt, 2).await;
 }
 

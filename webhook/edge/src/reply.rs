@@ -18,6 +18,9 @@ use crate::review::Review;
 const WARNINGS_TOTAL: usize = 4096;
 /// ... each to so many.
 const WARNING_CUT: usize = 256;
+/// Room that is made for a reply, and for one with a denial.
+const USUAL_REPLY: usize = 256;
+const USUAL_DENIAL: usize = 2048;
 /// Longest annotation key: the name part of a qualified name.
 const KEY_LENGTH: usize = 63;
 
@@ -100,15 +103,18 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let body = json(&Status {
-            api_version: Some("v1"),
-            kind: Some("Status"),
-            status: "Failure",
-            message: &self.message,
-            reason: self.reason,
-            code: self.code.as_u16(),
-            details: self.uid.as_deref().map(|uid| Details { uid, ..Details::default() }),
-        });
+        let body = json(
+            &Status {
+                api_version: Some("v1"),
+                kind: Some("Status"),
+                status: "Failure",
+                message: &self.message,
+                reason: self.reason,
+                code: self.code.as_u16(),
+                details: self.uid.as_deref().map(|uid| Details { uid, ..Details::default() }),
+            },
+            USUAL_REPLY,
+        );
         let mut response = body.into_response();
         *response.status_mut() = self.code;
         let headers = response.headers_mut();
@@ -136,35 +142,39 @@ pub(crate) fn judged(
     let metadata = review.subject().map(|object| &object.metadata);
     let name = metadata.and_then(|metadata| metadata.name.as_deref());
     let uid = metadata.and_then(|metadata| metadata.uid.as_deref());
-    json(&ReviewBody {
-        api_version: "admission.k8s.io/v1",
-        kind: "AdmissionReview",
-        response: ResponseBody {
-            uid: &review.uid,
-            allowed: denial.is_none(),
-            status: denial.map(|denial| Status {
-                api_version: None,
-                kind: None,
-                status: "Failure",
-                message: &denial.message,
-                reason: denial.reason,
-                code: denial.code,
-                details: Some(Details {
-                    name: name.unwrap_or(&review.name),
-                    group: &review.kind.group,
-                    kind: &review.kind.name,
-                    uid: uid.unwrap_or_default(),
-                    causes: &denial.causes,
+    json(
+        &ReviewBody {
+            api_version: "admission.k8s.io/v1",
+            kind: "AdmissionReview",
+            response: ResponseBody {
+                uid: &review.uid,
+                allowed: denial.is_none(),
+                status: denial.map(|denial| Status {
+                    api_version: None,
+                    kind: None,
+                    status: "Failure",
+                    message: &denial.message,
+                    reason: denial.reason,
+                    code: denial.code,
+                    details: Some(Details {
+                        name: name.unwrap_or(&review.name),
+                        group: &review.kind.group,
+                        kind: &review.kind.name,
+                        uid: uid.unwrap_or_default(),
+                        causes: &denial.causes,
+                    }),
                 }),
-            }),
-            warnings: clean_warnings(warnings),
-            audit_annotations: clean_annotations(annotations),
+                warnings: clean_warnings(warnings),
+                audit_annotations: clean_annotations(annotations),
+            },
         },
-    })
+        if denial.is_some() { USUAL_DENIAL } else { USUAL_REPLY },
+    )
 }
 
-fn json(body: &impl Serialize) -> Response {
-    let bytes = serde_json::to_vec(body).expect("strings and numbers have a JSON form");
+fn json(body: &impl Serialize, room: usize) -> Response {
+    let mut bytes = Vec::with_capacity(room);
+    serde_json::to_writer(&mut bytes, body).expect("strings and numbers have a JSON form");
     let json = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, json)], bytes).into_response()
 }

@@ -10,7 +10,8 @@ pub(crate) fn shown(value: &Value<'_>, limit: usize) -> String {
     if matches!(value, Value::Null) {
         return "nothing".into();
     }
-    let mut text = Bounded { text: String::new(), limit };
+    let room = value.raw().len().clamp(16, limit + '…'.len_utf8());
+    let mut text = Bounded { text: String::with_capacity(room), limit };
     // The only error is that the limit was reached.
     let complete = value::write(value, &mut text).is_ok();
     let Bounded { mut text, .. } = text;
