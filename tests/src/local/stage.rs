@@ -74,7 +74,9 @@ impl Stage {
             format!("--tls-key={}", leaf.key.display()),
             format!("--listen={listen}:0"),
             "--plain-listen=127.0.0.1:0".into(),
+            // Nothing is on its way at the end, and the API server would keep its connections.
             "--drain-spread=0s".into(),
+            "--drain-grace=0s".into(),
         ])?;
         let Command::Webhook(webhook) = args.command else { bail!("the server's own arguments are not the server's") };
         let guard = Guard::bind(*webhook).await?;

@@ -45,15 +45,11 @@ async fn victim() {
 }
 
 fn victim_command(role: &str) -> Command {
-    // Who is started in the background by a script ignores Ctrl-C, and so would all that it starts.
-    let heeding = ["--default-signal=INT"];
-    let known = Command::new("env").args(heeding).arg("true").stderr(Stdio::null()).status();
-    let mut command = Command::new("env");
-    if known.is_ok_and(|status| status.success()) {
-        command.args(heeding);
-    }
+    let mut command = match role {
+        "wait" => heeding_ctrl_c(),
+        _ => Command::new(env::current_exe().unwrap()),
+    };
     command
-        .arg(env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture", "lifetime::victim"])
         .env(ROLE, role)
         .env_remove("STATUSGUARD_USE_CLUSTER")
@@ -61,6 +57,21 @@ fn victim_command(role: &str) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
+}
+
+/// This program. What a script starts in the background ignores Ctrl-C, and so does all that it starts in turn,
+/// unless GNU's `env` is there to say otherwise.
+fn heeding_ctrl_c() -> Command {
+    const HEED: &str = "--default-signal=INT";
+    let program = env::current_exe().unwrap();
+    match Command::new("env").args([HEED, "true"]).stderr(Stdio::null()).status() {
+        Ok(status) if status.success() => {
+            let mut command = Command::new("env");
+            command.arg(HEED).arg(program);
+            command
+        }
+        _ => Command::new(program),
+    }
 }
 
 /// The folder that a victim's control plane is in.
@@ -185,7 +196,7 @@ async fn a_restarted_server_has_its_data_but_not_its_history() {
 
 /// Runs a victim that cannot start, and returns what it says.
 fn failed_start(prepare: impl FnOnce(&mut Command)) -> String {
-    let mut command = victim_command("wait");
+    let mut command = victim_command("fail");
     prepare(&mut command);
     let output = command.output().unwrap();
     assert!(!output.status.success());
