@@ -66,17 +66,19 @@ pub(crate) fn of_next(lost: &Lost<'_>, next: &Value) -> Author {
     if lost.base.get("status") == next.get("status") {
         return Author::Other;
     }
-    if let author @ (Author::Ours | Author::Other) = by_identity(lost, next) {
-        return author;
-    }
     let leaves = changed(lost, next);
     if leaves.iter().any(|leaf| leaf.as_sent && leaf.managers.contains(&lost.manager)) {
-        return if lost.haunted { Author::Unclear } else { Author::Ours };
+        // Two writes of ours may have made it. With the very status that was sent it makes no
+        // difference which: the other one can never land any more.
+        if !lost.haunted || next.get("status") == Some(lost.sent) {
+            return Author::Ours;
+        }
+        return by_identity(lost, next);
     }
     let others = |leaf: &Leaf<'_>| {
         !leaf.managers.is_empty() && !leaf.managers.iter().any(|name| *name == lost.manager || *name == FOLDED)
     };
-    if leaves.iter().any(others) { Author::Other } else { Author::Unclear }
+    if leaves.iter().any(others) { Author::Other } else { by_identity(lost, next) }
 }
 
 /// Judges some version after the base, with others possibly in between.
@@ -94,7 +96,9 @@ pub(crate) fn of_later(lost: &Lost<'_>, later: &Value) -> Author {
     Author::Unclear
 }
 
-/// An appended identity is found if and only if the write that appended it landed.
+/// The identities that a write appended are found if and only if it landed. All of them: a write may
+/// carry one of an earlier attempt together with new ones, and then the earlier may have landed
+/// instead; on a haunted base even finding all of them proves nothing.
 fn by_identity(lost: &Lost<'_>, version: &Value) -> Author {
     let mut author = Author::Unclear;
     for AppendOnly { list, identity } in lost.append_only {
@@ -105,10 +109,12 @@ fn by_identity(lost: &Lost<'_>, version: &Value) -> Author {
         let known = ids(lost.base.get("status"));
         let present = ids(version.get("status"));
         for id in ids(Some(lost.sent)).iter().filter(|id| !known.contains(id)) {
-            if present.contains(id) {
-                return Author::Ours;
+            if !present.contains(id) {
+                return Author::Other;
             }
-            author = Author::Other;
+            if !lost.haunted {
+                author = Author::Ours;
+            }
         }
     }
     author

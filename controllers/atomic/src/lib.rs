@@ -106,13 +106,14 @@
 //!    ours proves that the write landed, because we have made no other since the base; so does our
 //!    entry in `managedFields` if it appeared since the base or its time moved (times have a
 //!    granularity of one second: an equal time proves nothing). With [`Builder::append_only`] the
-//!    identity of an appended entry decides in both directions.
+//!    identities of the appended entries decide in both directions: all are there, or it never landed.
 //! 4. Else **[`Error::Unknown`]**, never a guess.
 //!
 //! What ownership proves rests on two rules that the writer keeps: of one object it has one write
 //! under way, and it never bases a write on a version older than its own last one (where it can no
 //! longer tell, it reads first). A PUT given up as unknown may still land on its base; on that very
-//! version ownership then decides nothing, and only an identity does.
+//! version a write counts as landed only if the next one holds exactly the status that was sent, and
+//! as not landed only if the next one is somebody else's or lacks an appended identity.
 //!
 //! Requests of which it is certain that they were not applied (no connection, 429, an admission
 //! webhook that could not be called) are no lost answers; they are tried again within the budget.

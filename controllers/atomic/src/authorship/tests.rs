@@ -94,15 +94,36 @@ fn a_removal_has_no_owner() {
 }
 
 #[test]
-fn on_a_haunted_base_ownership_proves_nothing_and_an_identity_does() {
-    let base = object("1", json!({"n": 1}), &[]);
-    let sent = json!({"n": 2, "log": [{"id": "b"}]});
-    let ours = object("2", sent.clone(), &[entry(US, 1, json!({"f:n": {}, "f:log": {}}))]);
-    let lost = Lost { haunted: true, ..lost(&base, &sent) };
-    assert_eq!(of_next(&lost, &ours), Author::Unclear);
-    assert_eq!(of_later(&lost, &ours), Author::Unclear);
+fn on_a_haunted_base_only_the_very_status_that_was_sent_is_ours() {
     let lists = [AppendOnly { list: "/log".to_owned(), identity: "id".to_owned() }];
-    assert_eq!(of_next(&Lost { append_only: &lists, ..lost }, &ours), Author::Ours);
+    let base = object("1", json!({"n": 1}), &[]);
+    let sent = json!({"n": 2, "log": [{"id": "b"}, {"id": "c"}]});
+    let next = |status| object("2", status, &[entry(US, 1, json!({"f:n": {}, "f:log": {}}))]);
+    let lost = Lost { haunted: true, ..lost(&base, &sent) };
+    let identified = Lost { append_only: &lists, ..lost };
+
+    assert_eq!(of_next(&lost, &next(sent.clone())), Author::Ours);
+    // An earlier write of ours may have landed instead, with some or all of the same identities.
+    let some = next(json!({"n": 2, "log": [{"id": "b"}]}));
+    let all = next(json!({"n": 2, "log": [{"id": "b"}, {"id": "c"}], "x": 1}));
+    assert_eq!(of_next(&lost, &some), Author::Unclear);
+    assert_eq!(of_next(&identified, &some), Author::Other);
+    assert_eq!(of_later(&identified, &some), Author::Other);
+    assert_eq!(of_next(&identified, &all), Author::Unclear);
+    assert_eq!(of_later(&identified, &all), Author::Unclear);
+    assert_eq!(of_later(&lost, &next(sent.clone())), Author::Unclear);
+}
+
+#[test]
+fn an_identity_that_somebody_else_appended_as_well_does_not_make_the_version_ours() {
+    let lists = [AppendOnly { list: "/log".to_owned(), identity: "id".to_owned() }];
+    let base = object("1", json!({"log": []}), &[]);
+    let sent = json!({"log": [{"id": "b"}, {"id": "c"}]});
+    let lost = Lost { append_only: &lists, ..lost(&base, &sent) };
+    let theirs = |log: Value| object("2", json!({"log": log}), &[entry("other", 1, json!({"f:log": {}}))]);
+    assert_eq!(of_next(&lost, &theirs(json!([{"id": "b"}]))), Author::Other);
+    assert_eq!(of_next(&lost, &theirs(json!([{"id": "b"}, {"id": "c"}]))), Author::Other);
+    assert_eq!(of_later(&lost, &theirs(json!([{"id": "b"}]))), Author::Other);
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub(super) struct World {
     pub(super) forgets: bool,
     /// Whether a writer trusts ownership on a base on which it gave up a write.
     pub(super) trusts_ghosts: bool,
+    /// Whether an update that became unknown is made again, with its own identity, along with the next.
+    pub(super) retries: bool,
     pub(super) next: Next,
 }
 
@@ -60,13 +62,15 @@ pub(super) struct Version {
 pub(super) struct Put {
     writer: usize,
     base: usize,
-    entry: Entry,
+    entries: Vec<Entry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Writer {
     state: State,
     base: usize,
+    /// What the PUT appends.
+    offer: Vec<Entry>,
     /// The PUT whose answer is awaited.
     awaits: Option<Under>,
     losses: u8,
@@ -117,13 +121,21 @@ impl World {
             return Event::Conflict;
         }
         let mut entries = now.versions[put.base].entries.clone();
-        entries.push(put.entry);
+        entries.extend(&put.entries);
         now.versions.push(Version { author: Some(put.writer), entries });
         Event::Written
     }
 
     fn is_haunted(&self, writer: &Writer) -> bool {
         !self.trusts_ghosts && writer.haunted == Some(writer.base)
+    }
+
+    /// What an update appends to its base, with those made again that are not there.
+    fn compose(&self, now: &Now, writer: usize) -> Vec<Entry> {
+        let one = &now.writers[writer];
+        let there = &now.versions[one.base].entries;
+        let again = one.unknown.iter().copied().filter(|entry| self.retries && !there.contains(entry));
+        again.chain([(writer, one.update)]).collect()
     }
 
     fn see(&self, now: &mut Now, writer: usize, event: Event, late: bool) {
@@ -135,7 +147,7 @@ impl World {
             one.haunted = Some(one.base);
         }
         match end {
-            End::Committed => one.acknowledged.push(entry),
+            End::Committed => one.acknowledged.append(&mut one.offer),
             End::Unknown => one.unknown.push(entry),
             _ => one.refused.push(entry),
         }
@@ -143,10 +155,15 @@ impl World {
     }
 }
 
+/// Whether a version has all of these entries.
+fn holds(version: &Version, entries: &[Entry]) -> bool {
+    entries.iter().all(|entry| version.entries.contains(entry))
+}
+
 impl Now {
     fn put_of(&self, writer: usize) -> Put {
         let one = &self.writers[writer];
-        Put { writer, base: one.base, entry: (writer, one.update) }
+        Put { writer, base: one.base, entries: one.offer.clone() }
     }
 }
 
@@ -154,6 +171,7 @@ impl Writer {
     fn turn_to_next(&mut self) {
         self.update += 1;
         self.awaits = None;
+        self.offer.clear();
         // What comes next starts from what the writer knows, which may be stale.
         self.state = State::Compose;
     }
@@ -167,6 +185,7 @@ impl Model for World {
         let writer = Writer {
             state: State::Compose,
             base: 0,
+            offer: Vec::new(),
             awaits: None,
             losses: 0,
             update: 0,
@@ -234,6 +253,7 @@ impl Model for World {
             Step::Compose(writer, base) => {
                 now.writers[writer].base = base;
                 now.writers[writer].known = base;
+                now.writers[writer].offer = self.compose(&now, writer);
                 self.see(&mut now, writer, Event::Composed, false);
             }
             Step::Send(writer) => now.writers[writer].awaits = Some(Under::Way),
@@ -276,25 +296,30 @@ impl Model for World {
                 let event = if base + 1 < now.horizon {
                     Event::HistoryGone
                 } else {
-                    match now.versions.get(base + 1)?.author {
-                        Some(author) if author == writer => {
-                            now.writers[writer].known = base + 1;
-                            if self.is_haunted(&now.writers[writer]) { Event::Unclear } else { Event::NextIsOurs }
-                        }
-                        _ => Event::NextIsOther,
+                    let next = now.versions.get(base + 1)?;
+                    let one = &now.writers[writer];
+                    let as_sent = next.entries[now.versions[base].entries.len()..] == one.offer;
+                    let event = match next.author {
+                        author if author != Some(writer) => Event::NextIsOther,
+                        _ if as_sent || !self.is_haunted(one) => Event::NextIsOurs,
+                        _ if self.identities && !holds(next, &one.offer) => Event::NextIsOther,
+                        _ => Event::Unclear,
+                    };
+                    if event != Event::NextIsOther {
+                        now.writers[writer].known = base + 1;
                     }
+                    event
                 };
                 self.see(&mut now, writer, event, late);
             }
             Step::Inspect(writer, late) => {
                 let one = &now.writers[writer];
-                let (base, entry) = (one.base, (writer, one.update));
                 let version = &now.versions[current];
-                let event = if current == base {
+                let event = if current == one.base {
                     Event::Same
-                } else if self.identities {
-                    if version.entries.contains(&entry) { Event::Landed } else { Event::Lost }
-                } else if version.author == Some(writer) && !self.is_haunted(one) {
+                } else if self.identities && !holds(version, &one.offer) {
+                    Event::Lost
+                } else if (self.identities || version.author == Some(writer)) && !self.is_haunted(one) {
                     Event::Landed
                 } else {
                     Event::Unclear

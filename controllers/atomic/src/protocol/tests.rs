@@ -16,6 +16,7 @@ const SMALL: World = World {
     next,
     forgets: false,
     trusts_ghosts: false,
+    retries: false,
 };
 
 const BROKEN: &str = "the model must find this";
@@ -46,6 +47,13 @@ fn with_identities_a_live_read_decides_everything() {
 fn a_writer_with_several_updates_does_not_take_an_older_write_of_its_own_for_the_lost_one() {
     let world = World { updates: 2, restarts: 0, touches: 0, ..SMALL };
     world.checker().threads(2).spawn_bfs().join().assert_properties();
+}
+
+#[test]
+fn an_unknown_update_that_is_made_again_lands_once_and_vouches_for_no_other() {
+    let world = World { updates: 2, restarts: 0, touches: 0, identities: true, retries: true, ..SMALL };
+    world.clone().checker().threads(2).spawn_bfs().join().assert_properties();
+    finds(&World { trusts_ghosts: true, ..world }, "what is acknowledged is applied once");
 }
 
 #[test]

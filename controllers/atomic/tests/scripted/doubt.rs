@@ -248,3 +248,42 @@ async fn those_who_changed_nothing_are_not_drawn_into_a_doubt() {
     assert!(matches!(declining.await.unwrap(), Err(Error::Closure(5))));
     server.seen();
 }
+
+#[tokio::test]
+async fn an_earlier_attempt_that_lands_late_does_not_acknowledge_what_was_merged_with_the_next() {
+    let entry = |id: &'static str| {
+        move |status: &mut super::DeliveryStatus| {
+            if status.log.iter().all(|entry| entry.id != id) {
+                status.log.push(super::Entry { id: id.into() });
+            }
+        }
+    };
+    let server = Server::start([]).await;
+    let writer = builder(&server).append_only("/log", "id").budget(Duration::from_millis(300)).build().unwrap();
+    let base = object("1", json!({"log": []}));
+
+    // The first attempt ends as unknown on version 1.
+    server.expect_any(failed(500));
+    let error = writer.update(&base, entry("b")).await.unwrap_err();
+    assert!(matches!(error, Error::Unknown(_)), "{error:?}");
+
+    // The second one carries another update, and the first lands while its answer is lost.
+    let mut late = raw("2", json!({"log": [{"id": "b"}]}));
+    late["metadata"]["managedFields"] = json!([managed(writer.field_manager(), json!({"f:log": {}}))]);
+    server.expect([
+        ("GET", Reply::Json(200, raw("1", json!({"log": []})))),
+        ("PUT", Reply::Cut),
+        ("PUT", conflict()),
+        ("WATCH", event("MODIFIED", late.clone())),
+        ("GET", Reply::Json(200, late)),
+        ("PUT", Reply::Accept("3")),
+    ]);
+    let again = writer.update(&base, entry("b")).fresh();
+    let merged = writer.update(&base, entry("c"));
+    let (again, merged) = tokio::join!(again.into_future(), merged.into_future());
+    assert!(matches!(again.unwrap(), Outcome::Unchanged { .. } | Outcome::Written { .. }));
+    assert!(merged.unwrap().is_written());
+    let seen = server.seen();
+    let last = seen.iter().rev().find(|seen| seen.what == "PUT").unwrap();
+    assert_eq!(last.body["status"]["log"], json!([{"id": "b"}, {"id": "c"}]));
+}
