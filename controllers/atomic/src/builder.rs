@@ -112,6 +112,9 @@ impl<K: Subject> Builder<K> {
         if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Err(InvalidName(name));
         }
+        // A custom resource takes nothing but the status from such a write. A built-in kind takes parts of the
+        // metadata, too, and a cache may have dropped some: like a main resource it is read first.
+        let trusts_offers = subresource && !is_built_in(&K::group(&kind));
         let line = Line {
             client,
             once: Once::new(),
@@ -128,10 +131,16 @@ impl<K: Subject> Builder<K> {
             line,
             composer,
             append_only,
+            trusts_offers,
             budget,
             kept: Kept::new(keep),
             lines: Lines::new(),
             tasks: TaskTracker::new(),
         })))
     }
+}
+
+/// Whether a group may be one of Kubernetes itself, whose names have no dot or end in `.k8s.io`.
+fn is_built_in(group: &str) -> bool {
+    !group.contains('.') || group.ends_with(".k8s.io")
 }

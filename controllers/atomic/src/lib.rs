@@ -81,8 +81,8 @@
 //!    [`Error::Unreadable`] says itself which of the two it is.
 //! 3. **Unknown fields survive**, in the status, in entries of its lists and in its maps: what is
 //!    written is the raw status with the *difference* that the closure made to its typed reading.
-//! 4. **One request per transition.** No read precedes a write unless the object does not know its
-//!    raw status (see [`Whole`]). Nothing changed: nothing sent. Updates of one object that arrive
+//! 4. **One request per transition.** No read precedes a write of a custom resource unless the object
+//!    does not know its raw status (see [`Whole`]). Nothing changed: nothing sent. Updates of one object that arrive
 //!    while a write is under way share the next one, in the order of their arrival; each caller gets
 //!    its own answer, and a closure that declines or panics takes nothing and nobody with it.
 //! 5. **Bounded.** In time: an update is answered within its budget, plus one budget to settle a
@@ -119,8 +119,9 @@
 //! webhook that could not be called) are no lost answers; they are tried again within the budget.
 //!
 //! # Refusals
-//! A 409 of an admission webhook is not a version conflict, and is told from one by its causes. A
-//! refusal (schema, webhook, policy; with whatever code) leads to a live read. If the object has
+//! A 409 of an admission webhook is not a version conflict, nor is its 500 a lost answer or its 404 a
+//! missing object: a refusal is told by its causes, or by the words that the API server puts before the
+//! message of a webhook. A refusal (schema, webhook, policy; with whatever code) leads to a live read. If the object has
 //! moved, the closure runs again; if not, the refusal is final: [`Error::Refused`]. A refused write
 //! that carried several updates is taken apart until the one that is refused stands alone.
 //!
@@ -132,6 +133,8 @@
 //! * The API server tracks `managedFields`, as kube-apiserver does for every kind. Where it does not,
 //!   a lost answer whose PUT conflicts ends as [`Error::Unknown`] unless `append_only` settles it.
 //! * The role allows `update` on the status, `get` on the object, and `watch` for step 2.
+//! * **A cache drops no status of [`Whole`] objects.** Other parts, and the status of typed objects, it
+//!   may drop to save memory: none of that is ever written back.
 //! * The status type writes fields under the names by which it reads them.
 //! * Etcd is not restored from a backup under a running writer.
 //! * Requests are repeated by nobody else. kube's default client repeats what was answered with 429,
@@ -141,8 +144,10 @@
 //! # Caveats
 //! * **A typed object forgets** what its type does not know. Before the first write of an object of
 //!   which the writer knows no raw status (after a start, or after a write of somebody else), it is
-//!   read: two requests instead of one. A cache of [`Whole`] objects saves that. Objects without
-//!   status, and versions the writer has written itself, never need it.
+//!   read: two requests instead of one. A cache of [`Whole`] objects saves that. Versions the writer
+//!   has written itself never need it.
+//! * **Kinds of Kubernetes itself** (groups without a dot or under `k8s.io`) are read likewise: a write
+//!   of their status takes parts of the metadata along, and what a cache dropped would be wiped.
 //! * **Decisions without a write** ([`Outcome::Unchanged`], [`Error::Closure`]) are made on the version
 //!   known, which may be a stale one, because no conflict corrects them. [`Update::fresh`] reads first.
 //! * **A write that only removes** map members or keyed entries leaves no owner behind; if its answer

@@ -29,7 +29,7 @@ pub enum Raw<'a> {
     Absent,
     /// Exactly this was sent.
     Exact(&'a Value),
-    /// Only what the type understood is left: before a first write it must be read again.
+    /// What is left is what the type understood and the cache kept: it must be read before a first write.
     Typed,
 }
 
@@ -40,8 +40,9 @@ where
 {
     type Status = K::Status;
 
+    /// Never absent: a cache may have dropped a status to save memory.
     fn raw_status(&self) -> Raw<'_> {
-        if self.status().is_none() { Raw::Absent } else { Raw::Typed }
+        Raw::Typed
     }
 }
 

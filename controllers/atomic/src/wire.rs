@@ -153,6 +153,7 @@ impl Wire {
         }
         let status = answer.status();
         match answer.code.as_u16() {
+            _ if is_denial(&status) => Put::Refused(refusal(answer.code, status)),
             404 if names(&status, &self.name) => Put::Missing,
             429 => Put::NotApplied(answer.trouble(), answer.retry_after),
             // Admission comes before storage: what it failed on is not applied.
@@ -222,14 +223,16 @@ fn names(status: &Status, name: &str) -> bool {
     status.details.as_ref().is_some_and(|details| details.name == name)
 }
 
-/// A refusal is told from a version conflict by its causes, never by its code. A denial without
-/// causes, which is what many webhooks send, is known by the words the API server puts before it.
+/// Whether a webhook denied it. The API server passes on whatever code the webhook chose (controller-runtime's
+/// is 500 for an error of the webhook's own), and puts these words before its message.
+fn is_denial(status: &Status) -> bool {
+    status.message.starts_with("admission webhook \"") && status.message.contains("denied the request")
+}
+
+/// A refusal by others than webhooks is told from a version conflict by its causes, never by its code.
 fn is_refusal(status: &Status) -> bool {
     let causes = causes(status);
-    if causes.is_empty() {
-        return status.message.starts_with("admission webhook") || status.message.contains("denied the request");
-    }
-    causes.iter().all(|cause| cause.reason != "FieldManagerConflict")
+    !causes.is_empty() && causes.iter().all(|cause| cause.reason != "FieldManagerConflict")
 }
 
 fn refusal(code: StatusCode, status: Status) -> Failure {

@@ -49,6 +49,8 @@ pub(crate) struct Shared<K: Subject> {
     pub(crate) line: Line,
     pub(crate) composer: Composer<K>,
     pub(crate) append_only: Vec<AppendOnly>,
+    /// Whether an object that a caller offers may be the base of a write.
+    pub(crate) trusts_offers: bool,
     pub(crate) budget: Duration,
     pub(crate) kept: Kept<K>,
     pub(crate) lines: Lines<K>,
@@ -213,7 +215,7 @@ impl<K: Subject> StatusWriter<K> {
         if kept.is_some_and(|kept| kept.version == version || is_newer(&kept.version, &version)) {
             return Ok((target, None));
         }
-        let whole = self.0.line.subresource && object.raw_status() != Raw::Typed;
+        let whole = self.0.trusts_offers && object.raw_status() != Raw::Typed;
         let raw = if whole { Some(Arc::new(raw(object).map_err(Missing::Json)?)) } else { None };
         Ok((target, Some(Offered { version, raw })))
     }

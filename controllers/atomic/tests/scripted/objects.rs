@@ -1,6 +1,6 @@
 //! Typed, whole and dynamic objects; status and main resource; what types do not know.
 
-use atomic_status::{Dynamic, Error, StatusWriter};
+use atomic_status::{Dynamic, Error, StatusWriter, Whole};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
@@ -56,12 +56,37 @@ async fn a_typed_object_is_read_before_its_first_write_and_not_again() {
 }
 
 #[tokio::test]
-async fn an_object_without_status_needs_no_read_and_gets_a_whole_one() {
+async fn a_whole_object_without_status_needs_no_read_and_gets_one_with_defaults() {
     let server = Server::start([("PUT", Reply::Accept("2"))]).await;
+    writer(&server).update(&object("1", Value::Null), attempt).await.unwrap();
+    assert_eq!(server.seen()[0].body["status"], json!({"phase": "", "attempts": 1}));
+}
+
+#[tokio::test]
+async fn a_status_that_a_cache_dropped_is_not_erased() {
+    let server = Server::start([("GET", Reply::Json(200, raw("1", rich()))), ("PUT", Reply::Accept("2"))]).await;
     let writer = StatusWriter::<Delivery>::builder(server.client.clone(), "courier").build().unwrap();
-    let typed: Delivery = serde_json::from_value(raw("1", Value::Null)).unwrap();
-    writer.update(&typed, attempt).await.unwrap();
-    assert_eq!(server.seen()[0].body["status"], json!({"phase": "", "attempts": 1}), "with its defaults");
+    let mut trimmed: Delivery = serde_json::from_value(raw("1", rich())).unwrap();
+    trimmed.status = None;
+    writer.update(&trimmed, edit).await.unwrap();
+    assert_eq!(server.seen()[1].body["status"], edited());
+}
+
+#[tokio::test]
+async fn metadata_that_a_cache_dropped_is_not_wiped_from_a_built_in_kind() {
+    type WholePod = Whole<k8s_openapi::api::core::v1::Pod, Value>;
+    let stored = json!({
+        "apiVersion": "v1", "kind": "Pod", "status": {"phase": "Pending"}, "spec": {"containers": []},
+        "metadata": {"name": "d", "namespace": "n", "uid": "u1", "resourceVersion": "1", "annotations": {"a": "b"}},
+    });
+    let server = Server::start([("GET", Reply::Json(200, stored.clone())), ("PUT", Reply::Accept("2"))]).await;
+    let writer = StatusWriter::<WholePod>::builder(server.client.clone(), "courier").build().unwrap();
+    let mut trimmed: WholePod = serde_json::from_value(stored).unwrap();
+    kube::Resource::meta_mut(&mut trimmed).annotations = None;
+    writer.update(&trimmed, |status| status["phase"] = "Running".into()).await.unwrap();
+    let seen = server.seen();
+    assert_eq!(seen[1].body["metadata"]["annotations"], json!({"a": "b"}));
+    assert_eq!(seen[1].body["status"], json!({"phase": "Running"}));
 }
 
 #[tokio::test]

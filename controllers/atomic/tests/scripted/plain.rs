@@ -113,14 +113,17 @@ async fn a_refusal_on_an_older_version_is_decided_anew() {
 }
 
 #[tokio::test]
-async fn a_denial_without_causes_is_no_version_conflict() {
-    let message = "admission webhook \"g.example.org\" denied the request: no";
-    let denial = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 409, "reason": "Conflict", "message": message});
-    let server =
-        Server::start([("PUT", Reply::Json(409, denial)), ("GET", Reply::Json(200, raw("1", json!({}))))]).await;
-    let error = writer(&server).update(&object("1", json!({})), attempt).await.unwrap_err();
-    assert!(matches!(&error, Error::Refused { code: 409, message: got, .. } if got == message), "{error:?}");
-    server.seen();
+async fn a_denial_without_causes_is_known_by_its_words_whatever_its_code() {
+    // Each code means something else by itself: a conflict, a lost answer, not applied, deleted.
+    for code in [409, 403, 404, 408, 418, 429, 500, 503, 504] {
+        let message = "admission webhook \"g.example.org\" denied the request: no";
+        let denial = status(code, "InternalError", message, json!([]));
+        let read = Reply::Json(200, raw("1", json!({})));
+        let server = Server::start([("PUT", Reply::Json(code, denial)), ("GET", read)]).await;
+        let error = writer(&server).update(&object("1", json!({})), attempt).await.unwrap_err();
+        assert!(matches!(&error, Error::Refused { code: got, message: text, .. } if *got == code && text == message));
+        server.seen();
+    }
 }
 
 #[tokio::test]
