@@ -1,6 +1,7 @@
 //! Serving one line: performs what the protocol says until nobody waits.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -9,8 +10,8 @@ use tracing::Instrument;
 
 use crate::compose::{Composed, Offer};
 use crate::error::{Failure, Trouble};
-use crate::kept::Version;
-use crate::line::{CAPACITY, Service, Ticket, Verdict};
+use crate::kept::{Version, text};
+use crate::line::{CAPACITY, Service, Ticket, Verdict, said};
 use crate::object::Subject;
 use crate::pace::Pace;
 use crate::protocol::{End, Event, State, next};
@@ -29,6 +30,8 @@ pub(crate) struct Driver<K: Subject> {
     pub(crate) stale: bool,
     /// How many updates one PUT may carry: fewer after a refusal, to find out whose it is.
     pub(crate) limit: usize,
+    /// What the head of the line did to the PUT that is unaccounted for; empty if there is none.
+    pub(crate) out: Vec<Verdict>,
     pub(crate) served: bool,
 }
 
@@ -49,17 +52,34 @@ pub(crate) struct Write {
     pub(crate) pace: Pace,
     pub(crate) last: Option<Trouble>,
     pub(crate) refusal: Option<Failure>,
-    pub(crate) fatal: Option<Arc<kube::Error>>,
+    pub(crate) fatal: Option<Fatal>,
     pub(crate) landed: Option<Value>,
     /// When the PUT was sent that was answered with what landed.
     pub(crate) live: Option<Instant>,
+}
+
+/// An answer that no repetition will change.
+pub(crate) struct Fatal {
+    pub(crate) error: Arc<kube::Error>,
+    /// How many updates the PUT carried, if the answer may be due to one of them.
+    pub(crate) carried: Option<usize>,
 }
 
 impl<K: Subject> Driver<K> {
     pub(crate) fn new(shared: Arc<Shared<K>>, service: Service) -> Self {
         let collection = K::url_path(&shared.kind, service.target.place.namespace.as_deref());
         let wire = Wire::new(&shared.line, collection, service.target.place.name.clone());
-        Self { shared, service, wire, line: VecDeque::new(), base: None, stale: false, limit: CAPACITY, served: false }
+        Self {
+            shared,
+            service,
+            wire,
+            line: VecDeque::new(),
+            base: None,
+            stale: false,
+            limit: CAPACITY,
+            out: Vec::new(),
+            served: false,
+        }
     }
 
     pub(crate) async fn serve(mut self) {
@@ -145,7 +165,9 @@ impl<K: Subject> Driver<K> {
                 State::Trace => self.trace(&mut write).await,
                 State::Inspect => self.inspect(&mut write).await,
                 State::Done(end) => {
-                    if self.finish(end, &mut write) {
+                    let ended = self.finish(end, &mut write);
+                    self.out.clear();
+                    if ended {
                         return;
                     }
                     continue;
@@ -155,6 +177,9 @@ impl<K: Subject> Driver<K> {
             let before = write.state;
             write.state = next(before, event, late);
             self.account(before, event, &mut write);
+            if matches!(write.state, State::Compose | State::Read { .. }) {
+                self.out.clear();
+            }
             let until = write.doubt.or_else(|| self.line.front().map(|ticket| ticket.deadline));
             if !matches!(write.state, State::Done(_)) {
                 write.pace.rest(event, until).await;
@@ -193,7 +218,12 @@ impl<K: Subject> Driver<K> {
         self.line.retain(|ticket| !ticket.job.abandoned());
         let limit = self.limit.min(self.current_for());
         let base = self.base.as_ref()?;
-        match self.shared.composer.compose(&base.raw, &mut self.line, limit) {
+        let (composer, line) = (&self.shared.composer, &mut self.line);
+        // Comparing, cloning and writing a status are its type's own code. What they leave behind after a panic
+        // is thrown away.
+        let composed = catch_unwind(AssertUnwindSafe(|| composer.compose(&base.raw, line, limit)))
+            .unwrap_or_else(|panic| Err(Failure::Panicked(said(panic.as_ref()))));
+        match composed {
             Ok(Composed::Offer(offer)) => {
                 tracing::Span::current().record("updates", offer.changes());
                 write.offer = Some(offer);
@@ -207,11 +237,28 @@ impl<K: Subject> Driver<K> {
                 }
                 None
             }
-            Err(failure) => {
+            Err(failure @ Failure::Unreadable { .. }) => {
                 self.fail(&failure);
                 None
             }
+            Err(failure) => {
+                self.single_out(limit.min(self.line.len()), Some(failure));
+                None
+            }
         }
+    }
+
+    /// One of the first `carried` may have spoilt it for all: fewer at a time, until it stands alone and fails alone.
+    /// `false` if there is to be another try.
+    fn single_out(&mut self, carried: usize, failure: Option<Failure>) -> bool {
+        if carried > 1 {
+            self.limit = carried / 2;
+            return false;
+        }
+        if let (Some(ticket), Some(failure)) = (self.line.pop_front(), failure) {
+            ticket.job.answer(Err(failure));
+        }
+        true
     }
 
     /// Counts what a step means and closes a doubt that it settled.
@@ -242,20 +289,25 @@ impl<K: Subject> Driver<K> {
             End::Replaced => self.fail_for_good(&Failure::Replaced),
             End::Refused => {
                 let carried = write.offer.as_ref().map_or(1, |offer| offer.verdicts.len());
-                if carried > 1 {
-                    self.limit = carried / 2;
+                if !self.single_out(carried, write.refusal.take()) {
                     write.state = State::Compose;
                     return false;
-                }
-                if let (Some(ticket), Some(failure)) = (self.line.pop_front(), write.refusal.take()) {
-                    ticket.job.answer(Err(failure));
                 }
                 "refused"
             }
             End::Unknown => self.give_up(write),
             End::Fatal => {
-                if let Some(error) = write.fatal.take() {
-                    self.fail(&Failure::Api(error));
+                if let Some(fatal) = write.fatal.take() {
+                    let Fatal { error, carried } = fatal;
+                    match carried {
+                        Some(carried) => {
+                            if !self.single_out(carried, Some(Failure::Api(error))) {
+                                write.state = State::Compose;
+                                return false;
+                            }
+                        }
+                        None => self.fail(&Failure::Api(error)),
+                    }
                 }
                 "api"
             }
@@ -268,6 +320,7 @@ impl<K: Subject> Driver<K> {
         let (Some(offer), Some(raw)) = (write.offer.take(), write.landed.take()) else { return "written" };
         self.limit = self.limit.saturating_mul(2).min(CAPACITY);
         self.shared.line.metrics.merged(offer.changes());
+        let number = text(&raw, "resourceVersion");
         match Version::<K>::read(raw) {
             Ok(version) => {
                 let Version { version: number, raw, .. } = version.clone();
@@ -277,6 +330,7 @@ impl<K: Subject> Driver<K> {
             }
             Err(source) => {
                 self.stale = true;
+                self.shared.kept.outdate(&self.service.target, &number);
                 let failure = Failure::Unreadable { committed: true, source: Arc::new(source) };
                 self.fail_head(&offer.verdicts, &failure);
             }
@@ -288,13 +342,18 @@ impl<K: Subject> Driver<K> {
     fn give_up(&mut self, write: &mut Write) -> &'static str {
         tracing::warn!("the outcome of a status write stays unknown");
         self.stale = true;
-        if let Some(base) = &self.base {
-            self.shared.kept.haunt(&self.service.target, &base.version);
-        }
+        self.haunt();
         if let Some(offer) = write.offer.take() {
             self.fail_head(&offer.verdicts, &Failure::Unknown(write.last.take()));
         }
         "unknown"
+    }
+
+    /// Notes that a PUT may still land on the base.
+    fn haunt(&self) {
+        if let Some(base) = &self.base {
+            self.shared.kept.haunt(&self.service.target, &base.version);
+        }
     }
 
     fn answer(&mut self, verdicts: &[Verdict], object: &Arc<K>) {
@@ -342,10 +401,17 @@ impl<K: Subject> Driver<K> {
 }
 
 impl<K: Subject> Drop for Driver<K> {
-    /// A line whose task ended before its time has nobody to serve it: those who wait are let go.
+    /// A line whose task ended before its time has nobody to serve it: those who wait are let go, and of those whose
+    /// PUT is on its way nobody knows more.
     fn drop(&mut self) {
-        if !self.served {
-            self.shared.lines.abandon(&self.service);
+        if self.served {
+            return;
         }
+        let out = std::mem::take(&mut self.out);
+        if !out.is_empty() {
+            self.haunt();
+            self.fail_head(&out, &Failure::Unknown(None));
+        }
+        self.shared.lines.abandon(&self.service);
     }
 }

@@ -14,14 +14,15 @@ pub enum Error<E = Infallible> {
     /// The closure returned an error; nothing of what it did is written.
     #[error("the update was declined")]
     Closure(#[source] E),
-    /// The closure panicked; nothing of what it did is written.
+    /// The closure panicked, or the status type did on what the closure made of it; nothing of it is
+    /// written.
     #[error("the update panicked: {0}")]
     Panicked(String),
-    /// The object is gone. If an answer was lost before that, whether the update was applied is
-    /// not known, and no longer matters.
+    /// The object is gone, and perhaps another one has its name. If an answer was lost before that,
+    /// whether the update was applied is not known, and no longer matters.
     #[error("the object is gone")]
     Deleted,
-    /// The name belongs to another object now.
+    /// The name belongs to another object now; the update was not applied.
     #[error("the object was replaced by another one of its name")]
     Replaced,
     /// Schema or admission refuses the status on the object's current version.
@@ -42,7 +43,8 @@ pub enum Error<E = Infallible> {
     /// Too many updates wait for this object already.
     #[error("too many updates wait for this object")]
     Busy,
-    /// The answer to the write was lost and nothing tells whether it was applied.
+    /// The answer to the write was lost and nothing tells whether it was applied; or the writer's runtime
+    /// ended while a write was on its way.
     #[error("the outcome of the write is unknown")]
     Unknown(#[source] Option<Trouble>),
     /// The API server said something that no repetition will change (401, 403, ...).
@@ -64,7 +66,7 @@ pub enum Error<E = Infallible> {
     /// The object given lacks what a write is based on.
     #[error("the object has no {0}")]
     Incomplete(&'static str),
-    /// The writer was closed, or its runtime ended, before the update was applied.
+    /// The writer was closed, or its runtime ended, before the update was sent.
     #[error("the writer is closed")]
     Closed,
 }
@@ -138,6 +140,7 @@ pub(crate) enum Failure {
     Api(Arc<kube::Error>),
     Unreadable { committed: bool, source: Arc<serde_json::Error> },
     Unwritable(Arc<serde_json::Error>),
+    Panicked(String),
 }
 
 impl<E> From<Failure> for Error<E> {
@@ -151,6 +154,7 @@ impl<E> From<Failure> for Error<E> {
             Failure::Api(source) => Self::Api(source),
             Failure::Unreadable { committed, source } => Self::Unreadable { committed, source },
             Failure::Unwritable(source) => Self::Unwritable(source),
+            Failure::Panicked(said) => Self::Panicked(said),
         }
     }
 }

@@ -42,10 +42,14 @@ impl<K> Clone for Version<K> {
 impl<K: Subject> Version<K> {
     pub(crate) fn read(raw: Value) -> Result<Self, serde_json::Error> {
         let object = K::deserialize(&raw)?;
-        let text = |member: &str| raw["metadata"][member].as_str().unwrap_or_default().to_owned();
-        let (uid, version) = (text("uid"), text("resourceVersion"));
+        let (uid, version) = (text(&raw, "uid"), text(&raw, "resourceVersion"));
         Ok(Self { uid, version, raw: Arc::new(raw), object: Arc::new(object) })
     }
+}
+
+/// A text of an object's metadata.
+pub(crate) fn text(raw: &Value, member: &str) -> String {
+    raw["metadata"][member].as_str().unwrap_or_default().to_owned()
 }
 
 /// The number of the newest version seen of an object.
@@ -86,6 +90,14 @@ impl<K: Subject> Kept<K> {
         let haunted = known.is_some_and(|known| known.haunted && known.version == version.version);
         shelf.mark(place.clone(), Mark { uid: version.uid.clone(), version: version.version.clone(), haunted });
         shelf.versions.insert(place, version);
+    }
+
+    /// Notes that there is this newer version of `target`, which cannot be kept.
+    pub(crate) fn outdate(&self, target: &Target, version: &str) {
+        let mark = Mark { uid: target.uid.clone(), version: version.to_owned(), haunted: false };
+        let mut shelf = self.shelf();
+        shelf.versions.remove(&target.place);
+        shelf.mark(target.place.clone(), mark);
     }
 
     /// Notes that a PUT on this version of `target` may still land although nobody waits for it.

@@ -78,13 +78,15 @@
 //! 2. **Nothing twice.** An update that is answered with [`Outcome::Written`] was applied exactly
 //!    once, whatever happened to requests and answers on the way; one that is answered with any error
 //!    but [`Error::Unknown`] or [`Error::Deleted`] was not applied, and never will be. The variant
-//!    [`Error::Unreadable`] says itself which of the two it is.
+//!    [`Error::Unreadable`] says itself which of the two it is. That holds also when the runtime of
+//!    the writer ends under it.
 //! 3. **Unknown fields survive**, in the status, in entries of its lists and in its maps: what is
 //!    written is the raw status with the *difference* that the closure made to its typed reading.
 //! 4. **One request per transition.** No read precedes a write of a custom resource unless the object
 //!    does not know its raw status (see [`Whole`]). Nothing changed: nothing sent. Updates of one object that arrive
 //!    while a write is under way share the next one, in the order of their arrival; each caller gets
-//!    its own answer, and a closure that declines or panics takes nothing and nobody with it.
+//!    its own answer, and a closure that declines, panics, or makes a status that cannot be written
+//!    takes nothing and nobody with it.
 //! 5. **Bounded.** In time: an update is answered within its budget, plus one budget to settle a
 //!    lost answer. In number: at most 1024 updates wait for one object, then [`Error::Busy`].
 //! 6. **Own writes are read.** [`StatusWriter::latest`] and every update see at least this writer's
@@ -122,8 +124,9 @@
 //! A 409 of an admission webhook is not a version conflict, nor is its 500 a lost answer or its 404 a
 //! missing object: a refusal is told by its causes, or by the words that the API server puts before the
 //! message of a webhook. A refusal (schema, webhook, policy; with whatever code) leads to a live read. If the object has
-//! moved, the closure runs again; if not, the refusal is final: [`Error::Refused`]. A refused write
-//! that carried several updates is taken apart until the one that is refused stands alone.
+//! moved, the closure runs again; if not, the refusal is final: [`Error::Refused`]. A write that
+//! carried several updates and is refused, forbidden, malformed or too large is taken apart until the
+//! one that is to blame stands alone.
 //!
 //! # Assumptions
 //! * **Closures are pure**: they decide from the status they are given, may run several times, and

@@ -47,9 +47,9 @@ pub(crate) enum State {
 pub(crate) enum End {
     /// It landed, exactly once.
     Committed,
-    /// The object is gone.
+    /// The object is gone; a lost PUT may have landed before.
     Deleted,
-    /// The name belongs to another object now.
+    /// The name belongs to another object now, and nothing of this write was applied.
     Replaced,
     /// The base is current and the status is refused on it.
     Refused,
@@ -131,8 +131,8 @@ pub(crate) fn next(state: State, event: Event, late: bool) -> State {
         State::Inspect => match event {
             Event::Landed => State::Done(End::Committed),
             Event::Lost => State::Compose,
-            Event::Missing => State::Done(End::Deleted),
-            Event::OtherUid => State::Done(End::Replaced),
+            // Whether it landed before the object went is not known: that is not `Replaced`, which denies it.
+            Event::Missing | Event::OtherUid => State::Done(End::Deleted),
             // The base is current: the earlier PUT may still be on its way.
             Event::Same if !late => State::Put { doubt: true },
             Event::Fault if !late => State::Inspect,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::authorship::{self, Author, Lost};
 use crate::compose::Offer;
-use crate::drive::{Base, Driver, Write};
+use crate::drive::{Base, Driver, Fatal, Write};
 use crate::error::{Failure, Trouble};
 use crate::kept::Version;
 use crate::object::Subject;
@@ -20,6 +20,7 @@ impl<K: Subject> Driver<K> {
         for ticket in self.line.iter_mut().take(offer.verdicts.len()) {
             ticket.tries += 1;
         }
+        self.out.clone_from(&offer.verdicts);
         let sent = Instant::now();
         match self.wire.put(offer.body.clone()).await {
             Put::Written(object) => {
@@ -51,7 +52,9 @@ impl<K: Subject> Driver<K> {
                 Event::Unknown
             }
             Put::Fatal(error) => {
-                write.fatal = Some(error);
+                // Too large, malformed, forbidden by a plugin: that may be the doing of one update.
+                let by_one = matches!(&*error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413));
+                write.fatal = Some(Fatal { error, carried: by_one.then_some(offer.verdicts.len()) });
                 Event::Fatal
             }
         }
@@ -74,7 +77,7 @@ impl<K: Subject> Driver<K> {
                 Event::Fault
             }
             Get::Fatal(error) => {
-                write.fatal = Some(error);
+                write.fatal = Some(Fatal { error, carried: None });
                 Event::Fatal
             }
         }

@@ -4,6 +4,7 @@ use atomic_status::{Dynamic, StatusWriter, Whole};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 use statusguard_tests::{FaultProxy, User};
 
@@ -96,15 +97,20 @@ async fn a_kind_of_kubernetes_itself_is_written_too() {
     let client = bench.plane.client(User::Admin);
     type Deployed = Whole<Deployment, DeploymentStatus>;
     let deployment = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "d", "annotations": {"a": "b"}},
         "spec": {
             "selector": {"matchLabels": {"app": "d"}},
             "template": {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
         },
     });
     let api: Api<Deployed> = Api::namespaced(client.clone(), &bench.namespace);
-    let object = api.create(&PostParams::default(), &serde_json::from_value(deployment).unwrap()).await.unwrap();
+    let mut object = api.create(&PostParams::default(), &serde_json::from_value(deployment).unwrap()).await.unwrap();
+    // As a cache may hold it; the API server would take this over with the status.
+    object.meta_mut().annotations = None;
     let writer = StatusWriter::<Deployed>::builder(client, "deployer").build().unwrap();
     writer.update(&object, |status| status.observed_generation = Some(7)).await.unwrap();
-    assert_eq!(api.get("d").await.unwrap().status.as_ref().unwrap().observed_generation, Some(7));
+    let now = api.get("d").await.unwrap();
+    assert_eq!(now.status.as_ref().unwrap().observed_generation, Some(7));
+    assert_eq!(now.annotations().get("a").map(String::as_str), Some("b"));
 }

@@ -287,3 +287,50 @@ async fn an_earlier_attempt_that_lands_late_does_not_acknowledge_what_was_merged
     let last = seen.iter().rev().find(|seen| seen.what == "PUT").unwrap();
     assert_eq!(last.body["status"]["log"], json!([{"id": "b"}, {"id": "c"}]));
 }
+
+#[tokio::test]
+async fn an_object_replaced_in_doubt_may_have_been_written_before() {
+    let mut other = raw("9", json!({}));
+    other["metadata"]["uid"] = "u2".into();
+    let script = [("PUT", Reply::Cut), ("PUT", conflict()), ("WATCH", gone()), ("GET", Reply::Json(200, other))];
+    let server = Server::start(script).await;
+    let error = writer(&server).update(&base(), attempt).await.unwrap_err();
+    assert!(matches!(error, Error::Deleted), "not `Replaced`, which says that it was not applied: {error:?}");
+    server.seen();
+}
+
+#[tokio::test]
+async fn when_the_runtime_ends_what_was_sent_is_unknown_and_haunts_its_base() {
+    let (writer, server) = with_manager(|manager| {
+        let mut late = raw("2", json!({"phase": "B", "attempts": 2}));
+        late["metadata"]["managedFields"] = json!([managed(manager, json!({"f:phase": {}, "f:attempts": {}}))]);
+        [
+            ("PUT", Reply::Hang),
+            ("PUT", Reply::Cut),
+            ("PUT", conflict()),
+            // What the first one made, which has the phase that the second one sent.
+            ("WATCH", event("MODIFIED", late.clone())),
+            ("GET", Reply::Json(200, late)),
+        ]
+    })
+    .await;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let then = |attempts| {
+        move |status: &mut super::DeliveryStatus| {
+            status.phase = "B".into();
+            status.attempts += attempts;
+        }
+    };
+    let mut sent = writer.update(&base(), then(1)).into_future();
+    // The task that serves the line belongs to the runtime in which the update is first polled.
+    let entered = runtime.enter();
+    assert!(futures::poll!(&mut sent).is_pending());
+    drop(entered);
+    server.until(1).await;
+    runtime.shutdown_background();
+    assert!(matches!(sent.await, Err(Error::Unknown(None))));
+
+    let error = writer.update(&base(), then(5)).await.unwrap_err();
+    assert!(matches!(error, Error::Unknown(_)), "{error:?}");
+    server.seen();
+}

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use atomic_status::{Error, Outcome, StatusWriter};
+use atomic_status::{Error, Outcome, StatusWriter, Whole};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -220,4 +221,98 @@ async fn a_closed_writer_answers_whom_it_took_and_takes_no_more() {
     assert!(taken.await.unwrap().unwrap().is_written());
     assert_eq!(writer.busy(), 0);
     server.seen();
+}
+
+#[tokio::test]
+async fn an_update_that_makes_the_object_too_large_fails_alone() {
+    for (code, reason) in [(413, "RequestEntityTooLarge"), (403, "Forbidden"), (400, "BadRequest")] {
+        let spoilt = || Reply::Json(code, status(code, reason, "no", json!([])));
+        let (leave, script) = held([
+            // Three updates, then the first, then the other two, then each.
+            ("PUT", spoilt()),
+            ("PUT", Reply::Accept("3")),
+            ("PUT", spoilt()),
+            ("PUT", spoilt()),
+            ("PUT", Reply::Accept("4")),
+        ]);
+        let server = Server::start(script).await;
+        let writer = writer(&server);
+        let first = start(&writer, attempt).await;
+        server.until(1).await;
+        let before = start(&writer, attempt).await;
+        let large = start(&writer, |s| s.phase = "x".repeat(1000)).await;
+        let after = start(&writer, attempt).await;
+        leave.add_permits(1);
+        first.await.unwrap().unwrap();
+        assert!(matches!(large.await.unwrap().unwrap_err(), Error::Api(_)));
+        assert_eq!(attempts(&before.await.unwrap().unwrap()), 2);
+        assert_eq!(attempts(&after.await.unwrap().unwrap()), 3);
+        server.seen();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_concerns_all_is_asked_for_once() {
+    let unauthorised = status(401, "Unauthorized", "Unauthorized", json!([]));
+    let (leave, script) = held([("PUT", Reply::Json(401, unauthorised))]);
+    let server = Server::start(script).await;
+    let writer = writer(&server);
+    let first = start(&writer, attempt).await;
+    server.until(1).await;
+    let rest = [start(&writer, attempt).await, start(&writer, attempt).await];
+    leave.add_permits(1);
+    first.await.unwrap().unwrap();
+    for task in rest {
+        assert!(matches!(task.await.unwrap().unwrap_err(), Error::Api(_)));
+    }
+    server.seen();
+}
+
+/// A status whose own code fails on some values.
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+struct Touchy {
+    attempts: i64,
+}
+
+const UNWRITABLE: i64 = 100;
+const PANICS: i64 = 200;
+
+impl Serialize for Touchy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.attempts >= UNWRITABLE {
+            return Err(serde::ser::Error::custom("unwritable"));
+        }
+        json!({"attempts": self.attempts}).serialize(serializer)
+    }
+}
+
+impl PartialEq for Touchy {
+    fn eq(&self, other: &Self) -> bool {
+        assert!(self.attempts < PANICS, "touched");
+        self.attempts == other.attempts
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_cannot_be_written_or_compared_fails_its_own_update_only() {
+    let server = Server::start([]).await;
+    let leave = Arc::new(Semaphore::new(0));
+    server.expect([("PUT", Reply::Held(leave.clone(), Box::new(Reply::Accept("2"))))]);
+    server.expect(["3", "4"].map(|version| ("PUT", Reply::Accept(version))));
+    let writer =
+        StatusWriter::<Whole<super::Delivery, Touchy>>::builder(server.client.clone(), "courier").build().unwrap();
+    let object = serde_json::from_value(raw("1", json!({}))).unwrap();
+    let add = |by: i64| tokio::spawn(writer.update(&object, move |s| s.attempts += by).into_future());
+    let first = add(1);
+    server.until(1).await;
+    let [one, unwritable, panics, two] = [1, UNWRITABLE, PANICS, 2].map(add);
+    tokio::task::yield_now().await;
+    leave.add_permits(1);
+    for task in [first, one, two] {
+        assert!(task.await.unwrap().unwrap().is_written());
+    }
+    assert!(matches!(unwritable.await.unwrap(), Err(Error::Unwritable(_))));
+    assert!(matches!(panics.await.unwrap(), Err(Error::Panicked(said)) if said == "touched"));
+    assert_eq!(server.seen().last().unwrap().body["status"]["attempts"], 4);
 }

@@ -127,11 +127,23 @@ async fn a_whole_object_survives_serialisation() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_says_that_the_write_is_committed() {
-    let mut odd = raw("2", json!({"attempts": 2}));
+async fn an_answer_that_cannot_be_read_says_that_the_write_is_committed_and_outdates_what_was_known() {
+    let mut odd = raw("3", json!({"attempts": 2}));
     odd["spec"] = json!({"target": 7});
-    let server = Server::start([("PUT", Reply::Json(200, odd))]).await;
-    let error = writer(&server).update(&object("1", json!({})), attempt).await.unwrap_err();
+    let read = raw("4", json!({"attempts": 2}));
+    let server = Server::start([
+        ("PUT", Reply::Accept("2")),
+        ("PUT", Reply::Json(200, odd)),
+        ("GET", Reply::Json(200, read)),
+        ("PUT", Reply::Accept("5")),
+    ])
+    .await;
+    let writer = writer(&server);
+    writer.update(&object("1", json!({})), attempt).await.unwrap();
+    let error = writer.update(&object("1", json!({})), attempt).await.unwrap_err();
     assert!(matches!(error, Error::Unreadable { committed: true, .. }), "{error:?}");
-    server.seen();
+    assert_eq!(writer.kept(), 0);
+    // Neither the version before nor what a cache shows is newer than the own last write.
+    writer.update(&object("2", json!({"attempts": 1})), attempt).await.unwrap();
+    assert_eq!(server.seen()[3].body["status"]["attempts"], 3);
 }
