@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args as Group, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use statusguard_edge::Limits;
 
 /// Refuses status writes that only a stale reader could make.
@@ -98,21 +99,32 @@ pub struct Bounds {
     /// How long before a call's deadline the answer goes out.
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = duration)]
     pub deadline_margin: Duration,
+    /// Time a call waits for a policy that is not known yet.
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
+    pub policy_wait: Duration,
     /// Time a reply waits for the record of a refused write.
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub record_wait: Duration,
+    /// Records being written at a time.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().records)]
+    pub max_records: usize,
     /// Shutdown: how long new connections are still accepted at least.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub drain_spread: Duration,
     /// Shutdown: how long connections may take to end by themselves.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub drain_grace: Duration,
+    /// Shutdown, past that: how long a connection must have been idle to be closed.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub drain_quiet: Duration,
 }
 
 impl Bounds {
     /// The edge's form.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
+    ///
+    /// # Errors
+    /// Names the flag whose value is out of its range.
+    pub fn limits(&self) -> Result<Limits, clap::Error> {
         let Self {
             max_body,
             max_bodies,
@@ -122,11 +134,14 @@ impl Bounds {
             idle_timeout,
             deadline,
             deadline_margin,
+            policy_wait,
             record_wait,
+            max_records,
             drain_spread,
             drain_grace,
+            drain_quiet,
         } = self;
-        Limits {
+        let limits = Limits {
             body: *max_body,
             bodies: *max_bodies,
             connections: *max_connections,
@@ -135,11 +150,34 @@ impl Bounds {
             idle: *idle_timeout,
             deadline: *deadline,
             margin: *deadline_margin,
+            policy_wait: *policy_wait,
             record_wait: *record_wait,
+            records: *max_records,
             spread: *drain_spread,
             grace: *drain_grace,
-            ..Limits::default()
-        }
+            quiet: *drain_quiet,
+        };
+        let usage = |problem: String| Args::command().error(ErrorKind::ValueValidation, problem);
+        limits.check().map(|()| limits).map_err(|error| match error {
+            statusguard_edge::Error::Limit { limit, problem } => usage(format!("{}: {problem}", flag(limit))),
+            other => usage(other.to_string()),
+        })
+    }
+}
+
+/// The flag of a limit.
+fn flag(limit: &str) -> &str {
+    match limit {
+        "body" => "--max-body",
+        "bodies" => "--max-bodies",
+        "connections" => "--max-connections",
+        "handshake" => "--handshake-timeout",
+        "header" => "--header-timeout",
+        "idle" => "--idle-timeout",
+        "deadline" => "--deadline",
+        "spread" => "--drain-spread",
+        "quiet" => "--drain-quiet",
+        other => other,
     }
 }
 
@@ -293,6 +331,29 @@ mod tests {
     fn default_flags_are_the_default_limits() {
         let args = Args::try_parse_from(["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k"]);
         let Ok(Args { command: Command::Webhook(args) }) = args else { unreachable!("parses: {args:?}") };
-        assert_eq!(args.bounds.limits(), Limits::default());
+        assert_eq!(args.bounds.limits().ok(), Some(Limits::default()));
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_wrong_usage_of_its_flag() {
+        for (flag, expected) in [
+            ("--max-body=1", "--max-body: 1 bytes"),
+            ("--max-bodies=1025", "--max-bodies: 1025 bytes"),
+            ("--max-connections=0", "--max-connections: must"),
+            ("--handshake-timeout=0s", "--handshake-timeout: must"),
+            ("--header-timeout=0s", "--header-timeout: must"),
+            ("--idle-timeout=0s", "--idle-timeout: must"),
+            ("--deadline=31s", "--deadline: 31s"),
+            ("--drain-grace=2s", "--drain-spread: 5s"),
+            ("--drain-quiet=0s", "--drain-quiet: must"),
+        ] {
+            let args = ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", flag];
+            let Ok(Args { command: Command::Webhook(args) }) = Args::try_parse_from(args) else {
+                unreachable!("parses: {flag}")
+            };
+            let Err(error) = args.bounds.limits() else { unreachable!("out of range: {flag}") };
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 }

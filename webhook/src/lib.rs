@@ -46,10 +46,13 @@ impl From<Exit> for ExitCode {
 pub fn main(args: Args) -> ExitCode {
     match run(args) {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("statusguard: {error:#}");
-            Exit::Failure.into()
-        }
+        Err(error) => match error.downcast_ref::<clap::Error>() {
+            Some(usage) => usage.exit(),
+            None => {
+                eprintln!("statusguard: {error:#}");
+                Exit::Failure.into()
+            }
+        },
     }
 }
 

@@ -24,6 +24,10 @@ use crate::record::Records;
 use crate::reply::{self, Failure};
 use crate::review::Review;
 
+/// Bytes of a path and of a message that are logged.
+const LOGGED_PATH: usize = 256;
+const LOGGED_REASON: usize = 1024;
+
 const NO_TARGET: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
 
 /// Everything a call needs.
@@ -41,6 +45,17 @@ struct Inflight(Gauge);
 /// Takes whatever comes: what is refused for its path or method has a body to be read, too.
 pub(crate) fn routes<J: Judge, C: Recorder<J::Record>>(admission: Arc<Admission<J, C>>) -> Router {
     Router::new().fallback(admit::<J, C>).with_state(admission)
+}
+
+/// For connections past the limit: every call is told to come again, as the API server does by itself.
+pub(crate) fn busy(limits: &Arc<Limits>) -> Router {
+    let limits = Arc::clone(limits);
+    Router::new().fallback(async move |request: Request| {
+        // The API server writes a whole review before it reads; past the time-out it does not matter any more.
+        let mut body = request.into_body();
+        let read = timeout_at(Instant::now() + limits.deadline, body::discard(&mut body, limits.body)).await;
+        Failure { close: read != Ok(true), ..Failure::busy("the guard has too many connections; ask again") }
+    })
 }
 
 async fn admit<J: Judge, C: Recorder<J::Record>>(
@@ -77,11 +92,12 @@ async fn admit<J: Judge, C: Recorder<J::Record>>(
                     let rest = body::discard(&mut body, admission.limits.body);
                     failure.close = timeout_at(until, rest).await != Ok(true);
                 }
+                let path = parts.uri.path();
                 tracing::warn!(
                     code = failure.code.as_u16(),
-                    path = parts.uri.path(),
+                    path = path.get(..LOGGED_PATH).unwrap_or(path),
                     uid = failure.uid.as_deref(),
-                    message = %failure.message,
+                    reason = failure.message.get(..LOGGED_REASON).unwrap_or(&failure.message),
                     "call not judged"
                 );
                 failure.into_response()
@@ -168,6 +184,10 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         until: Instant,
     ) -> Result<(Response, Policy), Failure> {
         let Answer { decision, warnings, annotations, labels, findings, unknown_policy, record } = answer;
+        if let Decision::Fail(reason) = decision {
+            self.metrics.malformed("status");
+            return Err(Failure::internal(reason, &review.uid));
+        }
         self.metrics.requests.get_or_create(&labels).inc();
         let span = Span::current();
         span.record("policy", &*labels.policy).record("outcome", &*labels.outcome).record("class", &*labels.class);
@@ -196,9 +216,8 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             self.records.keep(record, patience).await;
         }
         let denial = match decision {
-            Decision::Allow => None,
             Decision::Deny(denial) => Some(denial),
-            Decision::Fail(reason) => return Err(Failure::internal(reason, &review.uid)),
+            Decision::Allow | Decision::Fail(_) => None,
         };
         let policy = Policy { policy: labels.policy };
         Ok((reply::judged(review, denial.as_ref(), warnings, annotations), policy))
@@ -232,11 +251,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             }
             BodyError::Busy => {
                 self.metrics.shed("bodies");
-                let code = StatusCode::SERVICE_UNAVAILABLE;
-                Failure {
-                    retry_after: Some(1),
-                    ..Failure::new(code, "ServiceUnavailable", "the guard is busy; ask again")
-                }
+                Failure::busy("the guard is busy; ask again")
             }
             BodyError::Broken(error) => {
                 self.metrics.malformed("broken");

@@ -6,6 +6,10 @@ use crate::cursor::{Cursor, Hints, plain_key, text};
 use crate::malformed::{Malformed, Problem};
 use crate::review::{Metadata, Names, Object, Operation, Review};
 
+/// Names, uids and users, in bytes: they are copied into replies, records and log lines. Names of objects have 253
+/// at most, uids 36.
+const LONGEST_TEXT: usize = 4096;
+
 /// What has been read so far, so that a problem further on can still name the uid.
 #[derive(Default)]
 pub(crate) struct Draft<'a> {
@@ -335,6 +339,7 @@ fn string<'a>(cursor: &mut Cursor<'a>, field: &'static str, slot: &mut Option<Co
 
 fn put_text<'a>(slot: &mut Option<Cow<'a, str>>, field: &'static str, raw: &'a [u8]) -> Result<(), Problem> {
     match text(field, raw)? {
+        Some(text) if text.len() > LONGEST_TEXT => Err(Problem::TooLong { field, limit: LONGEST_TEXT }),
         Some(text) => put(slot, field, text),
         None => Ok(()),
     }

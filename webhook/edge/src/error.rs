@@ -5,8 +5,13 @@
 #[non_exhaustive]
 pub enum Error {
     /// A limit is out of its range.
-    #[error("checking limits: {0}")]
-    Limits(String),
+    #[error("limit {limit}: {problem}")]
+    Limit {
+        /// Its field in [`Limits`](crate::Limits).
+        limit: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
     /// The PEM text holds no certificate chain or no private key that can be read.
     #[error("reading PEM {0}")]
     Pem(&'static str, #[source] rustls::pki_types::pem::Error),
@@ -26,7 +31,7 @@ impl Error {
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Limits(_) => "limits",
+            Self::Limit { .. } => "limits",
             Self::Pem(..) | Self::NoCertificate | Self::Certificate(_) => "certificate",
             Self::Tls(_) => "tls",
         }

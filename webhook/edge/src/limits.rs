@@ -16,8 +16,8 @@ pub struct Limits {
     /// Request bodies held at a time, bytes over all connections, at least `body`. Default 64 MiB.
     /// Over it: HTTP 503 with `Retry-After: 1`, which the API server retries by itself.
     pub bodies: usize,
-    /// Open connections on the admission port, at least 1. Default 1024. Over it: no more are
-    /// accepted until one ends; they wait in the kernel's backlog.
+    /// Open connections on the admission port, at least 1. Default 1024. Over it: HTTP 503 with
+    /// `Retry-After: 1` to each call of 64 more, which are closed then; past those, closed at once.
     pub connections: usize,
     /// From accepting a connection to the end of the TLS handshake. Default 5 s. Over it: closed.
     pub handshake: Duration,
@@ -77,8 +77,9 @@ impl Limits {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`Error::Limits`] names the first that is out of range.
+    /// [`Error::Limit`] names the first that is out of range.
     pub fn check(&self) -> Result<(), Error> {
+        let out = |limit, problem: String| Err(Error::Limit { limit, problem });
         let positive = [
             ("handshake", self.handshake),
             ("header", self.header),
@@ -86,23 +87,25 @@ impl Limits {
             ("deadline", self.deadline),
             ("quiet", self.quiet),
         ];
-        let zero = positive.iter().find(|(_, value)| value.is_zero());
-        let problem = if let Some((name, _)) = zero {
-            format!("{name} must be longer than zero")
-        } else if !(1 << 10..=1 << 30).contains(&self.body) {
-            format!("body is {} bytes, not 1 KiB to 1 GiB", self.body)
-        } else if self.bodies < self.body {
-            format!("bodies ({}) must be at least body ({})", self.bodies, self.body)
-        } else if self.connections == 0 {
-            "connections must be at least 1".to_owned()
-        } else if self.deadline > LONGEST_DEADLINE {
-            format!("deadline must be at most {LONGEST_DEADLINE:?}")
-        } else if self.spread > self.grace {
-            "spread must be at most grace".to_owned()
-        } else {
-            return Ok(());
-        };
-        Err(Error::Limits(problem))
+        if let Some((name, _)) = positive.iter().find(|(_, value)| value.is_zero()) {
+            return out(name, "must be longer than zero".into());
+        }
+        if !(1 << 10..=1 << 30).contains(&self.body) {
+            return out("body", format!("{} bytes is not from 1 KiB to 1 GiB", self.body));
+        }
+        if self.bodies < self.body {
+            return out("bodies", format!("{} bytes is less than one body may have, {}", self.bodies, self.body));
+        }
+        if self.connections == 0 {
+            return out("connections", "must be at least 1".into());
+        }
+        if self.deadline > LONGEST_DEADLINE {
+            return out("deadline", format!("{:?} is more than {LONGEST_DEADLINE:?}", self.deadline));
+        }
+        if self.spread > self.grace {
+            return out("spread", format!("{:?} is more than the whole grace time, {:?}", self.spread, self.grace));
+        }
+        Ok(())
     }
 
     /// How long a call may take here, from its `timeout` in the query (`10s`).
@@ -202,12 +205,12 @@ mod tests {
             limits.check().unwrap_err().to_string()
         };
         for (problem, expected) in [
-            (with(|limits| limits.body = 1), "body is 1 bytes"),
-            (with(|limits| limits.bodies = 1), "bodies (1) must be at least body"),
-            (with(|limits| limits.connections = 0), "connections must be"),
-            (with(|limits| limits.header = Duration::ZERO), "header must be longer"),
-            (with(|limits| limits.deadline = Duration::from_secs(31)), "deadline must be at most"),
-            (with(|limits| limits.grace = Duration::ZERO), "spread must be at most grace"),
+            (with(|limits| limits.body = 1), "body: 1 bytes"),
+            (with(|limits| limits.bodies = 1), "bodies: 1 bytes is less"),
+            (with(|limits| limits.connections = 0), "connections: must be"),
+            (with(|limits| limits.header = Duration::ZERO), "header: must be longer"),
+            (with(|limits| limits.deadline = Duration::from_secs(31)), "deadline: 31s is more than 30s"),
+            (with(|limits| limits.grace = Duration::ZERO), "spread: 5s is more than"),
         ] {
             assert!(problem.contains(expected), "{problem}");
         }

@@ -21,11 +21,16 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// Read from a TLS connection at a time. By itself rustls reads 4 KiB, which is a quarter of a record.
 const READ_AHEAD: usize = 32 << 10;
 
+/// Connections past the limit that get to read that the guard is busy. Those past these are closed at once.
+const SPARE: usize = 64;
+
 /// What a listener serves, and how.
 pub(crate) struct Port {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) routes: Router,
+    /// For connections past the limit.
+    pub(crate) busy: Router,
     pub(crate) keep_alive: bool,
     pub(crate) limits: Arc<Limits>,
     /// Of the admission port only.
@@ -47,12 +52,17 @@ pub struct Drained {
     pub records_dropped: u64,
 }
 
-/// Everything a connection's task needs.
-struct Shared {
+/// What turns accepted streams into connections.
+struct Door {
     tls: Option<TlsAcceptor>,
     routes: Router,
+    busy: Router,
     keep_alive: bool,
     limits: Arc<Limits>,
+    metrics: Option<Metrics>,
+    phases: watch::Sender<Phase>,
+    connections: JoinSet<End>,
+    full: bool,
 }
 
 enum Event {
@@ -64,28 +74,36 @@ enum Event {
 impl Port {
     /// Serves until a shutdown has ended every connection.
     pub(crate) async fn run(self, shutdown: &Shutdown) -> Drained {
-        let Self { listener, tls, routes, keep_alive, limits, metrics, phases } = self;
-        let shared = Arc::new(Shared { tls, routes, keep_alive, limits: Arc::clone(&limits) });
+        let Self { listener, tls, routes, busy, keep_alive, limits, metrics, phases } = self;
+        let mut door = Door {
+            tls,
+            routes,
+            busy,
+            keep_alive,
+            limits: Arc::clone(&limits),
+            metrics: metrics.clone(),
+            phases,
+            connections: JoinSet::new(),
+            full: false,
+        };
         let mut listener = Some(listener);
         let mut asked = shutdown.watch();
-        let mut connections = JoinSet::new();
         let mut drained = Drained::default();
         let mut phase = Phase::Serving;
         let mut entered = Instant::now();
-        let mut full = false;
         loop {
-            let seen =
-                Seen { asked: *asked.borrow_and_update(), connections: connections.len(), lasted: entered.elapsed() };
+            let open = door.connections.len();
+            let seen = Seen { asked: *asked.borrow_and_update(), connections: open, lasted: entered.elapsed() };
             let next = phase.next(seen, &limits);
             if next != phase {
-                tracing::info!(from = ?phase, to = ?next, connections = seen.connections, "listener");
+                tracing::info!(from = ?phase, to = ?next, connections = open, "listener");
                 (phase, entered) = (next, Instant::now());
-                phases.send_replace(phase);
+                door.phases.send_replace(phase);
                 if !phase.accepts()
                     && let Some(listener) = listener.take()
                     && phase == Phase::Closing
                 {
-                    accept_backlog(&listener, &limits, &mut connections, &shared, &phases).await;
+                    door.empty_backlog(&listener).await;
                 }
                 if phase == Phase::Ended {
                     return drained;
@@ -93,23 +111,16 @@ impl Port {
                 continue;
             }
             if let Some(metrics) = &metrics {
-                metrics.connections.set(seen.connections as i64);
-                let at_limit = seen.connections >= limits.connections;
-                if at_limit && !full {
-                    metrics.shed("connections");
-                    tracing::warn!(limit = limits.connections, "accepting no more connections");
-                }
-                full = at_limit;
+                metrics.connections.set(open as i64);
             }
-            let alarm = phase.until(seen.connections, &limits).map(|after| entered + after);
-            let room = listener.as_ref().filter(|_| seen.connections < limits.connections);
+            let alarm = phase.until(open, &limits).map(|after| entered + after);
             let event = tokio::select! {
-                Some(ended) = connections.join_next() => {
+                Some(ended) = door.connections.join_next() => {
                     // A connection's task panics only by a fault of this crate; its peer sees a
                     // connection that broke.
                     Event::Ended(ended.unwrap_or(End::Done))
                 }
-                accepted = async { room.map(TcpListener::accept)?.await.into() }, if room.is_some() => {
+                accepted = async { listener.as_ref().map(TcpListener::accept)?.await.into() }, if listener.is_some() => {
                     match accepted {
                         Some(result) => Event::Accepted(result.map(|(stream, _)| stream)),
                         None => Event::Other,
@@ -121,9 +132,7 @@ impl Port {
                 }
             };
             match event {
-                Event::Accepted(Ok(stream)) => {
-                    start(stream, &mut connections, &shared, &phases);
-                }
+                Event::Accepted(Ok(stream)) => door.enter(stream),
                 Event::Accepted(Err(error)) => {
                     tracing::warn!(%error, "accept failed");
                     sleep(ACCEPT_PAUSE).await;
@@ -158,40 +167,62 @@ impl Drained {
     }
 }
 
-/// Accepts what came before the listener closes: its peers have been told that it is open.
-async fn accept_backlog(
-    listener: &TcpListener,
-    limits: &Limits,
-    connections: &mut JoinSet<End>,
-    shared: &Arc<Shared>,
-    phases: &watch::Sender<Phase>,
-) {
-    while connections.len() < limits.connections {
-        match timeout(std::time::Duration::ZERO, listener.accept()).await {
-            Ok(Ok((stream, _))) => start(stream, connections, shared, phases),
-            _ => return,
+impl Door {
+    /// Serves a connection, or says that there are too many.
+    fn enter(&mut self, stream: TcpStream) {
+        let open = self.connections.len();
+        let full = open >= self.limits.connections;
+        if full {
+            if let Some(metrics) = &self.metrics {
+                metrics.shed("connections");
+            }
+            if !self.full {
+                tracing::warn!(limit = self.limits.connections, "serving no more connections");
+            }
+        }
+        self.full = full;
+        if open >= self.limits.connections.saturating_add(SPARE) {
+            return;
+        }
+        let routes = if full { &self.busy } else { &self.routes };
+        let connection = Connection {
+            tls: self.tls.clone(),
+            routes: routes.clone(),
+            keep_alive: self.keep_alive && !full,
+            limits: Arc::clone(&self.limits),
+        };
+        let phases = self.phases.subscribe();
+        self.connections.spawn(async move { connection.serve(stream, phases).await });
+    }
+
+    /// Accepts what came before the listener closes: its peers have been told that it is open.
+    async fn empty_backlog(&mut self, listener: &TcpListener) {
+        while let Ok(Ok((stream, _))) = timeout(std::time::Duration::ZERO, listener.accept()).await {
+            self.enter(stream);
         }
     }
 }
 
-fn start(stream: TcpStream, connections: &mut JoinSet<End>, shared: &Arc<Shared>, phases: &watch::Sender<Phase>) {
-    let shared = Arc::clone(shared);
-    let phases = phases.subscribe();
-    connections.spawn(async move { shared.connect(stream, phases).await });
+/// One connection before its first request.
+struct Connection {
+    tls: Option<TlsAcceptor>,
+    routes: Router,
+    keep_alive: bool,
+    limits: Arc<Limits>,
 }
 
-impl Shared {
-    async fn connect(&self, stream: TcpStream, mut phases: watch::Receiver<Phase>) -> End {
+impl Connection {
+    async fn serve(self, stream: TcpStream, mut phases: watch::Receiver<Phase>) -> End {
+        let Self { tls, routes, keep_alive, limits } = self;
         // Replies are small and written at once; without this some would wait for an ACK.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "setting TCP_NODELAY");
         }
-        let routes = self.routes.clone();
-        let Some(tls) = &self.tls else {
-            return connection::serve(stream, routes, self.keep_alive, &self.limits, phases).await;
+        let Some(tls) = tls else {
+            return connection::serve(stream, routes, keep_alive, &limits, phases).await;
         };
         let stream = BufReader::with_capacity(READ_AHEAD, stream);
-        let handshake = timeout(self.limits.handshake, tls.accept(stream));
+        let handshake = timeout(limits.handshake, tls.accept(stream));
         let stream = tokio::select! {
             biased;
             result = handshake => match result {
@@ -206,6 +237,6 @@ impl Shared {
                 return End::Aborted { handling: false };
             }
         };
-        connection::serve(stream, routes, self.keep_alive, &self.limits, phases).await
+        connection::serve(stream, routes, keep_alive, &limits, phases).await
     }
 }

@@ -53,6 +53,14 @@ pub enum Problem {
         /// Path from the root.
         field: &'static str,
     },
+    /// A name, uid or user that no API server sends.
+    #[error("{field} has more than {limit} bytes")]
+    TooLong {
+        /// Path from the root.
+        field: &'static str,
+        /// Bytes that it may have.
+        limit: usize,
+    },
     /// Not `AdmissionReview` of `admission.k8s.io/v1`.
     #[error(
         "the body is not an AdmissionReview of admission.k8s.io/v1; \
@@ -76,6 +84,7 @@ impl Malformed {
             | Problem::Text { .. } => "syntax",
             Problem::Missing(_) => "missing",
             Problem::WrongType { .. } | Problem::Operation => "type",
+            Problem::TooLong { .. } => "length",
             Problem::Duplicate(_) => "duplicate",
             Problem::Version => "version",
         }

@@ -94,6 +94,11 @@ impl Failure {
         Self { code, reason, message: message.into(), uid: None, retry_after: None, close: false }
     }
 
+    /// Too much at a time: the API server asks again by itself.
+    pub(crate) fn busy(message: &'static str) -> Self {
+        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message) }
+    }
+
     /// The guard could not judge: `failurePolicy` decides.
     pub(crate) fn internal(message: impl Into<Cow<'static, str>>, uid: &str) -> Self {
         let code = StatusCode::INTERNAL_SERVER_ERROR;

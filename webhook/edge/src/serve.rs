@@ -78,15 +78,19 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         listener: admission,
         tls: Some(tls),
         routes: admit::routes(Arc::clone(&state)),
+        busy: admit::busy(&limits),
         keep_alive: true,
         limits: Arc::clone(&limits),
         metrics: Some(metrics),
         phases,
     };
+    let routes = plain_routes(health, phase, registry);
     let plain = Port {
         listener: plain,
         tls: None,
-        routes: plain_routes(health, phase, registry),
+        // A probe is answered as long as there is any way.
+        busy: routes.clone(),
+        routes,
         keep_alive: false,
         limits: Arc::new(Limits { connections: PLAIN_CONNECTIONS, ..Limits::clone(&limits) }),
         metrics: None,

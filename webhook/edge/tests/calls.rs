@@ -199,6 +199,10 @@ async fn a_judge_that_cannot_judge() {
     let reply = server.post(&review("put")).await;
     let uid = uid_of("put");
     assert_status(&reply, 500, "InternalError", "the policy could not be read", uid.as_str());
+    // No outcome: what becomes of the write is the API server's decision.
+    let judged = r#"statusguard_admission_requests_total{policy="deliveries.facts.test",outcome="Failed",class=""}"#;
+    assert_eq!(server.metric(judged), 0.0);
+    assert_eq!(server.metric(r#"statusguard_malformed_total{cause="status"}"#), 1.0);
     server.stop().await;
 }
 

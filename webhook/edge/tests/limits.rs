@@ -213,22 +213,28 @@ async fn more_connections_than_allowed() {
     let server = start(allowing(), Limits { connections: 2, ..Limits::default() }).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
-    let dial = server.dialer();
-    let third = tokio::spawn(async move { dial.dial().await.unwrap().post(PATH, &review("put")).await });
-    server.metric_becomes(&shed("connections"), 1.0).await;
-    assert_eq!(server.metric("statusguard_connections"), 2.0);
-    // The others are served as ever, and the third as soon as one of them goes.
     assert_eq!(first.post(PATH, &review("put")).await.status, 200);
-    assert!(!third.is_finished());
+    assert_eq!(second.post(PATH, &review("put")).await.status, 200);
+    // One more is told so, in words that the API server understands; then its connection ends.
+    let mut third = server.connect().await;
+    let reply = timeout(PATIENCE, third.post(PATH, &review("put"))).await.unwrap();
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+    assert_eq!(reply.header("connection"), Some("close"));
+    server.metric_becomes(&shed("connections"), 1.0).await;
+    server.metric_becomes("statusguard_connections", 2.0).await;
+    // The others are served as ever, and one more as soon as one of them goes.
+    assert_eq!(first.post(PATH, &review("put")).await.status, 200);
     drop(first);
-    let reply = timeout(PATIENCE, third).await.unwrap().unwrap();
-    assert_eq!(reply.status, 200);
+    server.metric_becomes("statusguard_connections", 1.0).await;
+    assert_eq!(server.connect().await.post(PATH, &review("put")).await.status, 200);
     assert_eq!(second.post(PATH, &review("put")).await.status, 200);
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_connections_that_say_nothing() {
+    // Past the limit some more are told that the guard is busy.
+    const SPARE: f64 = 64.0;
     let limits = Limits { connections: 500, handshake: SHORT, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let (address, mut flood) = (server.admission, tokio::task::JoinSet::new());
@@ -241,12 +247,25 @@ async fn thousands_of_connections_that_say_nothing() {
         if let Ok(stream) = flood.join_next().await.unwrap().unwrap() {
             held.push(stream);
         }
+        assert!(server.metric("statusguard_connections") <= 500.0 + SPARE);
     }
-    let reply = timeout(PATIENCE, server.post(&review("put"))).await.unwrap();
-    assert_eq!(reply.status, 200);
-    assert!(server.metric("statusguard_connections") <= 500.0);
-    assert!(server.metric(&shed("connections")) >= 1.0);
-    assert!(server.metric(&shed("handshake")) >= 500.0);
+    // A call is served, or told at once to come again, or its connection is closed at once.
+    let served = async {
+        loop {
+            if let Ok(mut connection) = server.dialer().dial().await
+                && let Ok(reply) = connection.try_post(PATH, &review("put")).await
+            {
+                match reply.status {
+                    200 => break,
+                    status => assert_eq!((status, reply.header("retry-after")), (503, Some("1"))),
+                }
+            }
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    };
+    timeout(PATIENCE, served).await.unwrap();
+    assert!(server.metric(&shed("connections")) >= 1000.0);
+    assert!(server.metric(&shed("handshake")) > SPARE, "room came from those");
     server.stop().await;
 }
 

@@ -116,6 +116,28 @@ fn with(request: &str) -> String {
     )
 }
 
+/// Texts that are copied into replies, records and log lines.
+#[test]
+fn texts_of_a_length_that_no_api_server_sends() {
+    let long = |length: usize| "x".repeat(length);
+    for field in [
+        r#""name":"TEXT""#,
+        r#""namespace":"TEXT""#,
+        r#""userInfo":{"username":"TEXT"}"#,
+        r#""options":{"fieldManager":"TEXT"}"#,
+        r#""object":{"metadata":{"uid":"TEXT"}}"#,
+        r#""oldObject":{"metadata":{"resourceVersion":"TEXT"}}"#,
+    ] {
+        assert!(Review::read(with(&field.replace("TEXT", &long(4096))).as_bytes()).is_ok(), "{field}");
+        let body = with(&field.replace("TEXT", &long(4097)));
+        let malformed = Review::read(body.as_bytes()).unwrap_err();
+        assert!(matches!(malformed.problem, Problem::TooLong { limit: 4096, .. }), "{malformed}");
+        assert_eq!((malformed.uid.as_deref(), malformed.category()), (Some("u"), "length"));
+    }
+    let body = with("").replace(r#""uid":"u""#, &format!(r#""uid":"{}""#, long(4097)));
+    assert_eq!(Review::read(body.as_bytes()).unwrap_err().uid, None, "it is not echoed");
+}
+
 #[test]
 fn unusual_but_good() {
     let both = r#""object":{"st\u0061tus":{"a":1},"metadata":{"n\u0061me":"\u0061\ud83d\ude00"}}"#;

@@ -63,7 +63,8 @@ impl Court<'_> {
         if !self.fires(&rule.resets) {
             let mut gone = old.iter().filter(|(key, value)| !value.is_unset() && find(new, key).is_unset());
             if let (Some((key, value)), false) = (gone.next(), rule.keep == Keep::Newest(0)) {
-                self.truncated(place, value, &format!("{key:?}"), gone.count());
+                let name = self.name(place, &Value::String(key.as_ref().into()));
+                self.truncated(place, value, &name, gone.count());
             }
             if rule.each.is_none() {
                 for (key, value) in new {

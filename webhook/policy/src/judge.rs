@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 
 use crate::graph::{Graph, Read, Reading};
 use crate::magnitude::{Magnitude, advanced, sum, terms};
+use crate::number::Sum;
 use crate::path::{Path, Place, Step};
 use crate::rules::{EqualRule, MonotoneRule, PhaseRule, Policy, Resets, Rules, SetOnceRule, Term};
 use crate::shown::{cut, shown};
@@ -23,6 +24,8 @@ pub const MAX_FINDINGS: usize = 32;
 const SHOWN_IN_MESSAGE: usize = 80;
 /// Bytes of a value that a finding keeps.
 const SHOWN_IN_FINDING: usize = 1024;
+/// What stands in place of what a policy redacts.
+const REDACTED: &str = "[redacted]";
 
 /// The parts of an object that a verdict depends on.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +109,13 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// How findings and waivers name a place.
+    fn field(&self, place: &Place<'_>) -> String {
+        cut(&place.shown(&self.redact), SHOWN_IN_FINDING).into_owned()
+    }
+}
+
 /// One write while it is judged.
 pub(crate) struct Court<'v> {
     policy: &'v Policy,
@@ -162,7 +172,7 @@ impl<'v> Court<'v> {
         }
         for rule in &rules.set_once {
             let place = Place::under(parent, &rule.path);
-            let phases = phases.as_ref().map(|(rule, p, q)| (&rule.graph, p, q));
+            let phases = phases.as_ref().map(|(rule, p, q)| (*rule, p, q));
             self.set_once(rule, rule.path.of(old), rule.path.of(new), phases, &place);
         }
         for rule in &rules.collections {
@@ -199,7 +209,8 @@ impl<'v> Court<'v> {
             return;
         }
         let charge = |reason, class| Charge { reason, class, old, new };
-        let (before, after) = (graph.show(&p.reading), graph.show(&q.reading));
+        let names =
+            |court: &Self| (court.phase_name(graph, &p.reading, place), court.phase_name(graph, &q.reading, place));
         let to = match &q.reading {
             Reading::Malformed => {
                 self.find(place, charge(Reason::Malformed, Class::Invalid), |new| format!("is no phase: {new}"));
@@ -213,6 +224,7 @@ impl<'v> Court<'v> {
                 }
                 let stale = ambiguous_is_stale(graph, p, phases);
                 let class = if stale { Class::Stale } else { Class::Invalid };
+                let (before, after) = names(self);
                 self.find(place, charge(Reason::PhaseAmbiguous, class), |_| {
                     format!("say {after} at once, after {before}")
                 });
@@ -235,6 +247,7 @@ impl<'v> Court<'v> {
         {
             return;
         }
+        let (before, after) = names(self);
         if matches!(q.reading, Reading::Unknown(_)) && !graph.any_target() {
             let known = graph.names().join(", ");
             self.find(place, charge(Reason::PhaseUnknown, Class::Invalid), |_| {
@@ -249,6 +262,11 @@ impl<'v> Court<'v> {
                 format!("went from {before} to {after}, and no transition leads there")
             });
         }
+    }
+
+    /// A phase as messages name it.
+    fn phase_name(&self, graph: &Graph, reading: &Reading<'_>, place: &Place<'_>) -> String {
+        if self.redacted(place) { REDACTED.into() } else { cut(&graph.show(reading), SHOWN_IN_MESSAGE).into_owned() }
     }
 
     /// R6.
@@ -301,13 +319,13 @@ impl<'v> Court<'v> {
         rule: &SetOnceRule,
         old: &Value<'_>,
         new: &Value<'_>,
-        phases: Option<(&Graph, &Read<'_>, &Read<'_>)>,
+        phases: Option<(&PhaseRule, &Read<'_>, &Read<'_>)>,
         place: &Place<'_>,
     ) {
         if !old.same(new) && !self.fires(&rule.resets) {
             self.kept_leaves(old, new, place);
         }
-        let Some((graph, p, q)) = phases else { return };
+        let Some((phase_rule, p, q)) = phases else { return };
         let required =
             |read: &Read<'_>| matches!(read.reading, Reading::Known(phase) if rule.required_in.contains(&phase));
         if !required(q) || !new.is_unset() || (p.reading == q.reading && old.same(new)) {
@@ -317,7 +335,7 @@ impl<'v> Court<'v> {
             return self.waive(place, Reason::FieldMissing);
         }
         let class = if rule.resets.any() { Class::Stale } else { Class::Invalid };
-        let phase = graph.show(&q.reading);
+        let phase = self.phase_name(&phase_rule.graph, &q.reading, &place.beside(&phase_rule.path));
         self.find(place, Charge { reason: Reason::FieldMissing, class, old, new }, |_| {
             format!("must be set in phase {phase}")
         });
@@ -371,7 +389,8 @@ impl<'v> Court<'v> {
         let what = if redacted {
             format!("{} and {} no longer agree", terms(smaller), terms(larger))
         } else {
-            format!("{} is {lesser}, but {} is {greater}", terms(smaller), terms(larger))
+            let shown = |sum: &Sum| cut(&sum.to_string(), SHOWN_IN_MESSAGE).into_owned();
+            format!("{} is {}, but {} is {}", terms(smaller), shown(lesser), terms(larger), shown(greater))
         };
         let (before, after) =
             (first.map_or(&Value::Null, |path| path.of(old)), first.map_or(&Value::Null, |path| path.of(new)));
@@ -384,9 +403,10 @@ impl<'v> Court<'v> {
 
     /// Records a waiver.
     pub(crate) fn waive(&mut self, place: &Place<'_>, reason: Reason) {
+        self.judgement.note(reason);
         let waivers = &mut self.judgement.waivers;
         if waivers.len() < MAX_FINDINGS {
-            waivers.push(Waiver { reason, field: place.to_string() });
+            waivers.push(Waiver { reason, field: self.policy.field(place) });
         }
     }
 
@@ -407,21 +427,22 @@ impl<'v> Court<'v> {
             Class::Stale => self.stale = true,
             Class::Invalid => self.invalid |= !reason.is_consequence(),
         }
+        self.judgement.note(reason);
         if self.judgement.findings.len() >= MAX_FINDINGS {
             self.judgement.more += 1;
             return;
         }
         let redacted = self.redacted(place);
-        let show = |value: &Value<'_>| if redacted { "[redacted]".into() } else { shown(value, SHOWN_IN_FINDING) };
+        let show = |value: &Value<'_>| if redacted { REDACTED.into() } else { shown(value, SHOWN_IN_FINDING) };
         let (old, new) = (show(old), show(new));
         let what = what(&cut(&old, SHOWN_IN_MESSAGE), &cut(&new, SHOWN_IN_MESSAGE));
-        let finding = Finding { reason, class, field: place.to_string(), old, new, what };
+        let finding = Finding { reason, class, field: self.policy.field(place), old, new, what };
         self.judgement.findings.push(finding);
     }
 
     /// The text of a value for a message at this place.
     pub(crate) fn name(&self, place: &Place<'_>, value: &Value<'_>) -> String {
-        if self.redacted(place) { "[redacted]".into() } else { shown(value, SHOWN_IN_MESSAGE) }
+        if self.redacted(place) { REDACTED.into() } else { shown(value, SHOWN_IN_MESSAGE) }
     }
 }
 

@@ -6,6 +6,8 @@ use num_bigint::{BigInt, Sign};
 
 /// Largest decimal exponent that takes part in a sum; a double ends at 308.
 const MAX_SUM_EXPONENT: i64 = 4096;
+/// Most digits of a number that takes part in a sum.
+const MAX_SUM_DIGITS: usize = 1 << 16;
 
 /// A decimal number, as a view of its text.
 #[derive(Clone, Copy, Debug)]
@@ -142,22 +144,31 @@ impl std::hash::Hash for Decimal<'_> {
     }
 }
 
-/// An exact sum: `digits` × 10^`exponent`.
+/// An exact sum: `small` + `digits` × 10^`exponent`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sum {
+    /// Counts and integers of few digits, which is what counters are: they need no memory.
+    small: i128,
     digits: BigInt,
+    /// Zero or less.
     exponent: i64,
 }
 
 impl Sum {
     pub(crate) fn add_count(&mut self, count: usize) {
-        self.add_scaled(BigInt::from(count), 0);
+        self.small += count as i128;
     }
 
-    /// Adds a number. One whose exponent no double could have is left out, so
-    /// that a few bytes cannot ask for gigabytes of digits.
+    /// Adds a number. One far beyond any double is left out, so that a few bytes cannot ask for
+    /// gigabytes of digits, nor many for minutes of work.
     pub(crate) fn add(&mut self, number: &Decimal<'_>) {
-        if number.is_zero() || number.exponent.abs() > MAX_SUM_EXPONENT {
+        let digits = number.whole.len() + number.fraction.len();
+        if number.is_zero() || number.exponent.abs() > MAX_SUM_EXPONENT || digits > MAX_SUM_DIGITS {
+            return;
+        }
+        let integer = number.exponent == 0 && number.fraction.is_empty();
+        if let (true, Ok(small)) = (integer, number.whole.parse::<i64>()) {
+            self.small += i128::from(if number.negative { -small } else { small });
             return;
         }
         let text: Vec<u8> = number.whole.bytes().chain(number.fraction.bytes()).collect();
@@ -165,10 +176,7 @@ impl Sum {
         let digits = BigInt::parse_bytes(&text, 10).unwrap_or_default();
         let digits = if sign == Sign::Minus { -digits } else { digits };
         let fraction = i64::try_from(number.fraction.len()).unwrap_or(i64::MAX);
-        self.add_scaled(digits, number.exponent.saturating_sub(fraction));
-    }
-
-    fn add_scaled(&mut self, digits: BigInt, exponent: i64) {
+        let exponent = number.exponent.saturating_sub(fraction);
         let common = self.exponent.min(exponent);
         self.digits = rescaled(&self.digits, self.exponent, common) + rescaled(&digits, exponent, common);
         self.exponent = common;
@@ -176,14 +184,26 @@ impl Sum {
 
     /// The absolute difference of two sums.
     pub(crate) fn gap(&self, other: &Sum) -> Sum {
+        if let Some((a, b)) = self.small().zip(other.small()) {
+            return Sum { small: (a - b).abs(), ..Sum::default() };
+        }
         let common = self.exponent.min(other.exponent);
-        let difference =
-            rescaled(&self.digits, self.exponent, common) - rescaled(&other.digits, other.exponent, common);
-        Sum { digits: difference.magnitude().clone().into(), exponent: common }
+        let difference = self.total(common) - other.total(common);
+        Sum { small: 0, digits: difference.magnitude().clone().into(), exponent: common }
     }
 
     pub(crate) fn is_zero(&self) -> bool {
-        self.digits.sign() == Sign::NoSign
+        self.small().map_or_else(|| self.total(self.exponent).sign() == Sign::NoSign, |sum| sum == 0)
+    }
+
+    /// The sum, if `digits` add nothing to it.
+    fn small(&self) -> Option<i128> {
+        (self.digits.sign() == Sign::NoSign).then_some(self.small)
+    }
+
+    /// The sum in units of 10^`exponent`, which is not above its own one.
+    fn total(&self, exponent: i64) -> BigInt {
+        rescaled(&self.digits, self.exponent, exponent) + rescaled(&self.small.into(), 0, exponent)
     }
 }
 
@@ -194,8 +214,11 @@ fn rescaled(digits: &BigInt, from: i64, to: i64) -> BigInt {
 
 impl Ord for Sum {
     fn cmp(&self, other: &Self) -> Ordering {
+        if let Some((a, b)) = self.small().zip(other.small()) {
+            return a.cmp(&b);
+        }
         let common = self.exponent.min(other.exponent);
-        rescaled(&self.digits, self.exponent, common).cmp(&rescaled(&other.digits, other.exponent, common))
+        self.total(common).cmp(&other.total(common))
     }
 }
 
@@ -216,10 +239,14 @@ impl Eq for Sum {}
 /// Plain decimal text.
 impl std::fmt::Display for Sum {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.exponent == 0 {
-            return write!(out, "{}", self.digits);
+        if let Some(sum) = self.small() {
+            return write!(out, "{sum}");
         }
-        let text = format!("{}e{}", self.digits, self.exponent);
+        let total = self.total(self.exponent);
+        if self.exponent == 0 {
+            return write!(out, "{total}");
+        }
+        let text = format!("{total}e{}", self.exponent);
         match text.parse::<f64>() {
             Ok(value) => write!(out, "{value}"),
             Err(_) => out.write_str(&text),
@@ -268,7 +295,14 @@ mod tests {
         assert_eq!(sum(&["0.1", "0.2"]), sum(&["0.3"]));
         assert_eq!(sum(&["1e3", "-1000", "2.50"]), sum(&["2.5"]));
         assert!(sum(&["1", "-1.0"]).is_zero());
+        assert_eq!(sum(&["9223372036854775807", "1", "0.5"]), sum(&["9223372036854775808.5"]));
+        assert_eq!(sum(&["9223372036854775808", "-1"]), sum(&["9223372036854775807"]));
+        assert!(sum(&["9223372036854775808", "-9223372036854775807", "-1"]).is_zero());
+        assert_eq!(sum(&["7", "0.5"]).gap(&sum(&["9"])), sum(&["1.5"]));
+        assert!(sum(&["7", "1.5"]) < sum(&["8.6"]));
+        assert_eq!(sum(&["7", "1.5"]).to_string(), "8.5");
         assert_eq!(sum(&["9007199254740993"]).gap(&sum(&["9007199254740992"])), sum(&["1"]));
         assert!(sum(&["1e999999999"]).is_zero(), "no memory for absurd exponents");
+        assert!(sum(&["7".repeat(1 << 20).as_str()]).is_zero(), "no time for absurd digits");
     }
 }

@@ -1,6 +1,6 @@
 //! Paths of the policy language, and the places that findings name.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::value::{ABSENT, Value};
 
@@ -95,6 +95,11 @@ impl<'a> Place<'a> {
         Place { parent, step: Step::Path(path) }
     }
 
+    /// Where `path` leads from what this place's own step starts at.
+    pub(crate) fn beside(&self, path: &'a Path) -> Place<'a> {
+        Place { parent: self.parent, step: Step::Path(path) }
+    }
+
     fn steps(&self) -> Vec<Step<'a>> {
         let mut steps = self.parent.map(Place::steps).unwrap_or_default();
         steps.push(self.step);
@@ -103,49 +108,59 @@ impl<'a> Place<'a> {
 
     /// Whether this place lies at or below `path`, or `path` below it, as far as both are named.
     pub(crate) fn touches(&self, path: &Path) -> bool {
-        let mut names = path.names().iter();
-        for step in self.steps() {
-            match step {
-                Step::Path(path) => {
-                    for name in path.names() {
-                        match names.next() {
-                            None => return true,
-                            Some(other) if other != name => return false,
-                            Some(_) => {}
-                        }
-                    }
-                }
-                Step::Name(name) | Step::Key(name) => match names.next() {
-                    None => return true,
-                    Some(other) if &**other != name => return false,
-                    Some(_) => {}
-                },
-                Step::Index(_) => return true,
+        relation(&self.steps(), path) != Relation::Apart
+    }
+
+    /// As findings name it: `status.deliveryAttempts[2].error`, `status.nodes["a"].phase`. Ends where names would
+    /// follow that are themselves part of what a path of `hidden` hides.
+    pub(crate) fn shown(&self, hidden: &[Path]) -> String {
+        let steps = self.steps();
+        let mut text = String::from("status");
+        for (index, step) in steps.iter().enumerate() {
+            let content = matches!(step, Step::Name(_) | Step::Key(_));
+            if content && hidden.iter().any(|path| relation(&steps[..index], path) == Relation::Within) {
+                break;
             }
+            // Writing to a string does not fail.
+            let _ = match step {
+                Step::Path(path) if path.names().is_empty() => Ok(()),
+                Step::Path(path) => write!(text, ".{path}"),
+                Step::Name(name) => write!(text, ".{name}"),
+                Step::Index(index) => write!(text, "[{index}]"),
+                Step::Key(key) => write!(text, "[").and(crate::value::quoted(key, &mut text)).and(write!(text, "]")),
+            };
         }
-        true
+        text
     }
 }
 
-/// `status.deliveryAttempts[2].error`, `status.nodes["a"].phase`.
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("status")?;
-        for step in self.steps() {
-            match step {
-                Step::Path(path) if path.names().is_empty() => {}
-                Step::Path(path) => write!(out, ".{path}")?,
-                Step::Name(name) => write!(out, ".{name}")?,
-                Step::Index(index) => write!(out, "[{index}]")?,
-                Step::Key(key) => {
-                    out.write_str("[")?;
-                    crate::value::quoted(key, out)?;
-                    out.write_str("]")?;
-                }
+/// Where a place lies, seen from a path.
+#[derive(PartialEq)]
+enum Relation {
+    Apart,
+    /// The path leads on from there.
+    Above,
+    /// At the path's end or below. Also all below an index, which no path can name, if the path leads there.
+    Within,
+}
+
+fn relation(steps: &[Step<'_>], path: &Path) -> Relation {
+    let mut names = path.names().iter().map(|name| &**name);
+    for step in steps {
+        let walked: &mut dyn Iterator<Item = &str> = match step {
+            Step::Path(path) => &mut path.names().iter().map(|name| &**name),
+            Step::Name(name) | Step::Key(name) => &mut std::iter::once(*name),
+            Step::Index(_) => return Relation::Within,
+        };
+        for name in walked {
+            match names.next() {
+                None => return Relation::Within,
+                Some(other) if other != name => return Relation::Apart,
+                Some(_) => {}
             }
         }
-        Ok(())
     }
+    if names.next().is_none() { Relation::Within } else { Relation::Above }
 }
 
 #[cfg(test)]
@@ -180,9 +195,28 @@ mod tests {
         let error = Path::parse(".error", true).unwrap();
         let root = Place::under(None, &list);
         let item = root.then(Step::Index(2));
-        assert_eq!(item.then(Step::Path(&error)).to_string(), "status.deliveryAttempts[2].error");
-        assert_eq!(root.then(Step::Key("a\"b")).to_string(), "status.deliveryAttempts[\"a\\\"b\"]");
+        assert_eq!(item.then(Step::Path(&error)).shown(&[]), "status.deliveryAttempts[2].error");
+        assert_eq!(root.then(Step::Key("a\"b")).shown(&[]), "status.deliveryAttempts[\"a\\\"b\"]");
         assert!(item.touches(&Path::parse_status(".status.deliveryAttempts.secret").unwrap()));
         assert!(!item.touches(&Path::parse_status(".status.other").unwrap()));
+    }
+
+    #[test]
+    fn names_below_a_hidden_path_are_hidden() {
+        let nodes = Path::parse_status(".status.nodes").unwrap();
+        let token = Path::parse(".token", true).unwrap();
+        let root = Place::under(None, &nodes);
+        let node = root.then(Step::Key("a"));
+        let token = node.then(Step::Path(&token));
+        let name = token.then(Step::Name("secret"));
+        for (hidden, expected) in [
+            (".status.nodes", "status.nodes"),
+            (".status.nodes.a", "status.nodes[\"a\"].token"),
+            (".status.nodes.a.token", "status.nodes[\"a\"].token"),
+            (".status.nodes.a.token.secret", "status.nodes[\"a\"].token.secret"),
+            (".status.nodes.b", "status.nodes[\"a\"].token.secret"),
+        ] {
+            assert_eq!(name.shown(&[Path::parse_status(hidden).unwrap()]), expected, "{hidden}");
+        }
     }
 }

@@ -227,13 +227,23 @@ pub struct Judgement {
     pub more: usize,
     /// Rules that were waived, bounded likewise.
     pub waivers: Vec<Waiver>,
+    /// The reasons of all findings and waivers, also of those beyond the bound; each once, in no order.
+    pub reasons: Vec<Reason>,
     /// Whether a refusal is softened to a warning, because the object is being deleted (R11).
     pub softened: bool,
 }
 
 impl Judgement {
     pub(crate) fn allow() -> Self {
-        Self { verdict: Verdict::Allow, findings: Vec::new(), more: 0, waivers: Vec::new(), softened: false }
+        let (findings, waivers, reasons) = (Vec::new(), Vec::new(), Vec::new());
+        Self { verdict: Verdict::Allow, findings, more: 0, waivers, reasons, softened: false }
+    }
+
+    /// Notes the reason of a finding or a waiver.
+    pub(crate) fn note(&mut self, reason: Reason) {
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
     }
 
     /// The class of the refusal that the rules ask for; `None` when the write may pass.

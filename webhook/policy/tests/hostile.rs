@@ -234,11 +234,21 @@ fn hostile_sizes_take_no_quadratic_time() {
         let items: Vec<String> = (from..from + count).map(|n| format!("{{\"k\":{n}}}")).collect();
         format!("{{\"l\":[{}]}}", items.join(","))
     };
+    let cycle = |length: usize, times: usize, last: &str| {
+        let items = (0..length * times).map(|n| format!("\"{}\"", n % length)).collect::<Vec<_>>();
+        format!("{{\"l\":[{},{last}]}}", items.join(","))
+    };
+    let then = |list: &str, more: &str| format!("{},{more}]}}", &list[..list.len() - 2]);
     let lists = [
         (many("1", 300_000), many("1", 299_999)),
         (many("[0]", 100_000), many("[0]", 100_001)),
         (distinct(100_000, 0), distinct(100_000, 50_000)),
         (distinct(100_000, 0), many("{\"k\":7}", 100_000)),
+        // What follows the common beginning is among what came before it, and nowhere after it.
+        (then(&many("1", 150_000), "2"), then(&many("1", 150_000), &format!("3,{}", vec!["1"; 150_000].join(",")))),
+        // Many places where a long run could begin, each broken late.
+        (cycle(2_000, 64, "0"), cycle(2_000, 63, "9")),
+        (cycle(100, 64, "0"), then(&cycle(100, 40, "9"), &vec!["9"; 60_000].join(","))),
     ];
     for rule in [
         json!({ "path": ".status.l" }),
@@ -257,6 +267,21 @@ fn hostile_sizes_take_no_quadratic_time() {
             // Quadratic would be minutes; this bound is no measurement.
             assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
         }
+    }
+    // A window that slides over many equal entries, as probes and events have them.
+    let policy = policy(json!({ "path": ".status.l", "keep": 3 }));
+    let verdict = |old: &str, new: &str| {
+        let (old, new) = (format!("{{\"l\":[{old}]}}"), format!("{{\"l\":[{new}]}}"));
+        let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
+        let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
+        policy.judge(Operation::Update, &old, &new).verdict
+    };
+    for count in [60, 80, 400] {
+        let equal = vec!["\"ok\""; count].join(",");
+        let start = ["\"ok\""; 10].join(",");
+        assert_eq!(verdict(&format!("0,{equal}"), &format!("{equal},4")), Verdict::Allow, "{count}");
+        assert_eq!(verdict(&format!("{equal},2,3"), &format!("{start},2,4")), Verdict::Stale, "{count}");
+        assert_eq!(verdict(&format!("1,{equal},2,3"), &format!("4,{equal},2,3")), Verdict::Invalid, "{count}");
     }
     // Deep nesting is an error, not a crash.
     let deep = "[".repeat(100_000);

@@ -64,6 +64,9 @@ pub struct Report<'j> {
     code: Option<u16>,
     reason: Option<&'static str>,
     pub findings: Vec<Finding<'j>>,
+    /// Findings that are not spelt out.
+    #[serde(skip_serializing_if = "is_zero")]
+    more: usize,
     pub waivers: &'j [Waiver],
 }
 
@@ -89,6 +92,7 @@ impl<'j> Report<'j> {
             code: refusal.map(Class::code),
             reason: refusal.map(Class::status_reason),
             findings: judgement.findings.iter().map(Finding::new).collect(),
+            more: judgement.more,
             waivers: &judgement.waivers,
         }
     }
@@ -126,6 +130,10 @@ impl<'j> Report<'j> {
         }
         text
     }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl<'j> Finding<'j> {

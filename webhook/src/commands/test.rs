@@ -207,13 +207,7 @@ impl Case {
     /// Expected and got, when they differ.
     fn judged(&self, judgement: &Judgement) -> Option<(String, String)> {
         let verdict = if judgement.softened { Verdict::Allow } else { judgement.verdict }.as_str();
-        let got: BTreeSet<String> = judgement
-            .findings
-            .iter()
-            .map(|finding| finding.reason)
-            .chain(judgement.waivers.iter().map(|waiver| waiver.reason))
-            .map(|reason| reason.to_string())
-            .collect();
+        let got: BTreeSet<String> = judgement.reasons.iter().map(ToString::to_string).collect();
         let same_reasons = self.reasons.as_ref().is_none_or(|reasons| *reasons == got);
         if verdict == self.expect && same_reasons {
             return None;

@@ -32,8 +32,9 @@ pub use refusals::{Refusal, Refusals};
 use bench::Bench;
 use store::Store;
 
-/// Refused writes that are kept in memory.
+/// Refused writes that are kept in memory, and bytes of their texts.
 const REFUSALS_KEPT: usize = 1000;
+const REFUSALS_BYTES: usize = 8 << 20;
 
 /// A guard whose ports are bound and whose policies are loaded.
 pub struct Guard {
@@ -57,8 +58,7 @@ impl Guard {
     /// # Errors
     /// When a file cannot be read, the certificate does not fit, or a port is taken.
     pub async fn bind(args: Webhook) -> anyhow::Result<Self> {
-        let limits = args.bounds.limits();
-        limits.check()?;
+        let limits = args.bounds.limits()?;
         let Webhook {
             policy_dir,
             tls_cert,
@@ -86,7 +86,7 @@ impl Guard {
             plain: bind("--plain-listen", plain_listen).await?,
             store: Arc::new(store),
             reload_interval,
-            refusals: Refusals::new(REFUSALS_KEPT),
+            refusals: Refusals::new(REFUSALS_KEPT, REFUSALS_BYTES),
             repeat_limit,
             certificate,
             limits,

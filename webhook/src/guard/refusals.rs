@@ -36,27 +36,44 @@ pub struct Refusal {
     pub waivers: Vec<Waiver>,
 }
 
+impl Refusal {
+    /// Bytes of its texts.
+    fn weight(&self) -> usize {
+        let texts = [&self.namespace, &self.name, &self.uid, &self.resource_version, &self.user, &self.field_manager];
+        let findings = self.findings.iter().flat_map(|f| [&f.field, &f.old, &f.new, &f.what]);
+        let waivers = self.waivers.iter().map(|waiver| &waiver.field);
+        texts.into_iter().chain(findings).chain(waivers).map(String::len).sum()
+    }
+}
+
 /// The newest refusals. Clones share them.
 #[derive(Clone)]
 pub struct Refusals {
-    kept: Arc<Mutex<VecDeque<Refusal>>>,
+    kept: Arc<Mutex<Kept>>,
     most: usize,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Kept {
+    refusals: VecDeque<Refusal>,
+    weight: usize,
 }
 
 impl Refusals {
-    /// Keeps the `most` newest.
+    /// Keeps the `most` newest, and of these what has at most so many `bytes` of text.
     #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self { kept: Arc::default(), most }
+    pub fn new(most: usize, bytes: usize) -> Self {
+        Self { kept: Arc::default(), most, bytes }
     }
 
     /// All that are kept, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Refusal> {
-        self.kept().iter().cloned().collect()
+        self.kept().refusals.iter().cloned().collect()
     }
 
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Refusal>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -64,9 +81,49 @@ impl Refusals {
 impl Recorder<Refusal> for Refusals {
     async fn record(&self, refusal: Refusal) {
         let mut kept = self.kept();
-        if kept.len() >= self.most {
-            kept.pop_front();
+        kept.weight += refusal.weight();
+        kept.refusals.push_back(refusal);
+        while kept.refusals.len() > self.most || kept.weight > self.bytes {
+            let Some(oldest) = kept.refusals.pop_front() else { break };
+            kept.weight -= oldest.weight();
         }
-        kept.push_back(refusal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: String) -> Refusal {
+        Refusal {
+            time: SystemTime::UNIX_EPOCH,
+            outcome: "Denied",
+            class: Some(Class::Stale),
+            policy: "jobs.example.org",
+            namespace: String::new(),
+            name,
+            uid: String::new(),
+            resource_version: String::new(),
+            user: String::new(),
+            field_manager: String::new(),
+            findings: Vec::new(),
+            waivers: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_are_kept_within_their_number_and_their_bytes() {
+        let refusals = Refusals::new(3, 100);
+        let names = || refusals.list().iter().map(|refusal| refusal.name.len()).collect::<Vec<_>>();
+        for length in 1..=5 {
+            refusals.record(refusal("x".repeat(length))).await;
+        }
+        assert_eq!(names(), [3, 4, 5]);
+        refusals.record(refusal("x".repeat(93))).await;
+        assert_eq!(names(), [5, 93]);
+        refusals.record(refusal("x".repeat(101))).await;
+        assert_eq!(names(), [0_usize; 0], "none is kept that is too long by itself");
+        refusals.record(refusal("x".repeat(7))).await;
+        assert_eq!(names(), [7]);
     }
 }

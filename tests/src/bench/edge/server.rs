@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustls::server::NoServerSessionStorage;
 use statusguard::{Command, Guard};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -49,8 +49,9 @@ pub enum Server {
 /// Longest body, as the guard's default.
 pub const BODY: usize = 8 << 20;
 
-/// As the guard's, so that all three read alike.
+/// As the guard's, so that all three read alike: of HTTP, and of TLS before it.
 const READ_BUFFER: usize = 64 << 10;
+const READ_AHEAD: usize = 32 << 10;
 
 impl Server {
     /// Its name on the command line.
@@ -130,6 +131,7 @@ async fn serve(routes: Router, tls_cert: &Path, tls_key: &Path) -> anyhow::Resul
         let (tls, routes) = (tls.clone(), routes.clone());
         tokio::spawn(async move {
             // How a connection ends is told by its client.
+            let stream = BufReader::with_capacity(READ_AHEAD, stream);
             let Ok(stream) = tls.accept(stream).await else { return };
             let connection = http1::Builder::new()
                 .max_buf_size(READ_BUFFER)

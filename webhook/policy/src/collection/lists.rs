@@ -1,6 +1,7 @@
 //! Two lists with their entries numbered by identity.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use foldhash::fast::RandomState;
@@ -13,11 +14,10 @@ use crate::time::Instant;
 use crate::value::Value;
 use crate::verdict::Class;
 
-/// Candidates that one entry is compared with where only the content tells them apart;
-/// keeps hostile lists of equal entries from costing quadratic time.
-const MAX_CANDIDATES: usize = 64;
-/// Places where a run of shared entries is looked for.
-const MAX_RUNS: usize = 4096;
+/// Pairs of entries that are looked at for one verdict, besides some for each entry: more than lists of some hundred equal entries need, and what
+/// keeps hostile ones from costing quadratic time. When they are used up, what could not be found out is taken for the
+/// milder answer: a write is not refused, and a refused one is Stale.
+const MAX_STEPS: usize = 1 << 18;
 
 /// One entry of a list, in the order in which it is judged.
 pub(super) struct Entry<'v, 'a> {
@@ -39,6 +39,8 @@ pub(super) struct Lists<'v, 'r> {
     /// Positions of each class in `old` and `new`.
     pub(super) old_of: Positions,
     pub(super) new_of: Positions,
+    /// How many are left.
+    steps: Cell<usize>,
 }
 
 /// The positions of each class in a list, all in one vector.
@@ -109,6 +111,7 @@ impl<'v, 'r> Lists<'v, 'r> {
         let old = entries(old, &[]);
         let new = entries(new, &old);
         let count = classes.len();
+        let steps = MAX_STEPS + 8 * (old.len() + new.len());
         let mut lists = Self {
             key: &rule.key,
             each: rule.each.is_some(),
@@ -116,6 +119,7 @@ impl<'v, 'r> Lists<'v, 'r> {
             new,
             old_of: Positions::default(),
             new_of: Positions::default(),
+            steps: Cell::new(steps),
         };
         lists.reindex(count);
         lists
@@ -135,8 +139,24 @@ impl<'v, 'r> Lists<'v, 'r> {
         of.of(entry.class).get(entry.ordinal).copied()
     }
 
-    /// Whether two entries are equal.
+    /// Takes a step; `false` when there are none left.
+    fn step(&self) -> bool {
+        let left = self.steps.get();
+        self.steps.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    fn exhausted(&self) -> bool {
+        self.steps.get() == 0
+    }
+
+    /// As [`Lists::same`], in a step.
     fn equal(&self, old: &Entry<'_, '_>, new: &Entry<'_, '_>) -> bool {
+        self.step() && self.same(old, new)
+    }
+
+    /// Whether two entries are equal.
+    fn same(&self, old: &Entry<'_, '_>, new: &Entry<'_, '_>) -> bool {
         old.class == new.class
             && (self.key.is_empty() || old.ordinal == new.ordinal)
             && (self.each || old.value.same(new.value))
@@ -150,12 +170,14 @@ impl<'v, 'r> Lists<'v, 'r> {
         class: usize,
         equal: impl Fn(usize) -> bool,
     ) -> bool {
-        of.of(class).iter().filter(|at| range.contains(at)).take(MAX_CANDIDATES).any(|at| equal(*at))
+        let at = of.of(class);
+        let first = at.partition_point(|at| *at < range.start);
+        at[first..].iter().take_while(|at| **at < range.end && self.step()).any(|at| equal(*at))
     }
 
     /// R8.3: `None` when `new` begins with all of `old`.
     pub(super) fn broken_append(&self) -> Option<Class> {
-        let common = self.common(0);
+        let common = self.old.iter().zip(&self.new).take_while(|(old, new)| self.same(old, new)).count();
         if common == self.old.len() {
             return None;
         }
@@ -189,12 +211,12 @@ impl<'v, 'r> Lists<'v, 'r> {
                 && (start == 0 || self.new.len() >= keep)
                 && !self.new[kept..].iter().any(follows)
         };
-        if starts.iter().rev().take(MAX_CANDIDATES).any(|start| fits(*start)) || starts.first() == Some(&0) && fits(0) {
+        if starts.first() == Some(&0) && fits(0) || starts.iter().rev().any(|start| fits(*start)) || self.exhausted() {
             return None;
         }
         let stale = match self.shared() {
             0 => true,
-            shared => self.one_run(shared),
+            shared => self.one_run(shared) || self.exhausted(),
         };
         Some(if stale { Class::Stale } else { Class::Invalid })
     }
@@ -203,9 +225,8 @@ impl<'v, 'r> Lists<'v, 'r> {
     fn shared(&self) -> usize {
         let mut shared = 0;
         for class in 0..self.classes() {
-            let (old_of, new_of) = (self.old_of.of(class), self.new_of.of(class));
-            let mut free: Vec<usize> = old_of.iter().copied().take(MAX_CANDIDATES).collect();
-            for entry in new_of.iter().take(MAX_CANDIDATES).map(|at| &self.new[*at]) {
+            let mut free: VecDeque<usize> = self.old_of.of(class).iter().copied().collect();
+            for entry in self.new_of.of(class).iter().map(|at| &self.new[*at]) {
                 if let Some(index) = free.iter().position(|at| self.equal(&self.old[*at], entry)) {
                     free.remove(index);
                     shared += 1;
@@ -220,12 +241,12 @@ impl<'v, 'r> Lists<'v, 'r> {
     fn one_run(&self, shared: usize) -> bool {
         let end = self.old.len() - 1;
         let starts = self.new.iter().enumerate().flat_map(|(new, entry)| {
-            self.old_of.of(entry.class).iter().take(MAX_CANDIDATES).map(move |old| (*old, new))
+            self.old_of.of(entry.class).iter().take_while(|_| self.step()).map(move |old| (*old, new))
         });
-        let fits = starts.filter(|(old, new)| old + shared <= end && new + shared <= self.new.len());
-        fits.take(MAX_RUNS).any(|(old, new)| {
-            let pairs = self.old[old..old + shared].iter().zip(&self.new[new..new + shared]);
-            pairs.into_iter().all(|(old, new)| self.equal(old, new))
+        let mut fits = starts.filter(|(old, new)| old + shared <= end && new + shared <= self.new.len());
+        fits.any(|(old, new)| {
+            let mut pairs = self.old[old..old + shared].iter().zip(&self.new[new..new + shared]);
+            pairs.all(|(old, new)| self.equal(old, new))
         })
     }
 }

@@ -153,7 +153,7 @@ impl<'a> Parser<'a> {
             let value = self.value(depth + 1, other.map_or(&Value::Null, |other| &others[other].1))?;
             members.push((key, value));
             if self.ends(b'}')? {
-                return Ok(Value::Object(Shared::new(sorted(members), &self.bytes[start..self.at])));
+                return Ok(Value::Object(Shared::new(fitted(sorted(members)), &self.bytes[start..self.at])));
             }
         }
     }
@@ -182,7 +182,7 @@ impl<'a> Parser<'a> {
                 None => items.push(self.value(depth + 1, others.get(items.len()).unwrap_or(&Value::Null))?),
             }
             if self.ends(b']')? {
-                return Ok(Value::List(Shared::new(items, &self.bytes[start..self.at])));
+                return Ok(Value::List(Shared::new(fitted(items), &self.bytes[start..self.at])));
             }
         }
     }
@@ -339,6 +339,15 @@ impl<'a> Parser<'a> {
         self.at += 4;
         Ok(code)
     }
+}
+
+/// Gives back room that was made for nothing: a text of many small containers would otherwise take a hundred times its
+/// size.
+fn fitted<T>(mut parts: Vec<T>) -> Vec<T> {
+    if parts.len() <= parts.capacity() / 4 {
+        parts.shrink_to_fit();
+    }
+    parts
 }
 
 /// Members in the order of their keys; of equal keys the last one stays.

@@ -1,0 +1,144 @@
+//! What a judgement tells: all its reasons, texts of bounded length, and nothing of what a policy redacts.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::json;
+use statusguard_policy::{Judgement, Object, Operation, Policy, Reason};
+
+fn judged(rules: serde_json::Value, old: &str, new: &str) -> Judgement {
+    let mut spec = rules;
+    spec["target"] = json!({ "group": "example.org", "version": "v1", "resource": "a" });
+    spec["redact"] = json!([".status.hidden"]);
+    let document = json!({
+        "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy",
+        "metadata": { "name": "a.example.org" }, "spec": spec,
+    });
+    let status = |text: &str| format!("{{\"hidden\":{text}}}").into_bytes();
+    let (old, new) = (status(old), status(new));
+    let old = Object::of_parts(Some(&old), None, None).unwrap();
+    let new = Object::of_parts_like(&old, Some(&new), None, None).unwrap();
+    Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new)
+}
+
+#[test]
+fn neither_values_nor_names_below_a_redacted_path_are_told() {
+    let path = ".status.hidden";
+    let rows = [
+        (
+            "a phase",
+            json!({ "phase": { "path": path, "transitions": [{ "from": ["a"], "to": ["b"] }] } }),
+            "\"a\"",
+            "\"SECRET\"",
+        ),
+        (
+            "a phase that was",
+            json!({ "phase": { "path": path, "transitions": [{ "from": ["a"], "to": ["SECRET"] }], "initial": ["a"] } }),
+            "\"SECRET\"",
+            "\"a\"",
+        ),
+        (
+            "a phase that needs a field",
+            json!({
+                "phase": { "path": ".status.hidden.phase", "transitions": [{ "from": ["a"], "to": ["SECRET"] }] },
+                "setOnce": [{ "path": ".status.needed", "requiredIn": ["SECRET"] }],
+            }),
+            "{\"phase\":\"a\"}",
+            "{\"phase\":\"SECRET\"}",
+        ),
+        ("a counter", json!({ "monotone": [{ "path": path }] }), "5", "\"SECRET\""),
+        ("a field", json!({ "setOnce": [{ "path": path }] }), "{\"SECRET\":{\"SECRET\":1}}", "{}"),
+        ("a list", json!({ "collections": [{ "path": path }] }), "[\"SECRET\",1]", "[1]"),
+        (
+            "an entry",
+            json!({ "collections": [{ "path": path, "key": ["k"], "order": "Any" }] }),
+            "[{\"k\":1,\"SECRET\":1}]",
+            "[{\"k\":1,\"SECRET\":\"SECRET\"}]",
+        ),
+        (
+            "copies",
+            json!({ "collections": [{ "path": path, "key": ["k"] }] }),
+            "[{\"k\":\"SECRET\"}]",
+            "[{\"k\":\"SECRET\"},{\"k\":\"SECRET\"},{\"k\":\"SECRET\"}]",
+        ),
+        (
+            "a map that lost an entry",
+            json!({ "collections": [{ "path": path }] }),
+            "{\"SECRET\":1,\"b\":1}",
+            "{\"b\":1}",
+        ),
+        ("a map's entry", json!({ "collections": [{ "path": path }] }), "{\"SECRET\":1}", "{\"SECRET\":2}"),
+        (
+            "a map's machine",
+            json!({ "collections": [{ "path": path, "each": { "monotone": [{ "path": ".n" }] } }] }),
+            "{\"SECRET\":{\"n\":2}}",
+            "{\"SECRET\":{\"n\":1}}",
+        ),
+        (
+            "a sum",
+            json!({ "equal": [{ "left": [".status.hidden.n"], "right": [".status.n"] }] }),
+            "{\"n\":0}",
+            "{\"n\":5337}",
+        ),
+        (
+            "what is waived",
+            json!({ "collections": [{ "path": path, "each": { "monotone": [{ "path": "." }] } }] }),
+            "{\"SECRET\":\"x\"}",
+            "{\"SECRET\":\"y\"}",
+        ),
+    ];
+    for (what, rules, old, new) in rows {
+        let judgement = judged(rules, old, new);
+        assert!(!judgement.findings.is_empty() || !judgement.waivers.is_empty(), "{what}");
+        let told = format!("{judgement:?} {}", judgement.summary("a/b"));
+        assert!(!told.contains("SECRET") && !told.contains("5337"), "{what}: {told}");
+    }
+}
+
+#[test]
+fn texts_of_any_length_are_cut() {
+    let long = "x".repeat(100_000);
+    let document = json!({
+        "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy", "metadata": { "name": "a.example.org" },
+        "spec": {
+            "target": { "group": "example.org", "version": "v1", "resource": "a" },
+            "phase": { "path": ".status.phase", "transitions": [{ "from": ["a"], "to": ["b"] }] },
+            "setOnce": [{ "path": ".status.map" }],
+            "collections": [{ "path": ".status.nodes" }],
+            "equal": [{ "left": [".status.n"], "right": [".status.m"] }],
+        },
+    });
+    let digits = "7".repeat(4000);
+    let old = format!("{{\"phase\":\"a\",\"map\":{{\"{long}\":1}},\"nodes\":{{\"{long}\":1}}}}");
+    let new = format!("{{\"phase\":\"{long}\",\"n\":{digits},\"nodes\":{{}}}}");
+    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
+    let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
+    let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+    assert_eq!(judgement.findings.len(), 4, "{judgement:?}");
+    for finding in judgement.findings {
+        for text in [&finding.field, &finding.old, &finding.new, &finding.message()] {
+            assert!(text.len() < 1100, "{} bytes: {finding:?}", text.len());
+        }
+    }
+}
+
+#[test]
+fn reasons_are_all_told_however_many_findings_there_are() {
+    let document = json!({
+        "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy", "metadata": { "name": "a.example.org" },
+        "spec": {
+            "target": { "group": "example.org", "version": "v1", "resource": "a" },
+            "collections": [{ "path": ".status.nodes", "each": { "monotone": [{ "path": ".n" }] } }],
+            "equal": [{ "left": [".status.n"], "right": [".status.m"] }],
+        },
+    });
+    let status = |n: u32, sum: u32| {
+        let nodes: Vec<String> = (0..40).map(|node| format!("\"{node}\":{{\"n\":{n}}}")).collect();
+        format!("{{\"n\":{sum},\"nodes\":{{{}}}}}", nodes.join(","))
+    };
+    let (old, new) = (status(2, 0), status(1, 1));
+    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
+    let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
+    let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+    assert_eq!((judgement.findings.len(), judgement.more), (statusguard_policy::MAX_FINDINGS, 9));
+    assert_eq!(judgement.reasons, [Reason::CounterRegression, Reason::CountMismatch]);
+}
