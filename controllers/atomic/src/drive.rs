@@ -410,8 +410,9 @@ impl<K: Subject> Drop for Driver<K> {
         let out = std::mem::take(&mut self.out);
         if !out.is_empty() {
             self.haunt();
-            self.fail_head(&out, &Failure::Unknown(None));
         }
+        // Before anybody hears of it and comes again.
         self.shared.lines.abandon(&self.service);
+        self.fail_head(&out, &Failure::Unknown(None));
     }
 }
