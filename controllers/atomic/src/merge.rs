@@ -12,7 +12,7 @@
 //! the result equals `after`; an entry of a list takes its unknown fields along when it moves or is
 //! edited, and a new entry inherits none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -91,34 +91,74 @@ fn entries(raw: &mut Vec<Value>, before: &[Value], after: &[Value]) {
 
 /// For each entry of `before` the entry of `raw` that it was read from.
 fn origins(raw: &[Value], before: &[Value]) -> Vec<Option<usize>> {
-    let in_order: Vec<Option<usize>> = (0..before.len()).map(Some).collect();
-    let aligned = raw.len() == before.len();
-    if aligned && raw.iter().zip(before).all(|(raw, before)| covers(raw, before)) {
+    // A type reads entries in order, leaving out what it cannot see.
+    if let Some(in_order) = subsequence(raw, before) {
         return in_order;
     }
-    // A type may sort, drop or fold entries while it reads them.
+    // It may fill in defaults as well, unless what it says stands elsewhere in just these words.
+    let aligned = raw.len() == before.len();
+    let pairs = || raw.iter().zip(before);
+    if aligned && pairs().all(|(raw, before)| agreement(raw, before) > Some(0)) {
+        let elsewhere: HashSet<String> =
+            pairs().filter(|(raw, before)| raw != before).map(|(raw, _)| raw.to_string()).collect();
+        let moved = |(raw, before): (&Value, &Value)| !holds(raw, before) && elsewhere.contains(&before.to_string());
+        if !pairs().any(moved) {
+            return (0..before.len()).map(Some).collect();
+        }
+    }
+    // Or sort and fold them: then each is the one it agrees with most.
     let mut free: Vec<usize> = (0..raw.len()).collect();
-    let found: Vec<Option<usize>> = before
+    let mut found: Vec<Option<usize>> = before
         .iter()
         .map(|before| {
-            let at = free.iter().position(|index| covers(&raw[*index], before))?;
+            let rank = |index: usize| (raw[index] == *before, agreement(&raw[index], before));
+            let likely = |at: &usize| rank(free[*at]).1 > Some(0);
+            // Of equals the first.
+            let at = (0..free.len()).rev().filter(likely).max_by_key(|at| rank(free[*at]))?;
             Some(free.remove(at))
         })
         .collect();
-    // Or write a value in another form (times, numbers), which only the position can tell.
-    if aligned && found.iter().any(Option::is_none) { in_order } else { found }
+    // Or write values in another form (times, numbers), which only the position can tell.
+    if aligned {
+        found.iter_mut().filter(|found| found.is_none()).zip(free).for_each(|(found, left)| *found = Some(left));
+    }
+    found
 }
 
-/// Whether `typed` can be the reading of `raw`: equal wherever both say something.
-fn covers(raw: &Value, typed: &Value) -> bool {
+/// `before` as a part of `raw` in the same order, if every entry holds all that its reading says, and that is something.
+fn subsequence(raw: &[Value], before: &[Value]) -> Option<Vec<Option<usize>>> {
+    let mut indexed = raw.iter().enumerate();
+    let next = |before: &Value| {
+        let something = before.as_object().is_none_or(|before| !before.is_empty());
+        indexed.find(|(_, raw)| *raw == before || (something && holds(raw, before))).map(|(index, _)| Some(index))
+    };
+    before.iter().map(next).collect()
+}
+
+/// Whether `raw` says all that `typed` does.
+fn holds(raw: &Value, typed: &Value) -> bool {
     match (raw, typed) {
         (Value::Object(raw), Value::Object(typed)) => {
-            typed.iter().all(|(name, typed)| raw.get(name).is_none_or(|raw| covers(raw, typed)))
+            typed.iter().all(|(name, typed)| raw.get(name).is_some_and(|raw| holds(raw, typed)))
         }
         (Value::Array(raw), Value::Array(typed)) => {
-            raw.len() == typed.len() && raw.iter().zip(typed).all(|(raw, typed)| covers(raw, typed))
+            raw.len() == typed.len() && raw.iter().zip(typed).all(|(raw, typed)| holds(raw, typed))
         }
         (raw, typed) => raw == typed,
+    }
+}
+
+/// How many values `raw` and `typed` have in common; none if they contradict each other, and `typed` then is not the
+/// reading of `raw`.
+fn agreement(raw: &Value, typed: &Value) -> Option<usize> {
+    match (raw, typed) {
+        (Value::Object(raw), Value::Object(typed)) => {
+            typed.iter().filter_map(|(name, typed)| Some(agreement(raw.get(name)?, typed))).sum()
+        }
+        (Value::Array(raw), Value::Array(typed)) if raw.len() == typed.len() => {
+            raw.iter().zip(typed).map(|(raw, typed)| agreement(raw, typed)).sum()
+        }
+        (raw, typed) => (raw == typed).then_some(1),
     }
 }
 

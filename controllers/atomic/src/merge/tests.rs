@@ -139,11 +139,54 @@ fn entries_without_a_name_are_edited_if_half_of_them_stayed() {
 
 #[test]
 fn entries_the_type_cannot_see_stay_behind_the_one_they_followed() {
+    let raw = json!([{"odd": 0}, {"n": 1, "k": 5, "new": 1}, {"odd": 1}, {"n": 2, "k": 5}]);
+    let before = json!([{"n": 1, "k": 5}, {"n": 2, "k": 5}]);
     check(
-        json!([{"odd": 0}, {"n": 1, "new": 1}, {"odd": 1}, {"n": 2}]),
-        json!([{"n": 1}, {"n": 2}]),
-        json!([{"n": 1}, {"n": 2}, {"n": 3}]),
-        json!([{"odd": 0}, {"n": 1, "new": 1}, {"odd": 1}, {"n": 2}, {"n": 3}]),
+        raw.clone(),
+        before.clone(),
+        json!([{"n": 1, "k": 5}, {"n": 2, "k": 5}, {"n": 3, "k": 5}]),
+        json!([{"odd": 0}, {"n": 1, "k": 5, "new": 1}, {"odd": 1}, {"n": 2, "k": 5}, {"n": 3, "k": 5}]),
+    );
+    check(
+        raw.clone(),
+        before.clone(),
+        json!([{"n": 1, "k": 6}, {"n": 2, "k": 5}]),
+        json!([{"odd": 0}, {"n": 1, "k": 6, "new": 1}, {"odd": 1}, {"n": 2, "k": 5}]),
+    );
+    check(raw.clone(), before.clone(), json!([{"n": 2, "k": 5}]), json!([{"odd": 0}, {"n": 2, "k": 5}, {"odd": 1}]));
+    check(raw, before, json!([]), json!([{"odd": 0}, {"odd": 1}]));
+}
+
+#[test]
+fn an_entry_is_the_reading_of_the_one_it_has_most_in_common_with() {
+    // With a default filled in that no entry has.
+    let raw = json!([{"odd": 0}, {"n": 1, "k": 5}]);
+    check(
+        raw,
+        json!([{"n": 1, "k": 5, "z": 0}]),
+        json!([{"n": 1, "k": 6, "z": 0}]),
+        json!([{"odd": 0}, {"n": 1, "k": 6}]),
+    );
+    // Sorted, where the longer one would do for the shorter reading as well.
+    check(
+        json!([{"a": 1, "x": 1}, {"a": 1}]),
+        json!([{"a": 1}, {"a": 1, "x": 1}]),
+        json!([{"a": 2}, {"a": 1, "x": 1}]),
+        json!([{"a": 2}, {"a": 1, "x": 1}]),
+    );
+    // A default makes two readings equal: each stays with its own.
+    check(
+        json!([{"a": 1, "new": 1}, {"a": 1, "x": 0}]),
+        json!([{"a": 1, "x": 0}, {"a": 1, "x": 0}]),
+        json!([{"a": 1, "x": 0}, {"a": 1, "x": 0}, {"a": 2, "x": 0}]),
+        json!([{"a": 1, "new": 1}, {"a": 1, "x": 0}, {"a": 2, "x": 0}]),
+    );
+    // Nothing in common but the position.
+    check(
+        json!([{"at": "1Z", "new": 1}, {"at": "2Z"}]),
+        json!([{"at": "1"}, {"at": "2"}]),
+        json!([{"at": "1"}, {"at": "2"}, {"at": "3"}]),
+        json!([{"at": "1Z", "new": 1}, {"at": "2Z"}, {"at": "3"}]),
     );
 }
 
@@ -163,7 +206,7 @@ fn a_value_that_changes_its_kind_is_replaced() {
     check(json!({"v": "text"}), json!({"v": "text"}), json!({"v": [1]}), json!({"v": [1]}));
 }
 
-/// What a type that knows no member starting with `u` reads.
+/// What a type reads that knows no member starting with `u`, and no entry of which it knows nothing.
 fn typed(raw: &Value) -> Value {
     match raw {
         Value::Object(members) => members
@@ -172,7 +215,14 @@ fn typed(raw: &Value) -> Value {
             .map(|(name, value)| (name.clone(), typed(value)))
             .collect::<Map<_, _>>()
             .into(),
-        Value::Array(entries) => entries.iter().map(typed).collect(),
+        Value::Array(entries) => {
+            let seen = |entry: &&Value| {
+                entry
+                    .as_object()
+                    .is_none_or(|entry| entry.is_empty() || entry.keys().any(|name| !name.starts_with('u')))
+            };
+            entries.iter().filter(seen).map(typed).collect()
+        }
         scalar => scalar.clone(),
     }
 }
@@ -215,9 +265,13 @@ fn json_value() -> impl Strategy<Value = Value> {
 fn status() -> impl Strategy<Value = Value> {
     let entry = ((0..6_u8), (0..3_i64), (0..3_i64))
         .prop_map(|(id, known, new)| json!({"id": id.to_string(), "k": known, "u": new}));
-    let list = prop::collection::vec(entry, 0..5).prop_map(|mut list| {
+    let unseen = prop::collection::vec((0..6_usize, 0..3_i64), 0..3);
+    let list = (prop::collection::vec(entry, 0..5), unseen).prop_map(|(mut list, unseen)| {
         list.sort_by_key(|entry| entry["id"].to_string());
         list.dedup_by_key(|entry| entry["id"].to_string());
+        for (at, new) in unseen {
+            list.insert(at.min(list.len()), json!({"u": new}));
+        }
         list
     });
     (list, 0..3_i64, 0..3_i64, json_value())
@@ -252,12 +306,14 @@ proptest! {
         unknown(&merged, "", &mut now);
         let left: Vec<String> = after["list"].as_array().unwrap().iter().map(|entry| entry["id"].to_string()).collect();
         let stays = |path: &String| match path.strip_prefix("/list[").and_then(|rest| rest.split(']').next()) {
-            Some(id) => left.contains(&id.to_owned()),
+            // Entries the type cannot see have no identity, and nothing takes them away.
+            Some(id) => id == "null" || left.contains(&id.to_owned()),
             None => true,
         };
         before.retain(|(path, _)| stays(path));
-        before.sort_by(|a, b| a.0.cmp(&b.0));
-        now.sort_by(|a, b| a.0.cmp(&b.0));
+        for found in [&mut before, &mut now] {
+            found.sort_by_key(|(path, value)| (path.clone(), value.to_string()));
+        }
         prop_assert_eq!(now, before);
     }
 }
