@@ -56,7 +56,7 @@ impl<K: Subject> Builder<K> {
     }
 
     /// How long an update may take before it ends with [`Error::Budget`](crate::Error::Budget) (default 10 s). Settling a
-    /// lost answer has as much again.
+    /// lost answer has as much again, plus the requests under way then.
     pub fn budget(mut self, budget: Duration) -> Self {
         self.budget = budget;
         self

@@ -88,7 +88,8 @@
 //!    its own answer, and a closure that declines, panics, or makes a status that cannot be written
 //!    takes nothing and nobody with it.
 //! 5. **Bounded.** In time: an update is answered within its budget, plus one budget to settle a
-//!    lost answer. In number: at most 1024 updates wait for one object, then [`Error::Busy`].
+//!    lost answer; what is under way or still to be asked then (at most a PUT, a watch and a read) may
+//!    take its time-out beyond that ([`Builder::request_timeout`]). In number: at most 1024 updates wait for one object, then [`Error::Busy`].
 //! 6. **Own writes are read.** [`StatusWriter::latest`] and every update see at least this writer's
 //!    own last write.
 //!
@@ -117,8 +118,8 @@
 //! version a write counts as landed only if the next one holds exactly the status that was sent, and
 //! as not landed only if the next one is somebody else's or lacks an appended identity.
 //!
-//! Requests of which it is certain that they were not applied (no connection, 429, an admission
-//! webhook that could not be called) are no lost answers; they are tried again within the budget.
+//! Requests of which it is certain that they were not applied (no connection within the time-out, 429,
+//! an admission webhook that could not be called) are no lost answers; they are tried again within the budget.
 //!
 //! # Refusals
 //! A 409 of an admission webhook is not a version conflict, nor is its 500 a lost answer or its 404 a

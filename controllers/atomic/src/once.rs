@@ -1,17 +1,47 @@
-//! A request body that no layer of a client can send twice.
+//! A request body that no layer of a client can send twice, and that knows whether it was sent at all.
 //!
 //! kube's default client repeats every request that was answered with 429, 503 or 504. For a PUT
 //! that hides the one thing this crate must know: after a 504 the first PUT may have landed, the
 //! repeated one answers 409, and "somebody else was faster" is then wrong. The repetition copies
 //! the request beforehand and passes over bodies that cannot be copied, which is any body that came
 //! through a client. So bodies are led through one that hands back what it is given.
+//!
+//! A PUT whose body was never read did not arrive, whatever the client says about it: it waited for a
+//! connection. Its [`Seal`] tells, and sees to it that it is not read later.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use hyper::body::{Frame, SizeHint};
 use kube::client::{Body, Client};
+
+const WHOLE: u8 = 0;
+const BROKEN: u8 = 1;
+const REVOKED: u8 = 2;
+
+/// Says whether the body that it belongs to was read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seal(Arc<AtomicU8>);
+
+impl Seal {
+    /// Whether the body was never read; from now on it cannot be.
+    pub(crate) fn revoke(&self) -> bool {
+        self.turn(REVOKED) == REVOKED
+    }
+
+    /// What became of the seal: the first to turn it decides.
+    fn turn(&self, to: u8) -> u8 {
+        match self.0.compare_exchange(WHOLE, to, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => to,
+            Err(already) => already,
+        }
+    }
+}
 
 /// Makes bodies that cannot be copied.
 #[derive(Clone)]
@@ -24,24 +54,61 @@ impl Once {
     }
 
     /// `bytes` as a body that cannot be copied.
-    pub(crate) async fn body(&self, bytes: bytes::Bytes) -> Result<Body, kube::Error> {
-        Ok(self.0.send(Request::new(Body::from(bytes))).await?.into_body())
+    pub(crate) async fn body(&self, bytes: bytes::Bytes, seal: &Seal) -> Result<Body, kube::Error> {
+        let mut request = Request::new(Body::from(bytes));
+        request.extensions_mut().insert(seal.clone());
+        Ok(self.0.send(request).await?.into_body())
     }
 }
 
 struct Echo;
 
 impl tower_service::Service<Request<Body>> for Echo {
-    type Response = Response<Body>;
+    type Response = Response<Sealed>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
+    type Future = Ready<Result<Response<Sealed>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        ready(Ok(Response::new(request.into_body())))
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let seal = request.extensions_mut().remove().unwrap_or_default();
+        ready(Ok(Response::new(Sealed { body: request.into_body(), seal })))
+    }
+}
+
+/// A body that is read only under an unbroken seal.
+struct Sealed {
+    body: Body,
+    seal: Seal,
+}
+
+/// The writer no longer waits for what was never sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was given up before it was sent")]
+struct Revoked;
+
+impl hyper::body::Body for Sealed {
+    type Data = bytes::Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Self::Error>>> {
+        if self.seal.turn(BROKEN) == REVOKED {
+            return Poll::Ready(Some(Err(Revoked.into())));
+        }
+        Pin::new(&mut self.body).poll_frame(cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -51,13 +118,25 @@ mod tests {
 
     use super::*;
 
+    const BYTES: bytes::Bytes = bytes::Bytes::from_static(b"{\"status\":{}}");
+
     #[tokio::test]
     async fn a_body_is_whole_and_cannot_be_copied() {
-        let bytes = bytes::Bytes::from_static(b"{\"status\":{}}");
-        assert!(Body::from(bytes.clone()).try_clone().is_some(), "kube copies plain bodies: the reason for all this");
+        assert!(Body::from(BYTES).try_clone().is_some(), "kube copies plain bodies: the reason for all this");
 
-        let body = Once::new().body(bytes.clone()).await.unwrap();
+        let body = Once::new().body(BYTES, &Seal::default()).await.unwrap();
         assert!(body.try_clone().is_none());
-        assert_eq!(body.collect_bytes().await.unwrap(), bytes);
+        assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(BYTES.len() as u64), "sent with its length");
+        assert_eq!(body.collect_bytes().await.unwrap(), BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_either_read_or_revoked() {
+        let (once, read, revoked) = (Once::new(), Seal::default(), Seal::default());
+        let (first, second) = (once.body(BYTES, &read).await.unwrap(), once.body(BYTES, &revoked).await.unwrap());
+        assert!(revoked.revoke());
+        first.collect_bytes().await.unwrap();
+        second.collect_bytes().await.unwrap_err();
+        assert!(!read.revoke() && revoked.revoke());
     }
 }

@@ -43,9 +43,10 @@ impl<K: Subject> Driver<K> {
                 write.pace.asked(wait);
                 Event::NotApplied
             }
-            Put::Unknown(trouble) => {
+            Put::Unknown(trouble, wait) => {
                 tracing::debug!(%trouble, "the answer to a status write was lost");
                 write.last = Some(trouble);
+                write.pace.asked(wait);
                 if !doubt {
                     write.doubt = Some(sent + self.shared.budget);
                 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::error::{Failure, Finding, Trouble};
 use crate::metrics::{Instruments, Verb};
-use crate::once::Once;
+use crate::once::{Once, Seal};
 
 /// What became of a PUT.
 #[derive(Debug)]
@@ -24,8 +24,9 @@ pub(crate) enum Put {
     Conflict,
     Refused(Failure),
     Missing,
+    /// With the rest that the API server asked for, here and below.
     NotApplied(Trouble, Option<Duration>),
-    Unknown(Trouble),
+    Unknown(Trouble, Option<Duration>),
     Fatal(Arc<kube::Error>),
 }
 
@@ -78,12 +79,14 @@ impl Wire {
 
     pub(crate) async fn put(&self, body: Bytes) -> Put {
         self.metrics.request(Verb::Put);
-        match tokio::time::timeout(self.timeout, self.exchange_put(body)).await {
-            Err(_) => Put::Unknown(Trouble::Timeout),
-            Ok(Err(error)) if never_sent(&error) => Put::NotApplied(Trouble::Connection(Arc::new(error)), None),
-            Ok(Err(error)) => Put::Unknown(Trouble::Connection(Arc::new(error))),
-            Ok(Ok(answer)) => self.read_put(answer),
-        }
+        let seal = Seal::default();
+        let trouble = match tokio::time::timeout(self.timeout, self.exchange_put(body, &seal)).await {
+            Ok(Ok(answer)) => return self.read_put(answer),
+            Ok(Err(error)) => Trouble::Connection(Arc::new(error)),
+            Err(_) => Trouble::Timeout,
+        };
+        // What was never read here did not arrive there: it had no connection.
+        if seal.revoke() { Put::NotApplied(trouble, None) } else { Put::Unknown(trouble, None) }
     }
 
     /// A live read: no resource version is given, so that no cache answers.
@@ -105,7 +108,7 @@ impl Wire {
         }
     }
 
-    async fn exchange_put(&self, body: Bytes) -> Result<Answer, kube::Error> {
+    async fn exchange_put(&self, body: Bytes, seal: &Seal) -> Result<Answer, kube::Error> {
         let params = PostParams { dry_run: false, field_manager: Some(self.manager.clone()) };
         let request = if self.subresource {
             self.collection.replace_subresource("status", &self.name, &params, Vec::new())
@@ -113,7 +116,7 @@ impl Wire {
             self.collection.replace(&self.name, &params, Vec::new())
         };
         let (parts, _) = request.map_err(kube::Error::BuildRequest)?.into_parts();
-        let request = http::Request::from_parts(parts, self.once.body(body).await?);
+        let request = http::Request::from_parts(parts, self.once.body(body, seal).await?);
         Answer::of(self.client.send(request).await?).await
     }
 
@@ -148,7 +151,7 @@ impl Wire {
         if answer.code.is_success() {
             return match answer.object() {
                 Some(object) => Put::Written(object),
-                None => Put::Unknown(answer.trouble()),
+                None => Put::Unknown(answer.trouble(), None),
             };
         }
         let status = answer.status();
@@ -158,7 +161,7 @@ impl Wire {
             429 => Put::NotApplied(answer.trouble(), answer.retry_after),
             // Admission comes before storage: what it failed on is not applied.
             500 if status.message.contains("failed calling webhook") => Put::NotApplied(answer.trouble(), None),
-            408 | 500.. => Put::Unknown(answer.trouble()),
+            408 | 500.. => Put::Unknown(answer.trouble(), answer.retry_after),
             409 if is_refusal(&status) => Put::Refused(refusal(answer.code, status)),
             409 if status.reason == "Conflict" && causes(&status).is_empty() => Put::Conflict,
             422 => Put::Refused(refusal(answer.code, status)),
@@ -256,20 +259,4 @@ fn no_history(status: Status) -> First {
         return First::Fault(Trouble::Answer { code, reason, message });
     }
     First::HistoryGone
-}
-
-/// Whether the request certainly never left: no connection could be made, or it could not be built
-/// or authorised. Everything else may have arrived.
-fn never_sent(error: &kube::Error) -> bool {
-    if matches!(error, kube::Error::Auth(_) | kube::Error::BuildRequest(_)) {
-        return true;
-    }
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
-            return error.is_connect();
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use atomic_status::{Error, Outcome, StatusWriter, Trouble};
 use serde_json::{Value, json};
 
-use super::server::{Reply, Server, conflict, failed, missing};
+use super::server::{Reply, Server, conflict, failed, missing, status};
 use super::{WholeDelivery, attempt, builder, managed, object, raw, writer};
 
 /// The version that a PUT by `manager` from `{attempts: 1}` makes.
@@ -59,6 +59,17 @@ async fn a_lost_answer_is_followed_by_the_same_put_on_the_same_base() {
         let [first, second] = &server.seen()[..] else { panic!() };
         assert_eq!(first.body, second.body);
     }
+}
+
+#[tokio::test]
+async fn a_lost_answer_may_ask_for_a_rest() {
+    let busy = status(503, "ServiceUnavailable", "starting", json!([]));
+    let server = Server::start([("PUT", Reply::Later(503, busy, 1)), ("PUT", Reply::Accept("2"))]).await;
+    let begun = std::time::Instant::now();
+    assert!(writer(&server).update(&base(), attempt).await.unwrap().is_written());
+    // Without it, the first rest is 5 ms at most.
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    server.seen();
 }
 
 #[tokio::test]

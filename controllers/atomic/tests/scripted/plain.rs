@@ -177,6 +177,21 @@ async fn the_budget_ends_an_update_that_cannot_be_sent() {
 }
 
 #[tokio::test]
+async fn without_a_connection_there_is_no_doubt() {
+    // Nobody speaks TLS there: every connection is made and none opens.
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let uri = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let client = kube::Client::try_from(kube::Config::new(uri)).unwrap();
+    let writer = StatusWriter::builder(client, "courier")
+        .budget(Duration::from_millis(300))
+        .request_timeout(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    let error = writer.update(&object("1", json!({})), attempt).await.unwrap_err();
+    assert!(matches!(&error, Error::Budget(Some(Trouble::Timeout))), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_conflict_does_not_outlast_the_budget() {
     let reads = |version| ("GET", Reply::Json(200, raw(version, json!({}))));
     let leave = Arc::new(tokio::sync::Semaphore::new(0));
