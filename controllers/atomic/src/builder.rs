@@ -91,7 +91,8 @@ impl<K: Subject> Builder<K> {
         self
     }
 
-    /// How many objects to keep until the cache has caught up (default 4096).
+    /// How many objects to keep in case a cache lags behind (default 4096). Once a cache has caught up, what
+    /// is kept is its own object, shared with it.
     pub fn keep(mut self, objects: usize) -> Self {
         self.keep = objects;
         self

@@ -1,6 +1,7 @@
 //! What this writer knows of each object: the newest version it has seen, and at least its number.
 //!
-//! The version itself serves until the cache has caught up. Its number is kept for longer, because
+//! The version itself serves until the cache has caught up, and then the cache's own object takes its
+//! place, shared with the cache. The number is kept for longer, because
 //! the proofs of [`authorship`](crate::authorship) need that a write is never based on a version
 //! older than the writer's own last one: where even the number may have been dropped, the object is
 //! read first.
@@ -60,11 +61,35 @@ struct Mark {
     haunted: bool,
 }
 
+/// The newest version seen of an object.
+enum Newest<K> {
+    /// It was written or read.
+    Known(Version<K>),
+    /// A cache has shown it: it is no base for a write, but nothing older is to be shown any more.
+    Shown(Arc<K>),
+}
+
+impl<K: Subject> Newest<K> {
+    fn known(&self) -> Option<&Version<K>> {
+        match self {
+            Self::Known(version) => Some(version),
+            Self::Shown(_) => None,
+        }
+    }
+
+    fn object(&self) -> &Arc<K> {
+        match self {
+            Self::Known(version) => &version.object,
+            Self::Shown(object) => object,
+        }
+    }
+}
+
 /// A bounded store; when it is full, what was seen longest ago goes.
 pub(crate) struct Kept<K>(Mutex<Shelf<K>>);
 
 struct Shelf<K> {
-    versions: Aged<Version<K>>,
+    versions: Aged<Newest<K>>,
     marks: Aged<Mark>,
     /// The newest number that was dropped.
     floor: String,
@@ -77,7 +102,7 @@ impl<K: Subject> Kept<K> {
     }
 
     pub(crate) fn get(&self, place: &Place) -> Option<Version<K>> {
-        self.shelf().versions.get(place).cloned()
+        self.shelf().versions.get(place).and_then(Newest::known).cloned()
     }
 
     /// Keeps a version unless a newer one is kept.
@@ -89,7 +114,7 @@ impl<K: Subject> Kept<K> {
         }
         let haunted = known.is_some_and(|known| known.haunted && known.version == version.version);
         shelf.mark(place.clone(), Mark { uid: version.uid.clone(), version: version.version.clone(), haunted });
-        shelf.versions.insert(place, version);
+        shelf.versions.insert(place, Newest::Known(version));
     }
 
     /// Notes that there is this newer version of `target`, which cannot be kept.
@@ -128,24 +153,26 @@ impl<K: Subject> Kept<K> {
         if shelf.marks.get(&target.place).is_some_and(|mark| mark.uid == target.uid) {
             shelf.marks.remove(&target.place);
         }
-        if shelf.versions.get(&target.place).is_some_and(|kept| kept.uid == target.uid) {
+        let uid = Some(target.uid.as_str());
+        if shelf.versions.get(&target.place).is_some_and(|kept| kept.object().meta().uid.as_deref() == uid) {
             shelf.versions.remove(&target.place);
         }
     }
 
-    /// The newer of what a cache holds and what is kept.
+    /// The newer of what a cache holds and what is kept, which then is kept, because another cache may lag behind.
     pub(crate) fn latest(&self, place: &Place, cached: &Arc<K>) -> Arc<K> {
         let mut shelf = self.shelf();
         let Some(kept) = shelf.versions.get(place) else {
             return cached.clone();
         };
-        let seen = cached.meta().resource_version.as_deref().unwrap_or_default();
-        if is_newer(&kept.version, seen) {
-            return kept.object.clone();
+        let version = |object: &K| object.meta().resource_version.clone().unwrap_or_default();
+        let (known, seen) = (version(kept.object()), version(cached));
+        if is_newer(&known, &seen) {
+            return kept.object().clone();
         }
         // The raw form of an equal version still saves a read; an older one is of no use.
-        if kept.version != seen {
-            shelf.versions.remove(place);
+        if known != seen {
+            shelf.versions.insert(place.clone(), Newest::Shown(cached.clone()));
         }
         cached.clone()
     }

@@ -91,7 +91,7 @@
 //!    lost answer; what is under way or still to be asked then (at most a PUT, a watch and a read) may
 //!    take its time-out beyond that ([`Builder::request_timeout`]). In number: at most 1024 updates wait for one object, then [`Error::Busy`].
 //! 6. **Own writes are read.** [`StatusWriter::latest`] and every update see at least this writer's
-//!    own last write.
+//!    own last write, whatever cache they are given an object of.
 //!
 //! # A lost answer
 //! A connection is cut, an answer does not come in time, or it is a 5xx: the PUT may have landed, may
@@ -163,7 +163,7 @@
 //!   adds one, and the oldest are folded together: that is how Kubernetes bounds them.
 //! * Resource versions are compared as decimal integers ([`compare_versions`]). Of an API server with
 //!   opaque ones, `latest` always believes the cache; writes stay as safe as they are.
-//! * What is kept until the cache has caught up is bounded ([`Builder::keep`]): of an object that falls
+//! * What is kept in case a cache lags behind is bounded ([`Builder::keep`]): of an object that falls
 //!   out, `latest` shows what the cache shows, and the next write based on that begins with a read.
 //!
 //! # Dynamic objects, and kinds without a status subresource

@@ -161,7 +161,8 @@ impl<K: Subject> StatusWriter<K> {
         Update { writer: self.clone(), ticket: self.offer(object), fresh: false, closure }
     }
 
-    /// The newer of `cached` and what this writer has written (or read) last.
+    /// The newer of `cached` and what this writer has written or read last, or was shown here since, by
+    /// whatever cache.
     ///
     /// A reconciler that begins with it never acts on something older than its own last write, and
     /// needs no read for that:
@@ -187,7 +188,7 @@ impl<K: Subject> StatusWriter<K> {
         &self.0.line.manager
     }
 
-    /// How many objects are kept because the cache may not have them yet.
+    /// How many objects are kept because a cache may not have them yet, or another may lag behind.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.0.kept.len()

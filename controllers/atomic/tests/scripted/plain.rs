@@ -269,8 +269,19 @@ async fn the_next_update_starts_from_what_was_written() {
 
     let ahead = Arc::new(object("4", json!({"attempts": 9})));
     assert_eq!(writer.latest(&ahead).metadata.resource_version.as_deref(), Some("4"));
-    assert_eq!(writer.kept(), 0, "the cache has caught up");
-    assert_eq!(writer.latest(&cached).metadata.resource_version.as_deref(), Some("1"));
+    // Another cache that lags behind takes nobody back.
+    assert_eq!(writer.latest(&cached).metadata.resource_version.as_deref(), Some("4"));
+    assert_eq!(writer.kept(), 1);
+
+    // What a cache has shown is a base only when it is offered itself; an older one is read.
+    server.expect([("PUT", Reply::Accept("5"))]);
+    writer.update(&ahead, attempt).await.unwrap();
+    assert_eq!(server.seen()[2].body["status"]["attempts"], 10);
+    let ahead = Arc::new(object("7", json!({"attempts": 20})));
+    let _ = writer.latest(&ahead);
+    server.expect([("GET", Reply::Json(200, raw("8", json!({"attempts": 30})))), ("PUT", Reply::Accept("9"))]);
+    writer.update(&cached, attempt).await.unwrap();
+    assert_eq!(server.seen()[4].body["status"]["attempts"], 31);
 }
 
 #[tokio::test]
