@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 
+use crate::changes::Changes;
 use crate::graph::{Graph, Read, Reading};
 use crate::magnitude::{Magnitude, advanced, sum, terms};
 use crate::number::Sum;
@@ -152,34 +153,40 @@ impl<'v> Court<'v> {
         judgement
     }
 
-    /// Asks every rule of a set about one item, or about the root.
+    /// Asks every rule of a set about one item, or about the root. R3 first, for all rules at once: a rule whose
+    /// members did not change has nothing to say.
     pub(crate) fn rules(&mut self, rules: &Rules, old: &Value<'_>, new: &Value<'_>, parent: Option<&Place<'_>>) {
-        // R3, for all rules at once.
         if old.is(new) {
             return;
         }
+        let changes = Changes::between(old, new);
         let phases = rules.phase.as_ref().map(|rule| {
             let (p, q) = (rule.graph.read(rule.path.of(old)), rule.graph.read(rule.path.of(new)));
             (rule, p, q)
         });
-        if let Some((rule, p, q)) = &phases {
+        let entered = phases.as_ref().is_some_and(|(_, p, q)| p.reading != q.reading);
+        if let Some((rule, p, q)) = &phases
+            && changes.touch(&rule.path)
+        {
             let place = Place::under(parent, &rule.path);
             self.phase(rule, p, q, rule.path.of(old), rule.path.of(new), &place);
         }
-        for rule in &rules.monotone {
+        for rule in rules.monotone.iter().filter(|rule| changes.touch(&rule.path)) {
             let place = Place::under(parent, &rule.path);
             self.monotone(rule, rule.path.of(old), rule.path.of(new), &place);
         }
-        for rule in &rules.set_once {
+        let due = |rule: &&SetOnceRule| changes.touch(&rule.path) || (entered && !rule.required_in.is_empty());
+        for rule in rules.set_once.iter().filter(due) {
             let place = Place::under(parent, &rule.path);
             let phases = phases.as_ref().map(|(rule, p, q)| (*rule, p, q));
             self.set_once(rule, rule.path.of(old), rule.path.of(new), phases, &place);
         }
-        for rule in &rules.collections {
+        for rule in rules.collections.iter().filter(|rule| changes.touch(&rule.path)) {
             let place = Place::under(parent, &rule.path);
             self.collection(rule, rule.path.of(old), rule.path.of(new), &place);
         }
-        for rule in &rules.equal {
+        let due = |rule: &&EqualRule| rule.left.iter().chain(&rule.right).any(|term| changes.touch(term.path()));
+        for rule in rules.equal.iter().filter(due) {
             self.equal(rule, old, new, parent);
         }
     }

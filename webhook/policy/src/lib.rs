@@ -24,6 +24,7 @@
 //! # let _ = Value::Null;
 //! ```
 
+mod changes;
 mod collection;
 mod compile;
 mod graph;

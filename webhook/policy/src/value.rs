@@ -22,6 +22,9 @@ pub(crate) use text::{quoted, write};
 pub const MAX_DEPTH: usize = 512;
 
 /// One JSON value.
+// A wide tag keeps the payload aligned in every variant: with a narrow one values are moved in misaligned halves, which
+// made up half of the time of reading.
+#[repr(u64)]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value<'a> {
     /// `null`, and what is absent.

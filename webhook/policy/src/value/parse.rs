@@ -14,6 +14,8 @@ const USUAL_MEMBERS: usize = 8;
 /// differs compares its bytes again, so this bounds the work.
 const SHARED_DEPTH: usize = 8;
 
+type Member<'a> = (Cow<'a, str>, Value<'a>);
+
 /// Why bytes are not a JSON value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} at byte {offset}")]
@@ -58,7 +60,8 @@ pub(super) fn parse<'a>(bytes: &'a [u8], like: &Value<'a>) -> Result<Value<'a>, 
     let text =
         std::str::from_utf8(bytes).map_err(|error| ParseError { reason: "not UTF-8", offset: error.valid_up_to() })?;
     let mut parser = Parser { text, bytes, at: 0 };
-    let value = parser.value(0, like)?;
+    let mut value = Value::Null;
+    parser.value(0, like, &mut value)?;
     parser.space();
     if parser.at < bytes.len() {
         return Err(parser.error("something follows the value"));
@@ -87,20 +90,25 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn value(&mut self, depth: usize, like: &Value<'a>) -> Result<Value<'a>, ParseError> {
+    /// Reads one value to where it stays: values are four words long, and moving them took longer than reading them.
+    fn value(&mut self, depth: usize, like: &Value<'a>, to: &mut Value<'a>) -> Result<(), ParseError> {
         self.space();
-        match self.peek() {
-            Some(b'{' | b'[') if depth <= SHARED_DEPTH && self.repeats(like) => Ok(like.clone()),
-            Some(b'{') => self.object(depth, like),
-            Some(b'[') => self.list(depth, like),
-            Some(b'"') => Ok(Value::String(self.string()?)),
-            Some(b'-' | b'0'..=b'9') => Ok(Value::Number(self.number()?.into())),
-            Some(b't') => self.word("true", Value::Bool(true)),
-            Some(b'f') => self.word("false", Value::Bool(false)),
-            Some(b'n') => self.word("null", Value::Null),
-            Some(_) => Err(self.error("expected a value")),
-            None => Err(self.error("unexpected end")),
-        }
+        *to = match self.peek() {
+            Some(b'{' | b'[') if depth <= SHARED_DEPTH && self.repeats(like) => like.clone(),
+            Some(b'{') => Value::Object(self.object(depth, like)?),
+            Some(b'[') => Value::List(self.list(depth, like)?),
+            Some(b'"') => match self.plain_string() {
+                Some(text) => Value::String(Cow::Borrowed(text)),
+                None => Value::String(self.string()?),
+            },
+            Some(b'-' | b'0'..=b'9') => Value::Number(Cow::Borrowed(self.number()?)),
+            Some(b't') => self.word("true", Value::Bool(true))?,
+            Some(b'f') => self.word("false", Value::Bool(false))?,
+            Some(b'n') => self.word("null", Value::Null)?,
+            Some(_) => return Err(self.error("expected a value")),
+            None => return Err(self.error("unexpected end")),
+        };
+        Ok(())
     }
 
     fn word(&mut self, word: &'static str, value: Value<'a>) -> Result<Value<'a>, ParseError> {
@@ -123,46 +131,50 @@ impl<'a> Parser<'a> {
         same
     }
 
-    fn object(&mut self, depth: usize, like: &Value<'a>) -> Result<Value<'a>, ParseError> {
+    fn object(&mut self, depth: usize, like: &Value<'a>) -> Result<Shared<'a, Member<'a>>, ParseError> {
         let start = self.at;
         self.open(depth)?;
         if self.closes(b'}') {
-            return Ok(Value::Object(Vec::new().into()));
+            return Ok(Vec::new().into());
         }
-        let others: &[(Cow<'a, str>, Value<'a>)] = match like {
+        let others: &[Member<'a>] = match like {
             Value::Object(others) if depth < SHARED_DEPTH => others,
             _ => &[],
         };
         let mut next = 0;
-        let mut members = Vec::with_capacity(USUAL_MEMBERS);
+        let mut members: Vec<Member<'a>> = Vec::with_capacity(USUAL_MEMBERS);
         loop {
             self.space();
             if self.peek() != Some(b'"') {
                 return Err(self.error("expected a member name"));
             }
-            let key = self.string()?;
+            match self.plain_string() {
+                Some(text) => members.push((Cow::Borrowed(text), Value::Null)),
+                None => members.push((self.string()?, Value::Null)),
+            }
             self.space();
             if self.peek() != Some(b':') {
                 return Err(self.error("expected `:`"));
             }
             self.at += 1;
-            // Both are mostly sorted, so that the next member is the one.
-            let ahead = others.get(next..next + 2).unwrap_or(others.get(next..).unwrap_or_default());
-            let other = ahead.iter().position(|(name, _)| *name == key).map(|skipped| next + skipped);
-            next = other.map_or(next, |other| other + 1);
-            let value = self.value(depth + 1, other.map_or(&Value::Null, |other| &others[other].1))?;
-            members.push((key, value));
+            if let Some((key, value)) = members.last_mut() {
+                // Both are mostly sorted, so that the next member is the one.
+                let ahead = others.get(next..next + 2).unwrap_or(others.get(next..).unwrap_or_default());
+                let other = ahead.iter().position(|(name, _)| name == key).map(|skipped| next + skipped);
+                next = other.map_or(next, |other| other + 1);
+                self.value(depth + 1, other.map_or(&Value::Null, |other| &others[other].1), value)?;
+            }
             if self.ends(b'}')? {
-                return Ok(Value::Object(Shared::new(fitted(sorted(members)), &self.bytes[start..self.at])));
+                return Ok(Shared::new(fitted(sorted(members)), &self.bytes[start..self.at]));
             }
         }
     }
 
-    fn list(&mut self, depth: usize, like: &Value<'a>) -> Result<Value<'a>, ParseError> {
+    fn list(&mut self, depth: usize, like: &Value<'a>) -> Result<Shared<'a, Value<'a>>, ParseError> {
         let start = self.at;
         self.open(depth)?;
         if self.closes(b']') {
-            return Ok(Value::List(Vec::new().into()));
+            return Ok(Vec::new().into());
         }
         let others: &[Value<'a>] = match like {
             Value::List(others) if depth < SHARED_DEPTH => others,
@@ -179,10 +191,16 @@ impl<'a> Parser<'a> {
                     items.push(others[at].clone());
                     next = at + 1;
                 }
-                None => items.push(self.value(depth + 1, others.get(items.len()).unwrap_or(&Value::Null))?),
+                None => {
+                    let other = others.get(items.len()).unwrap_or(&Value::Null);
+                    items.push(Value::Null);
+                    if let Some(item) = items.last_mut() {
+                        self.value(depth + 1, other, item)?;
+                    }
+                }
             }
             if self.ends(b']')? {
-                return Ok(Value::List(Shared::new(fitted(items), &self.bytes[start..self.at])));
+                return Ok(Shared::new(fitted(items), &self.bytes[start..self.at]));
             }
         }
     }
@@ -254,16 +272,23 @@ impl<'a> Parser<'a> {
         if self.at == start { Err(self.error("expected a digit")) } else { Ok(()) }
     }
 
+    /// The string here, if nothing in it is escaped and it ends.
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let start = self.at + 1;
+        let end = start + plain_length(&self.bytes[start..]);
+        if self.bytes.get(end) != Some(&b'"') {
+            return None;
+        }
+        self.at = end + 1;
+        self.text.get(start..end)
+    }
+
+    /// Any other one.
     fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
         self.at += 1;
         let start = self.at;
         self.at += plain_length(&self.bytes[start..]);
         match self.peek() {
-            Some(b'"') => {
-                let text = &self.text[start..self.at];
-                self.at += 1;
-                Ok(Cow::Borrowed(text))
-            }
             Some(b'\\') => self.escaped(start),
             Some(_) => Err(self.error("control character in a string")),
             None => Err(self.error("unexpected end in a string")),
@@ -351,7 +376,7 @@ fn fitted<T>(mut parts: Vec<T>) -> Vec<T> {
 }
 
 /// Members in the order of their keys; of equal keys the last one stays.
-pub(super) fn sorted<'a>(mut members: Vec<(Cow<'a, str>, Value<'a>)>) -> Vec<(Cow<'a, str>, Value<'a>)> {
+pub(super) fn sorted<'a>(mut members: Vec<Member<'a>>) -> Vec<Member<'a>> {
     if !members.is_sorted_by(|a, b| a.0 < b.0) {
         members.sort_by(|a, b| a.0.cmp(&b.0));
         members.reverse();
