@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use statusguard_policy::{Policy, Problem};
+use statusguard_policy::spec::{GROUP, KIND};
+use statusguard_policy::{Policy, Problem, Value};
 
 use crate::document;
 
@@ -13,6 +14,45 @@ pub struct Loaded {
     pub file: PathBuf,
     /// The policy with its warnings, or all problems.
     pub result: Result<Policy, Vec<Problem>>,
+}
+
+/// What a file in a folder holds: policies, their tests and other things may lie side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A StatusPolicy, by its kind or its group; or what cannot be read at all and so may be one.
+    Policies,
+    /// Policy tests: a document that names a policy, or has a case with a verdict to expect.
+    Tests,
+    /// Anything else.
+    Other,
+}
+
+impl Content {
+    /// Of one file.
+    #[must_use]
+    pub fn of(file: &Path) -> Self {
+        let Ok(documents) = document::read(file) else { return Self::Policies };
+        let text = |document: &Value<'_>, key: &str| match document.get(key) {
+            Value::String(text) => text.to_string(),
+            _ => String::new(),
+        };
+        let is_policy = |document: &Value<'_>| {
+            text(document, "kind") == KIND || text(document, "apiVersion").split('/').next() == Some(GROUP)
+        };
+        let is_test = |document: &Value<'_>| match document.get("cases") {
+            _ if !text(document, "apiVersion").is_empty() => false,
+            _ if *document.get("policy") != Value::Null => true,
+            Value::List(cases) => cases.iter().any(|case| *case.get("expect") != Value::Null),
+            _ => false,
+        };
+        if documents.iter().any(is_policy) {
+            Self::Policies
+        } else if documents.iter().any(is_test) {
+            Self::Tests
+        } else {
+            Self::Other
+        }
+    }
 }
 
 /// Reads and compiles every document of a file.

@@ -38,17 +38,18 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
     let mut lines = Vec::new();
     let mut policies = 0;
     for name in names {
-        for file in document::files(name, false)? {
+        let before = policies + lines.len();
+        for file in document::files(name, true)? {
+            // A folder may hold tests beside the policies, and other things.
+            if name.is_dir() && !is_policy_file(&file) {
+                continue;
+            }
             let loaded = match policies::load(&file, schema.as_ref()) {
                 Ok(loaded) => loaded,
                 Err(error) => {
-                    lines.push(Line {
-                        file: file.display().to_string(),
-                        severity: "error",
-                        path: String::new(),
-                        message: format!("{:#}", anyhow::Error::from(error)),
-                        cure: "write a StatusPolicy".into(),
-                    });
+                    let (message, cure) = error.parts();
+                    let (file, path) = (file.display().to_string(), "(the file)".into());
+                    lines.push(Line { file, severity: "error", path, message, cure });
                     continue;
                 }
             };
@@ -60,6 +61,9 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
                 };
                 lines.extend(problems.iter().map(|problem| Line::new(&file, problem)));
             }
+        }
+        if policies + lines.len() == before {
+            return Err(document::Error::unfit(name, "no policy in it", "name a folder with StatusPolicies").into());
         }
     }
     let errors = lines.iter().filter(|line| line.severity == "error").count();
@@ -76,4 +80,13 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
         }
     }
     Ok(if errors > 0 { Exit::Failure } else { Exit::Success })
+}
+
+/// Whether a file of a folder is to be linted; what is neither a policy nor a test file is named.
+fn is_policy_file(file: &Path) -> bool {
+    let content = policies::Content::of(file);
+    if content == policies::Content::Other {
+        eprintln!("statusguard: {} holds no StatusPolicy; skipped", file.display());
+    }
+    content == policies::Content::Policies
 }
