@@ -1,6 +1,9 @@
 //! From a `StatusPolicy` document to its compiled form, with every problem named at once.
 
 mod phase;
+mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,7 +62,7 @@ impl Policy {
     /// # Errors
     /// As [`Policy::compile`].
     pub fn compile_for(document: &Json, schema: Option<&Json>) -> Result<Self, Vec<Problem>> {
-        let mut compiler = Compiler { problems: Vec::new(), root: None, schema };
+        let mut compiler = Compiler { problems: Vec::new(), unread: Vec::new(), root: None, schema };
         compiler.header(document);
         let spec = compiler.spec(document);
         let policy = spec.map(|spec| compiler.policy(document, spec));
@@ -77,6 +80,8 @@ impl Policy {
 
 struct Compiler<'s> {
     problems: Vec<Problem>,
+    /// Where the document could not be read. That is reported; what only follows from it is not.
+    unread: Vec<String>,
     /// The root's graph, which `resets` name the phases of.
     root: Option<Graph>,
     schema: Option<&'s Json>,
@@ -97,7 +102,10 @@ impl Compiler<'_> {
         message: impl Into<String>,
         cure: impl Into<String>,
     ) {
-        self.problems.push(Problem { severity, path: path.into(), message: message.into(), cure: cure.into() });
+        let path = path.into();
+        if !self.unread(&path) {
+            self.problems.push(Problem { severity, path, message: message.into(), cure: cure.into() });
+        }
     }
 
     fn error(&mut self, path: impl Into<String>, message: impl Into<String>, cure: impl Into<String>) {
@@ -127,31 +135,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// The typed spec, with unknown keys and the first wrong type reported.
-    fn spec(&mut self, document: &Json) -> Option<StatusPolicySpec> {
-        let Some(json @ Json::Object(_)) = document.get("spec") else {
-            self.error("spec", "missing, or no object", "say at least `target`");
-            return None;
-        };
-        let mut unknown = Vec::new();
-        let mut note = |path: serde_ignored::Path<'_>| unknown.push(format!("spec{}", Ignored(&path)));
-        let mut track = serde_path_to_error::Track::new();
-        let reader = serde_path_to_error::Deserializer::new(json, &mut track);
-        let read: Result<StatusPolicySpec, _> = serde_ignored::deserialize(reader, &mut note);
-        for path in unknown {
-            self.error(path, "unknown key", "check the spelling against the schema (names are camelCase)");
-        }
-        match read {
-            Ok(spec) => Some(spec),
-            Err(error) => {
-                let path = track.path().to_string();
-                let path = if path == "." { "spec".into() } else { format!("spec.{path}") };
-                self.error(path, error.to_string(), "see the schema in `kubectl explain statuspolicies.spec`");
-                None
-            }
-        }
-    }
-
     fn policy(&mut self, document: &Json, spec: StatusPolicySpec) -> Policy {
         let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         self.target(&name, &spec);
@@ -165,7 +148,13 @@ impl Compiler<'_> {
             equal: spec.equal.clone(),
         };
         let rules = self.rules(&set, "spec", Scope::Root);
-        self.witnesses(&set, &rules);
+        // A rule that could not be compiled may be the one that guards a witness.
+        let kinds = ["spec.monotone", "spec.setOnce", "spec.collections"];
+        let compiled = rules.monotone.len() + rules.set_once.len() + rules.collections.len();
+        let written = set.monotone.len() + set.set_once.len() + set.collections.len();
+        if compiled == written && !kinds.iter().any(|kind| self.unread_below(kind)) {
+            self.witnesses(&set, &rules);
+        }
         Policy { name, spec, warnings: Vec::new(), redact, rules }
     }
 
@@ -190,18 +179,19 @@ impl Compiler<'_> {
                 "say `status`, or `\"\"` for a kind that keeps its status in the main resource",
             );
         }
+        let (group, resource) = (!self.unread("spec.target.group"), !self.unread("spec.target.resource"));
         let expected = match target.group.as_str() {
             "" => target.resource.clone(),
             group => format!("{}.{group}", target.resource),
         };
-        if name != expected {
+        if group && resource && name != expected {
             self.error(
                 "metadata.name",
                 format!("`{name}` does not match the target"),
                 format!("call it `{expected}`, so that there is one policy per resource"),
             );
         }
-        if is_core(&target.group) && !target.core {
+        if group && is_core(&target.group) && !target.core {
             self.warning(
                 "spec.target.core",
                 "this is one of Kubernetes' own kinds: judged by check, lint and test, but not enforced in a cluster",
@@ -229,7 +219,7 @@ impl Compiler<'_> {
     }
 
     fn rules(&mut self, set: &spec::RuleSet, at: &str, scope: Scope) -> Rules {
-        let phase = set.phase.as_ref().and_then(|phase| self.phase(phase, &format!("{at}.phase"), scope));
+        let phase = set.phase.as_ref().map(|phase| self.phase(phase, &format!("{at}.phase"), scope));
         self.duplicates(at, "monotone", set.monotone.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "setOnce", set.set_once.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "collections", set.collections.iter().map(|rule| rule.path.as_str()));
@@ -239,7 +229,7 @@ impl Compiler<'_> {
             rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope));
         }
         for (index, rule) in set.set_once.iter().enumerate() {
-            rules.set_once.extend(self.set_once(rule, &format!("{at}.setOnce[{index}]"), scope, graph.as_ref()));
+            rules.set_once.extend(self.set_once(rule, at, index, scope, graph.as_ref()));
         }
         for (index, rule) in set.collections.iter().enumerate() {
             rules.collections.extend(self.collection(rule, &format!("{at}.collections[{index}]"), scope));
@@ -287,6 +277,9 @@ impl Compiler<'_> {
     }
 
     fn root_phase(&mut self, name: &str, at: &str) -> Option<usize> {
+        if self.unread_phases("spec.phase") {
+            return None;
+        }
         let node = match (&self.root, name) {
             (None, _) => {
                 self.error(at, "there is no `spec.phase` whose phases this could name", "add one, or use `with`");
@@ -310,11 +303,20 @@ impl Compiler<'_> {
         Some(MonotoneRule { path: path?, to_zero: rule.to_zero, bounded: rule.at_most.is_some(), resets })
     }
 
-    fn set_once(&mut self, rule: &spec::SetOnce, at: &str, scope: Scope, graph: Option<&Graph>) -> Option<SetOnceRule> {
+    fn set_once(
+        &mut self,
+        rule: &spec::SetOnce,
+        set: &str,
+        index: usize,
+        scope: Scope,
+        graph: Option<&Graph>,
+    ) -> Option<SetOnceRule> {
+        let at = format!("{set}.setOnce[{index}]");
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
         let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
         let mut required_in = Vec::new();
-        for (index, name) in rule.required_in.iter().enumerate() {
+        let phases = if self.unread_phases(&format!("{set}.phase")) { &[] } else { rule.required_in.as_slice() };
+        for (index, name) in phases.iter().enumerate() {
             let at = format!("{at}.requiredIn[{index}]");
             match graph {
                 None => self.error(at, "this rule set has no `phase`", "add one, or remove `requiredIn`"),
@@ -440,23 +442,6 @@ fn resets_of(set: &spec::RuleSet, at: &str, visit: &mut impl FnMut(&str, &spec::
     for (index, rule) in set.collections.iter().enumerate() {
         if let Some(inner) = &rule.each {
             resets_of(inner, &format!("{at}.collections[{index}].each"), visit);
-        }
-    }
-}
-
-/// Prints a path of `serde_ignored` the way the other paths are printed.
-struct Ignored<'p, 'd>(&'p serde_ignored::Path<'d>);
-
-impl fmt::Display for Ignored<'_, '_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use serde_ignored::Path as P;
-        match self.0 {
-            P::Root => Ok(()),
-            P::Seq { parent, index } => write!(out, "{}[{index}]", Ignored(parent)),
-            P::Map { parent, key } => write!(out, "{}.{key}", Ignored(parent)),
-            P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => {
-                write!(out, "{}", Ignored(parent))
-            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::rules::{PhaseRule, Resets};
 use crate::spec;
 
 impl Compiler<'_> {
-    pub(super) fn phase(&mut self, phase: &spec::Phase, at: &str, scope: Scope) -> Option<PhaseRule> {
+    pub(super) fn phase(&mut self, phase: &spec::Phase, at: &str, scope: Scope) -> PhaseRule {
         let path = self.path(&phase.path, scope, &format!("{at}.path"));
         let mut names: Vec<Box<str>> = Vec::new();
         let mut know = |name: &str| {
@@ -30,8 +30,9 @@ impl Compiler<'_> {
             self.not_empty(Some(&transition.from), &format!("{at}.from"), "name a phase, \"*\" or \"\"");
             self.not_empty(Some(&transition.to), &format!("{at}.to"), "name a phase, \"*\" or \"\"");
         }
+        let all_read = !self.unread_phases(at);
         for (index, name) in phase.skip.iter().enumerate() {
-            if name != "*" && !names.iter().any(|known| **known == **name) {
+            if all_read && name != "*" && !names.iter().any(|known| **known == **name) {
                 self.warning(
                     format!("{at}.skip[{index}]"),
                     format!("no such phase `{name}`"),
@@ -57,8 +58,11 @@ impl Compiler<'_> {
             self.root = Some(graph.clone());
         }
         let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"));
-        self.shape(&graph, &resets, at);
-        Some(PhaseRule { path: path?, graph, resets })
+        if all_read {
+            self.shape(&graph, &resets, at);
+        }
+        // A bad path is reported; the other rules still name the phases.
+        PhaseRule { path: path.unwrap_or_default(), graph, resets }
     }
 
     fn plain_names<'n>(&mut self, names: impl Iterator<Item = &'n String>, at: &str) {
