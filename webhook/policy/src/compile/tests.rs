@@ -160,3 +160,17 @@ fn what_cannot_be_read_has_no_other_consequence() {
     let said = said(json!({ "monotone": many }));
     assert_eq!(said.last().unwrap(), "spec: there is more that cannot be read");
 }
+
+#[test]
+fn sets_without_a_stale_write_are_all_named() {
+    let edge = |from: &str, to: &str| json!({ "from": [from], "to": [to] });
+    let transitions = [edge("A", "B"), edge("B", "A"), edge("B", "C"), edge("C", "B")];
+    let phase = json!({ "path": ".status.phase", "initial": ["A"], "transitions": transitions });
+    assert_eq!(
+        said(json!({ "phase": phase })),
+        [
+            "spec.phase: among A, B every write is allowed, so a stale one is not seen",
+            "spec.phase: among B, C every write is allowed, so a stale one is not seen",
+        ]
+    );
+}
