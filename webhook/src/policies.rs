@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value as Json;
 use statusguard_policy::spec::{GROUP, KIND};
 use statusguard_policy::{Policy, Problem, Value};
 
@@ -55,21 +56,26 @@ impl Content {
     }
 }
 
+/// Every document of a file, to be compiled.
+///
+/// # Errors
+/// When the file cannot be read or parsed, or is empty.
+pub fn documents(file: &Path) -> Result<Vec<Json>, document::Error> {
+    let documents = document::read(file)?;
+    if documents.is_empty() {
+        return Err(document::Error::unfit(file, "the file is empty", "write a StatusPolicy"));
+    }
+    let unfit = |error: serde_json::Error| document::Error::unfit(file, error.to_string(), "write a StatusPolicy");
+    documents.iter().map(|document| document::json(document).map_err(unfit)).collect()
+}
+
 /// Reads and compiles every document of a file.
 ///
 /// # Errors
-/// When the file cannot be read or parsed.
-pub fn load(file: &Path, schema: Option<&serde_json::Value>) -> Result<Vec<Loaded>, document::Error> {
-    let mut loaded = Vec::new();
-    for document in document::read(file)? {
-        let json = document::json(&document)
-            .map_err(|error| document::Error::unfit(file, error.to_string(), "write a StatusPolicy"))?;
-        loaded.push(Loaded { file: file.into(), result: Policy::compile_for(&json, schema) });
-    }
-    if loaded.is_empty() {
-        return Err(document::Error::unfit(file, "the file is empty", "write a StatusPolicy"));
-    }
-    Ok(loaded)
+/// As [`documents`].
+pub fn load(file: &Path) -> Result<Vec<Loaded>, document::Error> {
+    let documents = documents(file)?;
+    Ok(documents.iter().map(|json| Loaded { file: file.into(), result: Policy::compile(json) }).collect())
 }
 
 /// The only policy of a file.
@@ -77,7 +83,7 @@ pub fn load(file: &Path, schema: Option<&serde_json::Value>) -> Result<Vec<Loade
 /// # Errors
 /// As [`load`], and when there is not exactly one or it does not compile.
 pub fn load_one(file: &Path) -> Result<Policy, document::Error> {
-    let mut loaded = load(file, None)?;
+    let mut loaded = load(file)?;
     if loaded.len() > 1 {
         let reason = format!("the file holds {} policies", loaded.len());
         return Err(document::Error::unfit(file, reason, "it should hold one"));

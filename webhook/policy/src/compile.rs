@@ -62,10 +62,10 @@ impl Policy {
     /// # Errors
     /// As [`Policy::compile`].
     pub fn compile_for(document: &Json, schema: Option<&Json>) -> Result<Self, Vec<Problem>> {
-        let mut compiler = Compiler { problems: Vec::new(), unread: Vec::new(), root: None, schema };
+        let mut compiler = Compiler { problems: Vec::new(), unread: Vec::new(), root: None };
         compiler.header(document);
         let spec = compiler.spec(document);
-        let policy = spec.map(|spec| compiler.policy(document, spec));
+        let policy = spec.map(|spec| compiler.policy(document, spec, schema.unwrap_or(&NOTHING)));
         let Compiler { mut problems, .. } = compiler;
         problems.sort_by_key(|problem| problem.severity);
         match policy {
@@ -78,13 +78,15 @@ impl Policy {
     }
 }
 
-struct Compiler<'s> {
+/// The schema of what no schema speaks of.
+static NOTHING: Json = Json::Null;
+
+struct Compiler {
     problems: Vec<Problem>,
     /// Where the document could not be read. That is reported; what only follows from it is not.
     unread: Vec<String>,
     /// The root's graph, which `resets` name the phases of.
     root: Option<Graph>,
-    schema: Option<&'s Json>,
 }
 
 /// Whether paths are relative to an item.
@@ -94,7 +96,7 @@ enum Scope {
     Item,
 }
 
-impl Compiler<'_> {
+impl Compiler {
     fn report(
         &mut self,
         severity: Severity,
@@ -135,7 +137,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn policy(&mut self, document: &Json, spec: StatusPolicySpec) -> Policy {
+    fn policy(&mut self, document: &Json, spec: StatusPolicySpec, schema: &Json) -> Policy {
         let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         self.target(&name, &spec);
         let redact = spec.redact.iter().enumerate();
@@ -147,7 +149,7 @@ impl Compiler<'_> {
             collections: spec.collections.clone(),
             equal: spec.equal.clone(),
         };
-        let rules = self.rules(&set, "spec", Scope::Root);
+        let rules = self.rules(&set, "spec", Scope::Root, schema);
         // A rule that could not be compiled may be the one that guards a witness.
         let kinds = ["spec.monotone", "spec.setOnce", "spec.collections"];
         let compiled = rules.monotone.len() + rules.set_once.len() + rules.collections.len();
@@ -218,7 +220,8 @@ impl Compiler<'_> {
         parsed.map_err(|reason| self.error(at, format!("bad path `{text}`"), reason)).ok()
     }
 
-    fn rules(&mut self, set: &spec::RuleSet, at: &str, scope: Scope) -> Rules {
+    /// Compiles the rules of the object or item that `schema` speaks of.
+    fn rules(&mut self, set: &spec::RuleSet, at: &str, scope: Scope, schema: &Json) -> Rules {
         let phase = set.phase.as_ref().map(|phase| self.phase(phase, &format!("{at}.phase"), scope));
         self.duplicates(at, "monotone", set.monotone.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "setOnce", set.set_once.iter().map(|rule| rule.path.as_str()));
@@ -232,7 +235,7 @@ impl Compiler<'_> {
             rules.set_once.extend(self.set_once(rule, at, index, scope, graph.as_ref()));
         }
         for (index, rule) in set.collections.iter().enumerate() {
-            rules.collections.extend(self.collection(rule, &format!("{at}.collections[{index}]"), scope));
+            rules.collections.extend(self.collection(rule, &format!("{at}.collections[{index}]"), scope, schema));
         }
         for (index, rule) in set.equal.iter().enumerate() {
             rules.equal.extend(self.equal(rule, &format!("{at}.equal[{index}]"), scope));
@@ -329,8 +332,10 @@ impl Compiler<'_> {
         Some(SetOnceRule { path: path?, required_in, resets })
     }
 
-    fn collection(&mut self, rule: &spec::Collection, at: &str, scope: Scope) -> Option<CollectionRule> {
+    fn collection(&mut self, rule: &spec::Collection, at: &str, scope: Scope, schema: &Json) -> Option<CollectionRule> {
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
+        let schema = schema_at(schema, &rule.path);
+        let is_map = schema["type"] == "object";
         let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
         for (index, name) in rule.key.iter().enumerate() {
             let bare = !name.is_empty()
@@ -351,7 +356,7 @@ impl Compiler<'_> {
                 "say `keep: All` or `keep: 0`",
             );
         }
-        if rule.order.is_some_and(|order| order != Order::Any) && self.schema_says_map(&rule.path, scope) {
+        if is_map && rule.order.is_some_and(|order| order != Order::Any) {
             self.error(format!("{at}.order"), "the CRD's schema calls this a map", "omit `order`: maps have none");
         }
         if rule.each.is_some() && rule.keep == Keep::Newest(0) {
@@ -361,19 +366,10 @@ impl Compiler<'_> {
                 "keep the entries, or accept it",
             );
         }
-        let each = rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), Scope::Item));
+        let entry = &schema[if is_map { "additionalProperties" } else { "items" }];
+        let each = rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), Scope::Item, entry));
         let key = rule.key.iter().map(|name| name.as_str().into()).collect();
         Some(CollectionRule { path: path?, key, order, keep: rule.keep, each, resets })
-    }
-
-    /// Whether the object's schema has a map at a path of the root.
-    fn schema_says_map(&self, path: &str, scope: Scope) -> bool {
-        let (Some(schema), Scope::Root) = (self.schema, scope) else { return false };
-        let mut schema = schema;
-        for name in path.split('.').skip(1) {
-            schema = &schema["properties"][name];
-        }
-        schema["type"] == "object"
     }
 
     fn equal(&mut self, rule: &spec::Equal, at: &str, scope: Scope) -> Option<EqualRule> {
@@ -424,6 +420,11 @@ impl Compiler<'_> {
             );
         }
     }
+}
+
+/// The schema of the value at a path, null when there is none.
+fn schema_at<'s>(schema: &'s Json, path: &str) -> &'s Json {
+    path.split('.').filter(|name| !name.is_empty()).fold(schema, |schema, name| &schema["properties"][name])
 }
 
 /// Visits every `resets` of a rule set and of the sets inside.

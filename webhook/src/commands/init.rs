@@ -7,8 +7,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::Value as Json;
+use statusguard_policy::is_core;
 
-use crate::document::{self, Error};
+use super::crd::{Crds, names, text, versions};
+use crate::document::Error;
+
+/// What a policy says for one of Kubernetes' own groups.
+const CORE: &str =
+    "    # The group is one of Kubernetes' own: without this line the policy is not enforced in a cluster. Its
+    # failurePolicy is always Ignore, so writes go through unguarded while the guard cannot be reached.
+    core: true
+";
 
 /// One version of a CRD.
 struct Target {
@@ -31,11 +40,6 @@ enum Guess {
     Unknown,
 }
 
-/// The schema of the object that a CRD file defines: its stored version.
-pub fn schema_of(file: &Path) -> Result<Json, Error> {
-    Ok(target(file, None, None)?.schema)
-}
-
 /// The text of a first policy.
 pub fn first_policy(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<String, Error> {
     let target = target(file, kind, version)?;
@@ -48,43 +52,14 @@ pub fn first_policy(file: &Path, kind: Option<&str>, version: Option<&str>) -> R
 }
 
 fn target(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<Target, Error> {
-    let mut found = Vec::new();
-    for document in document::read(file)? {
-        let json = document::json(&document).map_err(|error| Error::unfit(file, error.to_string(), "give a CRD"))?;
-        let items = match json["items"].as_array() {
-            Some(items) => items.clone(),
-            None => vec![json],
-        };
-        found.extend(items.into_iter().filter(|item| item["kind"] == "CustomResourceDefinition"));
-    }
-    let kinds: Vec<String> = found.iter().map(|crd| text(&crd["spec"]["names"]["kind"])).collect();
-    let mut matching = found.into_iter().filter(|crd| kind.is_none_or(|kind| crd["spec"]["names"]["kind"] == kind));
-    let crd = match (matching.next(), matching.next()) {
-        (Some(crd), None) => crd,
-        (None, _) => {
-            let reason = match kind {
-                Some(kind) => format!("no CustomResourceDefinition of kind {kind}"),
-                None => "no CustomResourceDefinition".into(),
-            };
-            return Err(Error::unfit(file, reason, format!("the file holds: {}", kinds.join(", "))));
-        }
-        (Some(_), Some(_)) => {
-            return Err(Error::unfit(
-                file,
-                "several CustomResourceDefinitions",
-                format!("choose with --kind: {}", kinds.join(", ")),
-            ));
-        }
-    };
-    let versions = crd["spec"]["versions"].as_array().cloned().unwrap_or_default();
-    let names: Vec<String> = versions.iter().map(|version| text(&version["name"])).collect();
-    let chosen = versions.into_iter().find(|candidate| match version {
+    let crd = Crds::read(file)?.one(kind)?;
+    let chosen = versions(&crd).iter().find(|candidate| match version {
         Some(version) => candidate["name"] == version,
         None => candidate["storage"] == true,
     });
     let Some(chosen) = chosen else {
         let reason = format!("no version {}", version.unwrap_or("that is stored"));
-        return Err(Error::unfit(file, reason, format!("choose with --version: {}", names.join(", "))));
+        return Err(Error::unfit(file, reason, format!("choose with --version: {}", names(versions(&crd)))));
     };
     Ok(Target {
         group: text(&crd["spec"]["group"]),
@@ -94,10 +69,6 @@ fn target(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<Targ
         subresource: !chosen["subresources"]["status"].is_null(),
         schema: chosen["schema"]["openAPIV3Schema"].clone(),
     })
-}
-
-fn text(value: &Json) -> String {
-    value.as_str().unwrap_or_default().into()
 }
 
 fn guess(name: &str, schema: &Json) -> Guess {
@@ -172,13 +143,14 @@ spec:
     version: {version}
     resource: {resource}
     subresource: {subresource}
-  # Records what would be refused, refuses nothing. Change to Enforce when the records hold no surprise.
+{core}  # Records what would be refused, refuses nothing. Change to Enforce when the records hold no surprise.
   mode: Audit
 ",
         kind = target.kind,
         group = target.group,
         version = target.version,
         resource = target.resource,
+        core = if is_core(&target.group) { CORE } else { "" },
         subresource = if target.subresource { "status" } else { "\"\"" },
     );
     write_phase(fields, out);

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use statusguard_policy::{Problem, Severity};
+use serde_json::Value as Json;
+use statusguard_policy::{Policy, Problem, Severity};
 
 use crate::args::Output;
 use crate::{Exit, document, policies};
+
+use super::crd::Crds;
 
 #[derive(Serialize)]
 struct Line {
@@ -34,7 +37,7 @@ impl Line {
 
 /// Compiles all policies of all files and prints their problems.
 pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Result<Exit> {
-    let schema = crd.map(super::init::schema_of).transpose()?;
+    let crds = crd.map(Crds::read).transpose()?;
     let mut lines = Vec::new();
     let mut policies = 0;
     for name in names {
@@ -44,8 +47,8 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
             if name.is_dir() && !is_policy_file(&file) {
                 continue;
             }
-            let loaded = match policies::load(&file, schema.as_ref()) {
-                Ok(loaded) => loaded,
+            let documents = match policies::documents(&file) {
+                Ok(documents) => documents,
                 Err(error) => {
                     let (message, cure) = error.parts();
                     let (file, path) = (file.display().to_string(), "(the file)".into());
@@ -53,13 +56,9 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
                     continue;
                 }
             };
-            for policy in &loaded {
-                policies += 1;
-                let problems = match &policy.result {
-                    Ok(policy) => policy.warnings(),
-                    Err(problems) => problems,
-                };
-                lines.extend(problems.iter().map(|problem| Line::new(&file, problem)));
+            policies += documents.len();
+            for document in &documents {
+                lines.extend(problems(document, crds.as_ref()).iter().map(|problem| Line::new(&file, problem)));
             }
         }
         if policies + lines.len() == before {
@@ -80,6 +79,19 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
         }
     }
     Ok(if errors > 0 { Exit::Failure } else { Exit::Success })
+}
+
+/// All problems of a policy, also those that only its CRD shows.
+fn problems(document: &Json, crds: Option<&Crds>) -> Vec<Problem> {
+    let (schema, unmatched) = match crds.map(|crds| crds.schema_of(document)) {
+        None => (None, None),
+        Some(Ok(schema)) => (Some(schema), None),
+        Some(Err(problem)) => (None, Some(problem)),
+    };
+    let compiled = Policy::compile_for(document, schema);
+    let mut problems = compiled.map_or_else(|problems| problems, |policy| policy.warnings().to_vec());
+    problems.extend(unmatched);
+    problems
 }
 
 /// Whether a file of a folder is to be linted; what is neither a policy nor a test file is named.

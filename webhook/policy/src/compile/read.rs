@@ -14,7 +14,7 @@ const MAX_UNREAD: usize = 64;
 
 const CURE: &str = "see the schema in `kubectl explain statuspolicies.spec`";
 
-impl Compiler<'_> {
+impl Compiler {
     /// The typed spec, with unknown keys and everything of a wrong type reported.
     pub(super) fn spec(&mut self, document: &Json) -> Option<StatusPolicySpec> {
         let Some(json @ Json::Object(_)) = document.get("spec") else {
