@@ -46,7 +46,7 @@ fn from_review(file: &Path) -> anyhow::Result<(Operation, Value<'static>, Value<
         _ => {
             return Err(document::Error::unfit(
                 file,
-                "`request.operation` is missing",
+                "`request.operation` is missing or no text",
                 "give an AdmissionReview request",
             )
             .into());

@@ -114,3 +114,21 @@ fn first_policies_of_own_groups_lint_clean() {
         assert_eq!(lint.out, "1 policies, 0 errors, 0 warnings\n", "{}", first.out);
     }
 }
+
+#[test]
+fn first_policies_lint_clean_whatever_the_names_are() {
+    let folder = Folder::new();
+    let status = json!({
+        "phase": { "type": "string", "enum": ["a\"b", "c\\d", "e\u{1}f", "true", "Done"] },
+        "x\n  evil: 1": { "type": "integer" },
+        "history": { "type": "array", "x-kubernetes-list-map-keys": ["true", "null"] },
+        "log": { "type": "array", "x-kubernetes-list-map-keys": ["a.b"] },
+    });
+    for (plural, version) in [("jobs", "v1"), ("true", "1"), ("1e3", "v1e5")] {
+        let mut crd = crd("example.org", plural, &[(version, true, status.clone())]);
+        crd["spec"]["names"]["kind"] = "X\nevil: 1".into();
+        let first = run(&["policy", "init", "--crd", &folder.write("crd.json", &crd.to_string())]);
+        let lint = run(&["policy", "lint", &folder.write("first.yaml", &first.out)]);
+        assert_eq!(lint.out, "1 policies, 0 errors, 0 warnings\n", "{}{}", first.err, first.out);
+    }
+}

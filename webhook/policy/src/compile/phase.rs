@@ -23,9 +23,15 @@ impl Compiler {
         phase.final_phases.iter().for_each(|name| know(name));
         phase.states.keys().for_each(|name| know(name));
 
-        self.plain_names(phase.initial.iter().flatten(), &format!("{at}.initial"));
-        self.plain_names(phase.final_phases.iter(), &format!("{at}.final"));
-        self.plain_names(phase.states.keys(), &format!("{at}.states"));
+        for (list, names) in [("initial", phase.initial.as_deref().unwrap_or_default()), ("final", &phase.final_phases)]
+        {
+            for (index, name) in names.iter().enumerate() {
+                self.plain_name(name, &format!("{at}.{list}[{index}]"));
+            }
+        }
+        for name in phase.states.keys() {
+            self.plain_name(name, &format!("{at}.states.{name}"));
+        }
         self.not_empty(phase.initial.as_ref(), &format!("{at}.initial"), "omit it to allow any");
         for (index, transition) in phase.transitions.iter().enumerate() {
             let at = format!("{at}.transitions[{index}]");
@@ -67,11 +73,9 @@ impl Compiler {
         PhaseRule { path: path.unwrap_or_default(), graph, resets }
     }
 
-    fn plain_names<'n>(&mut self, names: impl Iterator<Item = &'n String>, at: &str) {
-        for name in names {
-            if ["", "*"].contains(&name.as_str()) {
-                self.error(at, format!("`{name:?}` is no phase here"), "name phases one by one");
-            }
+    fn plain_name(&mut self, name: &str, at: &str) {
+        if ["", "*"].contains(&name) {
+            self.error(at, format!("`{name:?}` is no phase here"), "name phases one by one");
         }
     }
 

@@ -121,7 +121,13 @@ impl Compiler {
             return true;
         }
         self.error(shown(segments), message, CURE);
-        // The nearest member goes; if it has to be there, it is missing next and is not reported again.
+        // Lists of anything but text are dealt with by `objects`.
+        if let (Some(Segment::Seq { .. }), Some(item)) = (segments.last(), find(json, segments)) {
+            *item = Json::String(String::new());
+            self.unread.push(shown(segments));
+            return true;
+        }
+        // The member goes; if it has to be there, it is missing next and is not reported again.
         let Some(last) = segments.iter().rposition(|segment| matches!(segment, Segment::Map { .. })) else {
             return false;
         };

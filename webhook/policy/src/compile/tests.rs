@@ -152,6 +152,24 @@ fn what_cannot_be_read_has_no_other_consequence() {
                 "spec.phase: phase `B` is never reached",
             ],
         ),
+        // An item of a list hides neither the others nor their places.
+        (
+            json!({
+                "redact": [5, "x"],
+                "phase": { "path": ".status.phase", "initial": [5, "*"], "final": [{}, "A"], "skip": [1, "B"] },
+                "equal": [{ "left": [1, "len(x"], "right": [] }],
+            }),
+            vec![
+                "spec.equal[0].left[0]: invalid type: integer `1`, expected a string",
+                "spec.phase.final[0]: invalid type: map, expected a string",
+                "spec.phase.initial[0]: invalid type: integer `5`, expected a string",
+                "spec.phase.skip[0]: invalid type: integer `1`, expected a string",
+                "spec.redact[0]: invalid type: integer `5`, expected a string",
+                "spec.redact[1]: bad path `x`",
+                "spec.phase.initial[1]: `\"*\"` is no phase here",
+                "spec.equal[0].left[1]: `len(x` has no closing bracket",
+            ],
+        ),
     ];
     for (spec, expected) in rows {
         assert_eq!(said(spec.clone()), expected, "{spec}");
