@@ -166,7 +166,7 @@ impl Compiler {
             self.error("spec.target.group", "the guard does not guard itself", "name another group");
         }
         for (field, value) in [("version", &target.version), ("resource", &target.resource)] {
-            if value.is_empty() || value.contains(['*', '/']) {
+            if !is_one_name(value) {
                 self.error(
                     format!("spec.target.{field}"),
                     format!("`{value}` is no {field}"),
@@ -181,7 +181,7 @@ impl Compiler {
                 "say `status`, or `\"\"` for a kind that keeps its status in the main resource",
             );
         }
-        let (group, resource) = (!self.unread("spec.target.group"), !self.unread("spec.target.resource"));
+        let (group, resource) = (!self.unread("spec.target.group"), is_one_name(&target.resource));
         let expected = match target.group.as_str() {
             "" => target.resource.clone(),
             group => format!("{}.{group}", target.resource),
@@ -397,7 +397,8 @@ impl Compiler {
     /// Warns of witnesses that no rule keeps from falling.
     fn witnesses(&mut self, set: &spec::RuleSet, rules: &Rules) {
         let guarded = |path: &str| {
-            Path::parse_status(path).is_ok_and(|path| {
+            // A path that is none is reported as such.
+            Path::parse_status(path).ok().is_none_or(|path| {
                 let below = |rule: &Path| path.names().starts_with(rule.names());
                 rules.monotone.iter().any(|rule| rule.path == path)
                     || rules.collections.iter().any(|rule| rule.path == path)
@@ -420,6 +421,11 @@ impl Compiler {
             );
         }
     }
+}
+
+/// Whether this can be a version or resource, and only one.
+fn is_one_name(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['*', '/'])
 }
 
 /// The schema of the value at a path, null when there is none.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::{Compiler, Scope};
 use crate::graph::{Graph, Parts};
-use crate::rules::{PhaseRule, Resets};
+use crate::rules::PhaseRule;
 use crate::spec;
 
 impl Compiler {
@@ -66,8 +66,8 @@ impl Compiler {
             self.root = Some(graph.clone());
         }
         let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"));
-        if all_read {
-            self.shape(&graph, &resets, at);
+        if all_read && !self.unread_below(&format!("{at}.resets")) {
+            self.shape(&graph, phase.resets.as_ref(), at, scope);
         }
         // A bad path is reported; the other rules still name the phases.
         PhaseRule { path: path.unwrap_or_default(), graph, resets }
@@ -101,14 +101,18 @@ impl Compiler {
     }
 
     /// Warnings about the shape of a graph.
-    fn shape(&mut self, graph: &Graph, resets: &Resets, at: &str) {
+    fn shape(&mut self, graph: &Graph, resets: Option<&spec::Resets>, at: &str, scope: Scope) {
+        let any = resets.is_some_and(|resets| resets.to.is_some() || resets.with.is_some());
+        let from = resets.and_then(|resets| resets.from.as_ref());
         let count = graph.names().len();
         for phase in 0..count {
             let name = &graph.names()[phase];
             if !graph.reachable(phase) {
                 self.warning(at, format!("phase `{name}` is never reached"), "add an edge to it, or remove it");
             }
-            let restarts = !resets.to.is_empty() || !resets.with.is_empty() || resets.from.contains(&phase);
+            // Inside `each` the phases of `from` are the root's: they say nothing of these.
+            let restarts =
+                any || from.is_some_and(|from| scope == Scope::Item || from.iter().any(|other| **other == **name));
             if !graph.leaves(phase) && !graph.is_final(phase) && !restarts {
                 self.warning(
                     at,

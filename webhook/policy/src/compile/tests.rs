@@ -138,6 +138,10 @@ fn what_cannot_be_read_has_no_other_consequence() {
                 "spec.target: missing field `resource`",
             ],
         ),
+        (
+            json!({ "target": { "group": "example.org", "version": "v1", "resource": "jobs/status" } }),
+            vec!["spec.target.resource: `jobs/status` is no resource"],
+        ),
         // A bad path hides nothing of its rule, and nothing of the others.
         (
             json!({
@@ -191,4 +195,26 @@ fn sets_without_a_stale_write_are_all_named() {
             "spec.phase: among B, C every write is allowed, so a stale one is not seen",
         ]
     );
+}
+
+#[test]
+fn a_reset_is_a_way_out() {
+    let phase = |path: &str, resets: Json| json!({ "path": path, "initial": ["A"], "transitions": [{ "from": ["A"], "to": ["B"] }], "resets": resets });
+    let no_way_out = |at: &str| vec![format!("{at}.phase: phase `B` has no way out")];
+    let root = |resets: Json| said(json!({ "phase": phase(".status.phase", resets) }));
+    assert_eq!(root(json!({})), no_way_out("spec"));
+    assert_eq!(root(json!({ "from": ["A"] })), no_way_out("spec"));
+    assert_eq!(root(json!({ "from": ["B"] })), Vec::<String>::new());
+    // Also one that is wrong, so that only that is said.
+    assert_eq!(root(json!({ "with": ["x"] })), ["spec.phase.resets.with[0]: bad path `x`"]);
+    assert_eq!(root(json!({ "to": ["C"] })), ["spec.phase.resets.to: no such phase `C`"]);
+    assert_eq!(root(json!({ "from": 5 })), ["spec.phase.resets.from: invalid type: integer `5`, expected a sequence"]);
+    // In an entry, `from` names phases of the root, whatever their numbers are.
+    let entry = |resets: Json| {
+        let root = json!({ "path": ".status.phase", "initial": ["X"], "final": ["X"] });
+        let each = json!({ "phase": phase(".phase", resets) });
+        said(json!({ "phase": root, "collections": [{ "path": ".status.nodes", "each": each }] }))
+    };
+    assert_eq!(entry(json!({})), no_way_out("spec.collections[0].each"));
+    assert_eq!(entry(json!({ "from": ["X"] })), Vec::<String>::new());
 }
