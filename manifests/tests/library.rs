@@ -130,6 +130,7 @@ fn warnings_are_the_known_ones() {
         warnings,
         [
             "remediationrequests.kubernaut.ai: among Pending, Blocked every write is allowed, so a stale one is not seen",
+            "remediationrequests.kubernaut.ai: among Blocked, Analyzing every write is allowed, so a stale one is not seen",
             "orders.acme.cert-manager.io: among pending, ready, processing every write is allowed, so a stale one is not seen",
             "workflows.argoproj.io: among Pending, Running every write is allowed, so a stale one is not seen",
             "workflows.argoproj.io: no rule guards the witness `.status.compressedNodes`",

@@ -229,7 +229,7 @@ pub enum Policy {
         /// Policy files or folders; `-` reads standard input.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// The CustomResourceDefinition of the target, to compare paths with its schema.
+        /// CustomResourceDefinitions, to compare each policy with the schema of its target.
         #[arg(long, value_name = "FILE")]
         crd: Option<PathBuf>,
         /// Table or JSON.

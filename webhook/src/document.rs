@@ -44,6 +44,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is wrong, without the file's name, and what to do.
+    #[must_use]
+    pub fn parts(&self) -> (String, String) {
+        match self {
+            Self::Read { source, .. } => (format!("cannot be read: {source}"), "name a file that is there".into()),
+            Self::Parse { reason, .. } => (reason.clone(), "write YAML or JSON".into()),
+            Self::Unfit { reason, cure, .. } => (reason.clone(), cure.clone()),
+        }
+    }
+
     /// An [`Error::Unfit`].
     pub fn unfit(file: &Path, reason: impl Into<String>, cure: impl Into<String>) -> Self {
         Self::Unfit { file: file.into(), reason: reason.into(), cure: cure.into() }
@@ -85,6 +95,32 @@ pub fn read_one(file: &Path) -> Result<Value<'static>, Error> {
         (Some(_), others) => {
             Err(Error::unfit(file, format!("the file holds {} documents", others + 1), "it should hold one"))
         }
+    }
+}
+
+/// The only document of a file, which is to be one Kubernetes object.
+///
+/// # Errors
+/// As [`read_one`], and [`Error::Unfit`] when it is something else.
+pub fn read_object(file: &Path) -> Result<Value<'static>, Error> {
+    let document = read_one(file)?;
+    match no_object(&document) {
+        None => Ok(document),
+        Some((reason, cure)) => Err(Error::unfit(file, reason, cure)),
+    }
+}
+
+/// What keeps a value from being one Kubernetes object, and the cure. Judged as one it would have no
+/// status, and so nothing that could be lost.
+pub fn no_object(value: &Value<'_>) -> Option<(&'static str, &'static str)> {
+    let Value::Object(_) = value else {
+        return Some(("not an object", "give one Kubernetes object, as `kubectl get KIND NAME -o yaml` prints it"));
+    };
+    match (value.get("kind"), value.get("items")) {
+        (Value::String(kind), Value::List(_)) if kind.ends_with("List") => {
+            Some(("a list of objects", "name one object: `kubectl get KIND NAME -o yaml`"))
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,9 @@
 //! From a `StatusPolicy` document to its compiled form, with every problem named at once.
 
 mod phase;
+mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,10 +62,10 @@ impl Policy {
     /// # Errors
     /// As [`Policy::compile`].
     pub fn compile_for(document: &Json, schema: Option<&Json>) -> Result<Self, Vec<Problem>> {
-        let mut compiler = Compiler { problems: Vec::new(), root: None, schema };
+        let mut compiler = Compiler { problems: Vec::new(), unread: Vec::new(), root: None };
         compiler.header(document);
         let spec = compiler.spec(document);
-        let policy = spec.map(|spec| compiler.policy(document, spec));
+        let policy = spec.map(|spec| compiler.policy(document, spec, schema.unwrap_or(&NOTHING)));
         let Compiler { mut problems, .. } = compiler;
         problems.sort_by_key(|problem| problem.severity);
         match policy {
@@ -75,11 +78,15 @@ impl Policy {
     }
 }
 
-struct Compiler<'s> {
+/// The schema of what no schema speaks of.
+static NOTHING: Json = Json::Null;
+
+struct Compiler {
     problems: Vec<Problem>,
+    /// Where the document could not be read. That is reported; what only follows from it is not.
+    unread: Vec<String>,
     /// The root's graph, which `resets` name the phases of.
     root: Option<Graph>,
-    schema: Option<&'s Json>,
 }
 
 /// Whether paths are relative to an item.
@@ -89,7 +96,7 @@ enum Scope {
     Item,
 }
 
-impl Compiler<'_> {
+impl Compiler {
     fn report(
         &mut self,
         severity: Severity,
@@ -97,7 +104,10 @@ impl Compiler<'_> {
         message: impl Into<String>,
         cure: impl Into<String>,
     ) {
-        self.problems.push(Problem { severity, path: path.into(), message: message.into(), cure: cure.into() });
+        let path = path.into();
+        if !self.unread(&path) {
+            self.problems.push(Problem { severity, path, message: message.into(), cure: cure.into() });
+        }
     }
 
     fn error(&mut self, path: impl Into<String>, message: impl Into<String>, cure: impl Into<String>) {
@@ -127,32 +137,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The typed spec, with unknown keys and the first wrong type reported.
-    fn spec(&mut self, document: &Json) -> Option<StatusPolicySpec> {
-        let Some(json @ Json::Object(_)) = document.get("spec") else {
-            self.error("spec", "missing, or no object", "say at least `target`");
-            return None;
-        };
-        let mut unknown = Vec::new();
-        let mut note = |path: serde_ignored::Path<'_>| unknown.push(format!("spec{}", Ignored(&path)));
-        let mut track = serde_path_to_error::Track::new();
-        let reader = serde_path_to_error::Deserializer::new(json, &mut track);
-        let read: Result<StatusPolicySpec, _> = serde_ignored::deserialize(reader, &mut note);
-        for path in unknown {
-            self.error(path, "unknown key", "check the spelling against the schema (names are camelCase)");
-        }
-        match read {
-            Ok(spec) => Some(spec),
-            Err(error) => {
-                let path = track.path().to_string();
-                let path = if path == "." { "spec".into() } else { format!("spec.{path}") };
-                self.error(path, error.to_string(), "see the schema in `kubectl explain statuspolicies.spec`");
-                None
-            }
-        }
-    }
-
-    fn policy(&mut self, document: &Json, spec: StatusPolicySpec) -> Policy {
+    fn policy(&mut self, document: &Json, spec: StatusPolicySpec, schema: &Json) -> Policy {
         let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         self.target(&name, &spec);
         let redact = spec.redact.iter().enumerate();
@@ -164,8 +149,14 @@ impl Compiler<'_> {
             collections: spec.collections.clone(),
             equal: spec.equal.clone(),
         };
-        let rules = self.rules(&set, "spec", Scope::Root);
-        self.witnesses(&set, &rules);
+        let rules = self.rules(&set, "spec", Scope::Root, schema);
+        // A rule that could not be compiled may be the one that guards a witness.
+        let kinds = ["spec.monotone", "spec.setOnce", "spec.collections"];
+        let compiled = rules.monotone.len() + rules.set_once.len() + rules.collections.len();
+        let written = set.monotone.len() + set.set_once.len() + set.collections.len();
+        if compiled == written && !kinds.iter().any(|kind| self.unread_below(kind)) {
+            self.witnesses(&set, &rules);
+        }
         Policy { name, spec, warnings: Vec::new(), redact, rules }
     }
 
@@ -175,7 +166,7 @@ impl Compiler<'_> {
             self.error("spec.target.group", "the guard does not guard itself", "name another group");
         }
         for (field, value) in [("version", &target.version), ("resource", &target.resource)] {
-            if value.is_empty() || value.contains(['*', '/']) {
+            if !is_one_name(value) {
                 self.error(
                     format!("spec.target.{field}"),
                     format!("`{value}` is no {field}"),
@@ -190,18 +181,19 @@ impl Compiler<'_> {
                 "say `status`, or `\"\"` for a kind that keeps its status in the main resource",
             );
         }
+        let (group, resource) = (!self.unread("spec.target.group"), is_one_name(&target.resource));
         let expected = match target.group.as_str() {
             "" => target.resource.clone(),
             group => format!("{}.{group}", target.resource),
         };
-        if name != expected {
+        if group && resource && name != expected {
             self.error(
                 "metadata.name",
                 format!("`{name}` does not match the target"),
                 format!("call it `{expected}`, so that there is one policy per resource"),
             );
         }
-        if is_core(&target.group) && !target.core {
+        if group && is_core(&target.group) && !target.core {
             self.warning(
                 "spec.target.core",
                 "this is one of Kubernetes' own kinds: judged by check, lint and test, but not enforced in a cluster",
@@ -228,8 +220,9 @@ impl Compiler<'_> {
         parsed.map_err(|reason| self.error(at, format!("bad path `{text}`"), reason)).ok()
     }
 
-    fn rules(&mut self, set: &spec::RuleSet, at: &str, scope: Scope) -> Rules {
-        let phase = set.phase.as_ref().and_then(|phase| self.phase(phase, &format!("{at}.phase"), scope));
+    /// Compiles the rules of the object or item that `schema` speaks of.
+    fn rules(&mut self, set: &spec::RuleSet, at: &str, scope: Scope, schema: &Json) -> Rules {
+        let phase = set.phase.as_ref().map(|phase| self.phase(phase, &format!("{at}.phase"), scope));
         self.duplicates(at, "monotone", set.monotone.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "setOnce", set.set_once.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "collections", set.collections.iter().map(|rule| rule.path.as_str()));
@@ -239,10 +232,10 @@ impl Compiler<'_> {
             rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope));
         }
         for (index, rule) in set.set_once.iter().enumerate() {
-            rules.set_once.extend(self.set_once(rule, &format!("{at}.setOnce[{index}]"), scope, graph.as_ref()));
+            rules.set_once.extend(self.set_once(rule, at, index, scope, graph.as_ref()));
         }
         for (index, rule) in set.collections.iter().enumerate() {
-            rules.collections.extend(self.collection(rule, &format!("{at}.collections[{index}]"), scope));
+            rules.collections.extend(self.collection(rule, &format!("{at}.collections[{index}]"), scope, schema));
         }
         for (index, rule) in set.equal.iter().enumerate() {
             rules.equal.extend(self.equal(rule, &format!("{at}.equal[{index}]"), scope));
@@ -287,6 +280,9 @@ impl Compiler<'_> {
     }
 
     fn root_phase(&mut self, name: &str, at: &str) -> Option<usize> {
+        if self.unread_phases("spec.phase") {
+            return None;
+        }
         let node = match (&self.root, name) {
             (None, _) => {
                 self.error(at, "there is no `spec.phase` whose phases this could name", "add one, or use `with`");
@@ -310,11 +306,20 @@ impl Compiler<'_> {
         Some(MonotoneRule { path: path?, to_zero: rule.to_zero, bounded: rule.at_most.is_some(), resets })
     }
 
-    fn set_once(&mut self, rule: &spec::SetOnce, at: &str, scope: Scope, graph: Option<&Graph>) -> Option<SetOnceRule> {
+    fn set_once(
+        &mut self,
+        rule: &spec::SetOnce,
+        set: &str,
+        index: usize,
+        scope: Scope,
+        graph: Option<&Graph>,
+    ) -> Option<SetOnceRule> {
+        let at = format!("{set}.setOnce[{index}]");
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
         let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
         let mut required_in = Vec::new();
-        for (index, name) in rule.required_in.iter().enumerate() {
+        let phases = if self.unread_phases(&format!("{set}.phase")) { &[] } else { rule.required_in.as_slice() };
+        for (index, name) in phases.iter().enumerate() {
             let at = format!("{at}.requiredIn[{index}]");
             match graph {
                 None => self.error(at, "this rule set has no `phase`", "add one, or remove `requiredIn`"),
@@ -327,8 +332,10 @@ impl Compiler<'_> {
         Some(SetOnceRule { path: path?, required_in, resets })
     }
 
-    fn collection(&mut self, rule: &spec::Collection, at: &str, scope: Scope) -> Option<CollectionRule> {
+    fn collection(&mut self, rule: &spec::Collection, at: &str, scope: Scope, schema: &Json) -> Option<CollectionRule> {
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
+        let schema = schema_at(schema, &rule.path);
+        let is_map = schema["type"] == "object";
         let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
         for (index, name) in rule.key.iter().enumerate() {
             let bare = !name.is_empty()
@@ -349,7 +356,7 @@ impl Compiler<'_> {
                 "say `keep: All` or `keep: 0`",
             );
         }
-        if rule.order.is_some_and(|order| order != Order::Any) && self.schema_says_map(&rule.path, scope) {
+        if is_map && rule.order.is_some_and(|order| order != Order::Any) {
             self.error(format!("{at}.order"), "the CRD's schema calls this a map", "omit `order`: maps have none");
         }
         if rule.each.is_some() && rule.keep == Keep::Newest(0) {
@@ -359,19 +366,10 @@ impl Compiler<'_> {
                 "keep the entries, or accept it",
             );
         }
-        let each = rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), Scope::Item));
+        let entry = &schema[if is_map { "additionalProperties" } else { "items" }];
+        let each = rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), Scope::Item, entry));
         let key = rule.key.iter().map(|name| name.as_str().into()).collect();
         Some(CollectionRule { path: path?, key, order, keep: rule.keep, each, resets })
-    }
-
-    /// Whether the object's schema has a map at a path of the root.
-    fn schema_says_map(&self, path: &str, scope: Scope) -> bool {
-        let (Some(schema), Scope::Root) = (self.schema, scope) else { return false };
-        let mut schema = schema;
-        for name in path.split('.').skip(1) {
-            schema = &schema["properties"][name];
-        }
-        schema["type"] == "object"
     }
 
     fn equal(&mut self, rule: &spec::Equal, at: &str, scope: Scope) -> Option<EqualRule> {
@@ -399,7 +397,8 @@ impl Compiler<'_> {
     /// Warns of witnesses that no rule keeps from falling.
     fn witnesses(&mut self, set: &spec::RuleSet, rules: &Rules) {
         let guarded = |path: &str| {
-            Path::parse_status(path).is_ok_and(|path| {
+            // A path that is none is reported as such.
+            Path::parse_status(path).ok().is_none_or(|path| {
                 let below = |rule: &Path| path.names().starts_with(rule.names());
                 rules.monotone.iter().any(|rule| rule.path == path)
                     || rules.collections.iter().any(|rule| rule.path == path)
@@ -424,6 +423,16 @@ impl Compiler<'_> {
     }
 }
 
+/// Whether this can be a version or resource, and only one.
+fn is_one_name(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['*', '/'])
+}
+
+/// The schema of the value at a path, null when there is none.
+fn schema_at<'s>(schema: &'s Json, path: &str) -> &'s Json {
+    path.split('.').filter(|name| !name.is_empty()).fold(schema, |schema, name| &schema["properties"][name])
+}
+
 /// Visits every `resets` of a rule set and of the sets inside.
 fn resets_of(set: &spec::RuleSet, at: &str, visit: &mut impl FnMut(&str, &spec::Resets)) {
     let mut each = |at: String, resets: Option<&spec::Resets>| resets.into_iter().for_each(|resets| visit(&at, resets));
@@ -440,23 +449,6 @@ fn resets_of(set: &spec::RuleSet, at: &str, visit: &mut impl FnMut(&str, &spec::
     for (index, rule) in set.collections.iter().enumerate() {
         if let Some(inner) = &rule.each {
             resets_of(inner, &format!("{at}.collections[{index}].each"), visit);
-        }
-    }
-}
-
-/// Prints a path of `serde_ignored` the way the other paths are printed.
-struct Ignored<'p, 'd>(&'p serde_ignored::Path<'d>);
-
-impl fmt::Display for Ignored<'_, '_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use serde_ignored::Path as P;
-        match self.0 {
-            P::Root => Ok(()),
-            P::Seq { parent, index } => write!(out, "{}[{index}]", Ignored(parent)),
-            P::Map { parent, key } => write!(out, "{}.{key}", Ignored(parent)),
-            P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => {
-                write!(out, "{}", Ignored(parent))
-            }
         }
     }
 }

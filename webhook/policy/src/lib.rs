@@ -43,7 +43,7 @@ mod verdict;
 pub use compile::{Problem, Severity};
 pub use judge::{MAX_FINDINGS, Object};
 pub use machine::Machine;
-pub use rules::Policy;
+pub use rules::{Policy, is_core};
 pub use spec::{StatusPolicy, StatusPolicySpec};
 pub use value::{MAX_DEPTH, ParseError, Value};
 pub use verdict::{Class, Finding, Judgement, Operation, Reason, UnknownOperation, Verdict, Waiver};

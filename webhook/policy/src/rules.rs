@@ -110,7 +110,8 @@ impl Policy {
     }
 }
 
-/// One of Kubernetes' own groups.
-pub(crate) fn is_core(group: &str) -> bool {
+/// Whether this is one of Kubernetes' own groups.
+#[must_use]
+pub fn is_core(group: &str) -> bool {
     !group.contains('.') || (group.ends_with(".k8s.io") && !group.ends_with(".x-k8s.io"))
 }

@@ -18,7 +18,7 @@ pub fn run(check: &Check) -> anyhow::Result<Exit> {
     let policy = policies::load_one(policy)?;
     let (operation, old, new) = match (review, old, new) {
         (Some(review), _, _) => from_review(review)?,
-        (None, Some(old), Some(new)) => (Operation::Update, document::read_one(old)?, document::read_one(new)?),
+        (None, Some(old), Some(new)) => (Operation::Update, document::read_object(old)?, document::read_object(new)?),
         _ => anyhow::bail!("name --old and --new, or --review"),
     };
     let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new));
@@ -46,13 +46,24 @@ fn from_review(file: &Path) -> anyhow::Result<(Operation, Value<'static>, Value<
         _ => {
             return Err(document::Error::unfit(
                 file,
-                "`request.operation` is missing",
+                "`request.operation` is missing or no text",
                 "give an AdmissionReview request",
             )
             .into());
         }
     };
-    Ok((operation, request.get("oldObject").clone(), request.get("object").clone()))
+    let has_old = operation == Operation::Update;
+    let has_new = has_old || operation == Operation::Create;
+    let object = |name: &str, needed: bool| {
+        let reason = match (request.get(name), document::no_object(request.get(name))) {
+            (object, None) => return Ok(object.clone()),
+            (Value::Null, _) if !needed => return Ok(Value::Null),
+            (Value::Null, _) => format!("`request.{name}` is missing"),
+            (_, Some((reason, _))) => format!("`request.{name}` is {reason}"),
+        };
+        Err(document::Error::unfit(file, reason, "give the whole AdmissionReview; an UPDATE has both objects"))
+    };
+    Ok((operation, object("oldObject", has_old)?, object("object", has_new)?))
 }
 
 /// What `check -o json` prints.

@@ -7,16 +7,11 @@ use statusguard_policy::{Policy, StatusPolicySpec};
 pub fn explain(policy: &Policy) -> String {
     let spec = policy.spec();
     let mut lines = vec![head(policy)];
-    lines.push(match spec.mode {
-        Mode::Enforce => "A write that breaks a rule is refused: 409 Conflict when an older state of the object explains it, else 422 Invalid.".into(),
-        Mode::Warn => "A write that breaks a rule is allowed with a warning to the client, and recorded.".into(),
-        Mode::Audit => "A write that breaks a rule is allowed, and recorded.".into(),
-        Mode::Off => "The policy is switched off: nothing is judged.".into(),
-    });
-    lines.push(match spec.failure_policy {
-        FailurePolicy::Ignore => "When the guard cannot be reached, writes go through unguarded.".into(),
-        FailurePolicy::Fail => "When the guard cannot be reached, status writes fail.".into(),
-    });
+    if policy.unconfirmed_core() {
+        lines.push("Not enforced in a cluster: this is one of Kubernetes' own kinds, and the policy does not say `core: true`.".into());
+    } else {
+        lines.extend(enforcement(spec));
+    }
     if let Some(exempt) = &spec.exempt {
         let names: Vec<String> =
             exempt.users.iter().chain(exempt.groups.iter()).map(|name| format!("`{name}`")).collect();
@@ -31,6 +26,26 @@ pub fn explain(policy: &Policy) -> String {
     text.push_str("\n\n");
     rules(&root(spec), 0, &mut text);
     text
+}
+
+/// What becomes of a write that breaks a rule, and of all writes without the guard.
+fn enforcement(spec: &StatusPolicySpec) -> Vec<String> {
+    let broken = match spec.mode {
+        Mode::Enforce => {
+            "A write that breaks a rule is refused: 409 Conflict when an older state of the object explains it, else 422 Invalid."
+        }
+        Mode::Warn => "A write that breaks a rule is allowed with a warning to the client, and recorded.",
+        Mode::Audit => "A write that breaks a rule is allowed, and recorded.",
+        Mode::Off => return vec!["The policy is switched off: nothing is judged.".into()],
+    };
+    let unreached = match (spec.target.core, spec.failure_policy) {
+        (true, _) => {
+            "When the guard cannot be reached, writes go through unguarded, whatever `failurePolicy` says: that is what `core: true` means."
+        }
+        (false, FailurePolicy::Ignore) => "When the guard cannot be reached, writes go through unguarded.",
+        (false, FailurePolicy::Fail) => "When the guard cannot be reached, status writes fail.",
+    };
+    vec![broken.into(), unreached.into()]
 }
 
 fn root(spec: &StatusPolicySpec) -> RuleSet {

@@ -1,4 +1,4 @@
-//! `statusguard policy graph`: the phase machines as drawings.
+//! `statusguard policy graph`: the phase machines as one drawing.
 
 use std::fmt::Write as _;
 
@@ -6,9 +6,10 @@ use statusguard_policy::{Machine, Policy};
 
 use crate::args::GraphFormat;
 
-/// Draws every phase machine of a policy.
+/// Draws every phase machine of a policy in one drawing.
 pub fn draw(policy: &Policy, format: GraphFormat) -> String {
     let machines = policy.machines();
+    // Writing to a `String` cannot fail, so results of `writeln!` are dropped here.
     let mut text = String::new();
     if machines.is_empty() {
         let comment = match format {
@@ -17,60 +18,114 @@ pub fn draw(policy: &Policy, format: GraphFormat) -> String {
             GraphFormat::Text => "#",
         };
         let _ = writeln!(text, "{comment} {} has no phase rule", policy.name());
+        return text;
     }
-    for (index, machine) in machines.iter().enumerate() {
-        if index > 0 {
-            text.push('\n');
+    let drawn = machines.iter().enumerate().map(|(index, machine)| Drawn { machine, index });
+    match format {
+        GraphFormat::Mermaid => {
+            text.push_str("stateDiagram-v2\n");
+            drawn.for_each(|drawn| drawn.mermaid(&mut text));
         }
-        match format {
-            GraphFormat::Mermaid => mermaid(machine, &mut text),
-            GraphFormat::Dot => dot(policy.name(), machine, &mut text),
-            GraphFormat::Text => plain(machine, &mut text),
+        GraphFormat::Dot => {
+            let _ = writeln!(text, "digraph {} {{\n    rankdir=LR;", quoted(policy.name()));
+            drawn.for_each(|drawn| drawn.dot(&mut text));
+            text.push_str("}\n");
+        }
+        GraphFormat::Text => {
+            for (index, machine) in machines.iter().enumerate() {
+                text.push_str(if index > 0 { "\n" } else { "" });
+                plain(machine, &mut text);
+            }
         }
     }
     text
 }
 
-/// Writing to a `String` cannot fail, so results of `writeln!` are dropped here.
-fn mermaid(machine: &Machine, text: &mut String) {
-    let id = |name: &str| match name {
-        "*" => "other".to_owned(),
-        name => match machine.phases.iter().position(|phase| phase == name) {
-            Some(index) => format!("p{index}"),
-            None => "[*]".into(),
-        },
-    };
-    let _ = writeln!(text, "stateDiagram-v2\n    %% {}", machine.path);
-    for (index, phase) in machine.phases.iter().enumerate() {
-        let _ = writeln!(text, "    state \"{}\" as p{index}", phase.replace('"', "'"));
+/// A machine as a part of one drawing; its nodes are told from those of other machines by its number.
+struct Drawn<'m> {
+    machine: &'m Machine,
+    index: usize,
+}
+
+impl Drawn<'_> {
+    fn id(&self, name: &str) -> String {
+        let index = self.index;
+        match (name, self.machine.phases.iter().position(|phase| phase == name)) {
+            ("", _) => format!("m{index}none"),
+            (_, Some(phase)) => format!("m{index}p{phase}"),
+            (_, None) => format!("m{index}other"),
+        }
     }
-    if machine.edges.iter().any(|(from, to)| from == "*" || to == "*") {
-        let _ = writeln!(text, "    state \"any other\" as other");
+
+    /// Whether some edge leads to a node, or from it.
+    fn has_edge(&self, node: &str) -> bool {
+        self.leads_to(node) || self.machine.edges.iter().any(|(from, _)| from == node)
     }
-    for (from, to) in &machine.edges {
-        let _ = writeln!(text, "    {} --> {}", id(from), id(to));
+
+    fn leads_to(&self, node: &str) -> bool {
+        self.machine.edges.iter().any(|(_, to)| to == node)
     }
-    for phase in &machine.final_phases {
-        let _ = writeln!(text, "    {} --> [*]", id(phase));
+
+    /// The root's machine as it is, one of entries as a composite state.
+    fn mermaid(&self, text: &mut String) {
+        let Self { machine, index } = self;
+        let is_inner = machine.path.contains("[]");
+        let indent = if is_inner { "        " } else { "    " };
+        match is_inner {
+            true => text.push_str(&format!("    state \"each {}\" as m{index} {{\n", machine.path)),
+            false => text.push_str(&format!("    %% {}\n", machine.path)),
+        }
+        for phase in &machine.phases {
+            let _ = writeln!(text, "{indent}state \"{}\" as {}", phase.replace('"', "'"), self.id(phase));
+        }
+        if self.has_edge("*") {
+            let _ = writeln!(text, "{indent}state \"any other\" as {}", self.id("*"));
+        }
+        // No phase is where each object begins. It is a state of its own where it can be entered again:
+        // an edge to `[*]` would be an end.
+        let returns = self.leads_to("");
+        if returns {
+            let _ = writeln!(text, "{indent}state \"(none)\" as {}\n{indent}[*] --> {}", self.id(""), self.id(""));
+        }
+        for (from, to) in &machine.edges {
+            let from = if from.is_empty() && !returns { "[*]".into() } else { self.id(from) };
+            let _ = writeln!(text, "{indent}{from} --> {}", self.id(to));
+        }
+        for phase in &machine.final_phases {
+            let _ = writeln!(text, "{indent}{} --> [*]", self.id(phase));
+        }
+        if is_inner {
+            text.push_str("    }\n");
+        }
+    }
+
+    fn dot(&self, text: &mut String) {
+        let Self { machine, index } = self;
+        let _ = writeln!(text, "    subgraph cluster_m{index} {{\n        label={};", quoted(&machine.path));
+        let mut node = |name: &str, label: &str, shape: &str| {
+            let _ = writeln!(text, "        {} [label={}, shape={shape}];", self.id(name), quoted(label));
+        };
+        match (self.leads_to(""), self.has_edge("")) {
+            (true, _) => node("", "(none)", "box"),
+            (false, true) => node("", "", "point"),
+            (false, false) => {}
+        }
+        for phase in &machine.phases {
+            node(phase, phase, if machine.final_phases.contains(phase) { "doublecircle" } else { "box" });
+        }
+        if self.has_edge("*") {
+            node("*", "(any other)", "box");
+        }
+        for (from, to) in &machine.edges {
+            let _ = writeln!(text, "        {} -> {};", self.id(from), self.id(to));
+        }
+        text.push_str("    }\n");
     }
 }
 
-fn dot(policy: &str, machine: &Machine, text: &mut String) {
-    let name = |name: &str| match name {
-        "" => "\"(none)\"".to_owned(),
-        "*" => "\"(any other)\"".to_owned(),
-        name => format!("{name:?}"),
-    };
-    let _ = writeln!(text, "digraph {:?} {{\n    rankdir=LR;", format!("{policy} {}", machine.path));
-    let _ = writeln!(text, "    \"(none)\" [shape=point];");
-    for phase in &machine.phases {
-        let shape = if machine.final_phases.contains(phase) { "doublecircle" } else { "box" };
-        let _ = writeln!(text, "    {} [shape={shape}];", name(phase));
-    }
-    for (from, to) in &machine.edges {
-        let _ = writeln!(text, "    {} -> {};", name(from), name(to));
-    }
-    text.push_str("}\n");
+/// A string of the dot language.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn plain(machine: &Machine, text: &mut String) {

@@ -7,8 +7,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::Value as Json;
+use statusguard_policy::is_core;
 
-use crate::document::{self, Error};
+use super::crd::{Crds, names, text, versions};
+use crate::document::Error;
+
+/// What a policy says for one of Kubernetes' own groups.
+const CORE: &str =
+    "    # The group is one of Kubernetes' own: without this line the policy is not enforced in a cluster. Its
+    # failurePolicy is always Ignore, so writes go through unguarded while the guard cannot be reached.
+    core: true
+";
 
 /// One version of a CRD.
 struct Target {
@@ -31,11 +40,6 @@ enum Guess {
     Unknown,
 }
 
-/// The schema of the object that a CRD file defines: its stored version.
-pub fn schema_of(file: &Path) -> Result<Json, Error> {
-    Ok(target(file, None, None)?.schema)
-}
-
 /// The text of a first policy.
 pub fn first_policy(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<String, Error> {
     let target = target(file, kind, version)?;
@@ -48,43 +52,14 @@ pub fn first_policy(file: &Path, kind: Option<&str>, version: Option<&str>) -> R
 }
 
 fn target(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<Target, Error> {
-    let mut found = Vec::new();
-    for document in document::read(file)? {
-        let json = document::json(&document).map_err(|error| Error::unfit(file, error.to_string(), "give a CRD"))?;
-        let items = match json["items"].as_array() {
-            Some(items) => items.clone(),
-            None => vec![json],
-        };
-        found.extend(items.into_iter().filter(|item| item["kind"] == "CustomResourceDefinition"));
-    }
-    let kinds: Vec<String> = found.iter().map(|crd| text(&crd["spec"]["names"]["kind"])).collect();
-    let mut matching = found.into_iter().filter(|crd| kind.is_none_or(|kind| crd["spec"]["names"]["kind"] == kind));
-    let crd = match (matching.next(), matching.next()) {
-        (Some(crd), None) => crd,
-        (None, _) => {
-            let reason = match kind {
-                Some(kind) => format!("no CustomResourceDefinition of kind {kind}"),
-                None => "no CustomResourceDefinition".into(),
-            };
-            return Err(Error::unfit(file, reason, format!("the file holds: {}", kinds.join(", "))));
-        }
-        (Some(_), Some(_)) => {
-            return Err(Error::unfit(
-                file,
-                "several CustomResourceDefinitions",
-                format!("choose with --kind: {}", kinds.join(", ")),
-            ));
-        }
-    };
-    let versions = crd["spec"]["versions"].as_array().cloned().unwrap_or_default();
-    let names: Vec<String> = versions.iter().map(|version| text(&version["name"])).collect();
-    let chosen = versions.into_iter().find(|candidate| match version {
+    let crd = Crds::read(file)?.one(kind)?;
+    let chosen = versions(&crd).iter().find(|candidate| match version {
         Some(version) => candidate["name"] == version,
         None => candidate["storage"] == true,
     });
     let Some(chosen) = chosen else {
         let reason = format!("no version {}", version.unwrap_or("that is stored"));
-        return Err(Error::unfit(file, reason, format!("choose with --version: {}", names.join(", "))));
+        return Err(Error::unfit(file, reason, format!("choose with --version: {}", names(versions(&crd)))));
     };
     Ok(Target {
         group: text(&crd["spec"]["group"]),
@@ -96,16 +71,11 @@ fn target(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<Targ
     })
 }
 
-fn text(value: &Json) -> String {
-    value.as_str().unwrap_or_default().into()
-}
-
 fn guess(name: &str, schema: &Json) -> Guess {
     let lower = name.to_ascii_lowercase();
     let ends = |ends: &[&str]| ends.iter().any(|end| lower.ends_with(end));
     let holds = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let plain_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if !plain_name {
+    if !is_plain(name) {
         return Guess::Unknown;
     }
     match schema["type"].as_str() {
@@ -124,10 +94,30 @@ fn guess(name: &str, schema: &Json) -> Guess {
         Some("array") if lower == "conditions" => Guess::Conditions,
         Some("array") if holds(&["history", "attempt", "event", "log"]) => {
             let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
-            Guess::Entries { key: keys.filter_map(Json::as_str).map(str::to_owned).collect() }
+            let key: Vec<String> = keys.filter_map(Json::as_str).map(str::to_owned).collect();
+            if key.iter().all(|name| is_plain(name)) { Guess::Entries { key } } else { Guess::Unknown }
         }
         _ => Guess::Unknown,
     }
+}
+
+/// Whether the language has paths with this name.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+/// Text as one YAML scalar on one line, quoted where YAML 1.1 or 1.2 would read something else: JSON is YAML.
+fn scalar(text: &str) -> String {
+    let is_word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word));
+    let plain = text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.split('.').all(is_plain);
+    if plain && !is_word { text.to_owned() } else { Json::from(text).to_string() }
+}
+
+/// Texts as a YAML list on one line.
+fn list<'t>(texts: impl IntoIterator<Item = &'t String>) -> String {
+    texts.into_iter().map(|text| scalar(text)).collect::<Vec<_>>().join(", ")
 }
 
 /// Phases that nothing follows, by their usual names.
@@ -168,17 +158,19 @@ metadata:
   name: {name}
 spec:
   target:
-    group: {group:?}
+    group: {group}
     version: {version}
     resource: {resource}
     subresource: {subresource}
-  # Records what would be refused, refuses nothing. Change to Enforce when the records hold no surprise.
+{core}  # Records what would be refused, refuses nothing. Change to Enforce when the records hold no surprise.
   mode: Audit
 ",
-        kind = target.kind,
-        group = target.group,
-        version = target.version,
-        resource = target.resource,
+        kind = scalar(&target.kind),
+        name = scalar(&name),
+        group = scalar(&target.group),
+        version = scalar(&target.version),
+        resource = scalar(&target.resource),
+        core = if is_core(&target.group) { CORE } else { "" },
         subresource = if target.subresource { "status" } else { "\"\"" },
     );
     write_phase(fields, out);
@@ -206,12 +198,12 @@ spec:
             Guess::Entries { key } if key.is_empty() => Some(format!(
                 "    - path: .status.{name}\n      # key: [...]           # the members that identify an entry\n"
             )),
-            Guess::Entries { key } => Some(format!("    - path: .status.{name}\n      key: [{}]\n", key.join(", "))),
+            Guess::Entries { key } => Some(format!("    - path: .status.{name}\n      key: [{}]\n", list(key))),
             _ => None,
         },
     );
-    let unknown: Vec<&str> =
-        fields.iter().filter(|(_, guess)| matches!(guess, Guess::Unknown)).map(|(name, _)| *name).collect();
+    let unknown = fields.iter().filter(|(_, guess)| matches!(guess, Guess::Unknown));
+    let unknown: Vec<String> = unknown.map(|(name, _)| scalar(name)).collect();
     if !unknown.is_empty() {
         let _ = writeln!(out, "  # Not guarded, since nothing is known of them: {}.", unknown.join(", "));
     }
@@ -241,9 +233,7 @@ fn write_phase(fields: &[(&str, Guess)], out: &mut String) {
 
 /// A chain in the order of the enum: each phase may go to every later one, final ones end it.
 fn write_graph(name: &str, names: &[String], out: &mut String) {
-    let quote = |name: &String| format!("{name:?}");
     let (ends, open): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_final(name));
-    let list = |names: &[&String]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
     let _ = write!(
         out,
         "  # The edges follow the order of the schema's enum: a guess. Remove those that never happen, add those\n  # that are missing.\n  phase:\n    path: .status.{name}\n"
@@ -256,13 +246,13 @@ fn write_graph(name: &str, names: &[String], out: &mut String) {
         if targets.is_empty() {
             final_phases.push(phase);
         } else {
-            let _ = writeln!(edges, "      - {{ from: [{}], to: [{}] }}", quote(phase), list(&targets));
+            let _ = writeln!(edges, "      - {{ from: [{}], to: [{}] }}", scalar(phase), list(targets));
         }
     }
     if !edges.is_empty() {
         let _ = write!(out, "    transitions:\n{edges}");
     }
-    let _ = writeln!(out, "    final: [{}]", list(&final_phases));
+    let _ = writeln!(out, "    final: [{}]", list(final_phases));
 }
 
 fn section(

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use statusguard_policy::{Problem, Severity};
+use serde_json::Value as Json;
+use statusguard_policy::{Policy, Problem, Severity};
 
 use crate::args::Output;
 use crate::{Exit, document, policies};
+
+use super::crd::Crds;
 
 #[derive(Serialize)]
 struct Line {
@@ -34,32 +37,32 @@ impl Line {
 
 /// Compiles all policies of all files and prints their problems.
 pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Result<Exit> {
-    let schema = crd.map(super::init::schema_of).transpose()?;
+    let crds = crd.map(Crds::read).transpose()?;
     let mut lines = Vec::new();
     let mut policies = 0;
     for name in names {
-        for file in document::files(name, false)? {
-            let loaded = match policies::load(&file, schema.as_ref()) {
-                Ok(loaded) => loaded,
+        let before = policies + lines.len();
+        for file in document::files(name, true)? {
+            // A folder may hold tests beside the policies, and other things.
+            if name.is_dir() && !is_policy_file(&file) {
+                continue;
+            }
+            let documents = match policies::documents(&file) {
+                Ok(documents) => documents,
                 Err(error) => {
-                    lines.push(Line {
-                        file: file.display().to_string(),
-                        severity: "error",
-                        path: String::new(),
-                        message: format!("{:#}", anyhow::Error::from(error)),
-                        cure: "write a StatusPolicy".into(),
-                    });
+                    let (message, cure) = error.parts();
+                    let (file, path) = (file.display().to_string(), "(the file)".into());
+                    lines.push(Line { file, severity: "error", path, message, cure });
                     continue;
                 }
             };
-            for policy in &loaded {
-                policies += 1;
-                let problems = match &policy.result {
-                    Ok(policy) => policy.warnings(),
-                    Err(problems) => problems,
-                };
-                lines.extend(problems.iter().map(|problem| Line::new(&file, problem)));
+            policies += documents.len();
+            for document in &documents {
+                lines.extend(problems(document, crds.as_ref()).iter().map(|problem| Line::new(&file, problem)));
             }
+        }
+        if policies + lines.len() == before {
+            return Err(document::Error::unfit(name, "no policy in it", "name a folder with StatusPolicies").into());
         }
     }
     let errors = lines.iter().filter(|line| line.severity == "error").count();
@@ -76,4 +79,26 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
         }
     }
     Ok(if errors > 0 { Exit::Failure } else { Exit::Success })
+}
+
+/// All problems of a policy, also those that only its CRD shows.
+fn problems(document: &Json, crds: Option<&Crds>) -> Vec<Problem> {
+    let (schema, unmatched) = match crds.map(|crds| crds.schema_of(document)) {
+        None => (None, None),
+        Some(Ok(schema)) => (Some(schema), None),
+        Some(Err(problem)) => (None, Some(problem)),
+    };
+    let compiled = Policy::compile_for(document, schema);
+    let mut problems = compiled.map_or_else(|problems| problems, |policy| policy.warnings().to_vec());
+    problems.extend(unmatched);
+    problems
+}
+
+/// Whether a file of a folder is to be linted; what is neither a policy nor a test file is named.
+fn is_policy_file(file: &Path) -> bool {
+    let content = policies::Content::of(file);
+    if content == policies::Content::Other {
+        eprintln!("statusguard: {} holds no StatusPolicy; skipped", file.display());
+    }
+    content == policies::Content::Policies
 }

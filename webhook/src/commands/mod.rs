@@ -1,6 +1,7 @@
 //! The commands that need no cluster.
 
 pub mod check;
+mod crd;
 mod explain;
 mod graph;
 mod init;

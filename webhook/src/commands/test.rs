@@ -34,9 +34,10 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::
     let overriding = policy.map(policies::load_one).transpose()?;
     let (mut passed, mut failures) = (0, Vec::new());
     for name in names {
+        let before = passed + failures.len();
         for file in document::files(name, true)? {
-            // A folder may hold the policies beside their tests.
-            if name.is_dir() && document::read(&file).is_ok_and(|found| found.iter().all(is_resource)) {
+            // A folder may hold the policies beside their tests, and other things.
+            if name.is_dir() && !is_test_file(&file) {
                 continue;
             }
             match run_file(&file, overriding.as_ref()) {
@@ -44,14 +45,14 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::
                     passed += count;
                     failures.append(&mut failed);
                 }
-                Err(error) => failures.push(Failure {
-                    file: file.display().to_string(),
-                    case: "(the file)".into(),
-                    expected: "a policy test file".into(),
-                    got: format!("{:#}", anyhow::Error::from(error)),
-                    findings: Vec::new(),
-                }),
+                Err(error) => {
+                    let got = format!("{:#}", anyhow::Error::from(error));
+                    failures.push(Failure::unusable(&file, "(the file)", "a policy test file", got));
+                }
             }
+        }
+        if passed + failures.len() == before {
+            return Err(document::Error::unfit(name, "no policy tests in it", "name a folder with test files").into());
         }
     }
     match output {
@@ -70,9 +71,29 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::
     Ok(if failures.is_empty() { Exit::Success } else { Exit::Failure })
 }
 
-/// Whether a document is a Kubernetes object, and so no test file.
-fn is_resource(document: &Value<'_>) -> bool {
-    matches!(document.get("kind"), Value::String(_)) && matches!(document.get("apiVersion"), Value::String(_))
+/// Whether a file of a folder is to be run; what is neither a policy nor a test file is named.
+fn is_test_file(file: &Path) -> bool {
+    match policies::Content::of(file) {
+        policies::Content::Tests => true,
+        policies::Content::Policies => document::read(file).is_err(),
+        policies::Content::Other => {
+            eprintln!("statusguard: {} is no policy test file; skipped", file.display());
+            false
+        }
+    }
+}
+
+impl Failure {
+    /// Of what could not be judged at all.
+    fn unusable(file: &Path, case: &str, expected: &str, got: String) -> Self {
+        Self {
+            file: file.display().to_string(),
+            case: case.into(),
+            expected: expected.into(),
+            got,
+            findings: Vec::new(),
+        }
+    }
 }
 
 fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Failure>), document::Error> {
@@ -88,21 +109,30 @@ fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Fail
             own = policies::load_one(&file.parent().unwrap_or(Path::new("")).join(path.as_ref()))?;
             &own
         }
-        (None, _) => {
-            return Err(document::Error::unfit(
-                file,
-                "`policy` is missing",
-                "name the policy's file, relative to this one",
-            ));
+        (None, other) => {
+            let reason = if *other == Value::Null { "`policy` is missing" } else { "`policy` is no text" };
+            return Err(document::Error::unfit(file, reason, "name the policy's file, relative to this one"));
         }
     };
     let Value::List(cases) = document.get("cases") else {
         return Err(document::Error::unfit(file, "`cases` is missing or no list", "list the cases"));
     };
+    if cases.is_empty() {
+        return Err(document::Error::unfit(file, "`cases` is empty", "write a case"));
+    }
     let (mut passed, mut failures) = (0, Vec::new());
     for (index, case) in cases.iter().enumerate() {
-        let case = Case::read(case)
-            .map_err(|(reason, cure)| document::Error::unfit(file, format!("cases[{index}]: {reason}"), cure))?;
+        let case = match Case::read(case) {
+            Ok(case) => case,
+            Err((reason, cure)) => {
+                let name = match case.get("name") {
+                    Value::String(name) => format!("cases[{index}] {name}"),
+                    _ => format!("cases[{index}]"),
+                };
+                failures.push(Failure::unusable(file, &name, "a test case", format!("{reason}; {cure}")));
+                continue;
+            }
+        };
         let judgement = policy.judge(case.operation, &case.old, &case.new);
         match case.judged(&judgement) {
             None => passed += 1,
@@ -151,14 +181,18 @@ impl Case {
         let has = |key: &str| members.iter().any(|(member, _)| member == key);
         let name = match case.get("name") {
             Value::String(name) => name.to_string(),
-            _ => return Err(wrong("`name` is missing", "name the case")),
+            Value::Null => return Err(wrong("`name` is missing", "name the case")),
+            _ => return Err(wrong("`name` is no text", "name the case, in quotes if it looks like a number")),
         };
         let object = |whole: &str, status: &str| {
             if has(whole) && has(status) {
                 return Err(wrong(format!("both `{whole}` and `{status}`"), "give one of them"));
             }
             let mut object = if has(whole) {
-                Object::of(case.get(whole))
+                match (case.get(whole), document::no_object(case.get(whole))) {
+                    (Value::Null, _) | (_, None) => Object::of(case.get(whole)),
+                    (_, Some((reason, cure))) => return Err(wrong(format!("`{whole}` is {reason}"), cure)),
+                }
             } else {
                 Object { status: case.get(status).clone(), ..Object::default() }
             };
@@ -181,6 +215,9 @@ impl Case {
             }
             _ => return Err(wrong("`operation` is no text", "omit it for UPDATE")),
         };
+        if operation == Operation::Update && !["old", "oldStatus", "new", "newStatus"].iter().any(|key| has(key)) {
+            return Err(wrong("no write to judge", "give `oldStatus` and `newStatus`, or `old` and `new`"));
+        }
         let expect = match case.get("expect") {
             Value::String(text) if ["Allow", "Repair", "Stale", "Invalid"].contains(&text.as_ref()) => text.to_string(),
             _ => return Err(wrong("`expect` is missing or unknown", "say Allow, Repair, Stale or Invalid")),

@@ -149,7 +149,7 @@ impl Store {
 
     /// The policies of a file, and how many of its documents are none.
     fn compile(&self, file: &Path) -> (Vec<Entry>, i64) {
-        let loaded = match policies::load(file, None) {
+        let loaded = match policies::load(file) {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!(file = %file.display(), error = format!("{:#}", anyhow::Error::from(error)), "policy file unusable");

@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod cases;
+mod crds;
+mod drawings;
+mod folders;
+mod objects;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -220,7 +226,10 @@ fn test_files_pass_and_fail() {
     let ran = run(&["policy", "test", &file, "-o", "json"]);
     assert_eq!((ran.code, ran.out.trim()), (0, r#"{"failed":0,"failures":[],"passed":4}"#));
     for (wrong, said) in [
-        (cases.replace("expect: Allow }", "expects: Allow }"), "cases[1]: unknown key `expects`"),
+        (
+            cases.replace("expect: Allow }", "expects: Allow }"),
+            "cases[1] first\n  expected  a test case\n  got       unknown key `expects`",
+        ),
         (cases.replace("expect: Allow }", "expect: Denied }"), "`expect` is missing or unknown"),
         (cases.replace("policy: jobs.yaml", "policy: other.yaml"), "cannot read"),
         ("cases: []".into(), "`policy` is missing"),
@@ -228,7 +237,7 @@ fn test_files_pass_and_fail() {
         let file = folder.write("bad.yaml", &wrong);
         let ran = run(&["policy", "test", &file]);
         assert_eq!(ran.code, 1);
-        assert!(ran.out.contains(said) && ran.out.ends_with("0 passed, 1 failed\n"), "{said}: {}", ran.out);
+        assert!(ran.out.contains(said), "{said}: {}", ran.out);
     }
     let file = folder
         .write("other.yaml", &cases.replace("policy: jobs.yaml\n", "").replace("expect: Invalid", "expect: Stale"));
@@ -306,28 +315,6 @@ fn a_first_policy_lints_clean() {
         "{}",
         ran.err
     );
-}
-
-#[test]
-fn graphs_and_sentences() {
-    let ran = run(&["policy", "graph", POLICY]);
-    assert!(
-        ran.out.starts_with("stateDiagram-v2\n    %% .status.phase\n") && ran.out.contains("    p0 --> p1\n"),
-        "{}",
-        ran.out
-    );
-    let ran = run(&["policy", "graph", "--format", "dot", POLICY]);
-    assert!(ran.out.starts_with("digraph ") && ran.out.contains("\"Pending\" -> \"Running\";"), "{}", ran.out);
-    let ran = run(&["policy", "graph", "--format", "text", POLICY]);
-    assert!(ran.out.contains("  Pending -> Running, Failed\n") && ran.out.contains("  Done is final\n"), "{}", ran.out);
-    let ran = run(&["policy", "explain", POLICY]);
-    for sentence in [
-        "- From Pending it may go to Running or Failed.\n",
-        "- `.status.attempts` never falls.\n",
-        "The values of `.status.token` never leave the guard.",
-    ] {
-        assert!(ran.out.contains(sentence), "no {sentence:?}: {}", ran.out);
-    }
 }
 
 #[test]

@@ -1,0 +1,199 @@
+//! From JSON to the typed spec. serde stops at the first value that it cannot read; here that value is
+//! reported, replaced in a copy, and the copy is read again, until everything wrong is named.
+
+use std::fmt;
+
+use serde_json::Value as Json;
+use serde_path_to_error::Segment;
+
+use super::Compiler;
+use crate::spec::StatusPolicySpec;
+
+/// Values that cannot be read and are named in one go; each costs one more reading.
+const MAX_UNREAD: usize = 64;
+
+const CURE: &str = "see the schema in `kubectl explain statuspolicies.spec`";
+
+impl Compiler {
+    /// The typed spec, with unknown keys and everything of a wrong type reported.
+    pub(super) fn spec(&mut self, document: &Json) -> Option<StatusPolicySpec> {
+        let Some(json @ Json::Object(_)) = document.get("spec") else {
+            self.error("spec", "missing, or no object", "say at least `target`");
+            return None;
+        };
+        let mut json = json.clone();
+        self.objects("spec", "spec", &mut json);
+        for _ in 0..MAX_UNREAD {
+            let mut unknown = Vec::new();
+            let mut track = serde_path_to_error::Track::new();
+            let reader = serde_path_to_error::Deserializer::new(&json, &mut track);
+            let mut note = |path: serde_ignored::Path<'_>| unknown.push(format!("spec{}", Ignored(&path)));
+            let read: Result<StatusPolicySpec, _> = serde_ignored::deserialize(reader, &mut note);
+            match read {
+                Ok(spec) => {
+                    for path in unknown {
+                        self.error(path, "unknown key", "check the spelling against the schema (names are camelCase)");
+                    }
+                    return Some(spec);
+                }
+                Err(error) => {
+                    let segments: Vec<Segment> = track.path().iter().cloned().collect();
+                    if !self.mend(&mut json, &segments, &error.to_string()) {
+                        return None;
+                    }
+                }
+            }
+        }
+        self.error("spec", "there is more that cannot be read", "mend the other places first");
+        None
+    }
+
+    /// Whether a place, or something around it, could not be read.
+    pub(super) fn unread(&self, path: &str) -> bool {
+        self.unread.iter().any(|unread| is_below(path, unread))
+    }
+
+    /// Whether a place, or something around it or inside, could not be read.
+    pub(super) fn unread_below(&self, path: &str) -> bool {
+        self.unread(path) || self.unread.iter().any(|unread| is_below(unread, path))
+    }
+
+    /// Whether phases or edges of the `phase` at a path could not be read.
+    pub(super) fn unread_phases(&self, at: &str) -> bool {
+        let parts = ["states", "initial", "transitions", "final", "skip"];
+        self.unread(at) || parts.iter().any(|part| self.unread_below(&format!("{at}.{part}")))
+    }
+
+    /// Reports every value that is to be an object and is none. serde would take a list for an object,
+    /// its items for the members in order.
+    fn objects(&mut self, key: &str, at: &str, json: &mut Json) {
+        let (objects, lists) = members(key);
+        for name in objects {
+            let path = format!("{at}.{name}");
+            match json.get_mut(*name) {
+                None | Some(Json::Null) => {}
+                Some(value @ Json::Object(_)) => self.objects(name, &path, value),
+                Some(value) => {
+                    *value = Json::Null;
+                    self.no_object(path);
+                    // Rules below are optional, but a target is not.
+                    if *name == "target" || *name == "states" {
+                        *value = Json::Object(serde_json::Map::new());
+                    }
+                }
+            }
+        }
+        for name in lists {
+            for (index, item) in json.get_mut(*name).and_then(Json::as_array_mut).into_iter().flatten().enumerate() {
+                let path = format!("{at}.{name}[{index}]");
+                if item.is_object() {
+                    self.objects(name, &path, item);
+                } else {
+                    *item = Json::Object(serde_json::Map::new());
+                    self.no_object(path);
+                }
+            }
+        }
+    }
+
+    fn no_object(&mut self, path: String) {
+        self.error(path.clone(), "expected an object", "write `name: value` members, not a list or a plain value");
+        self.unread.push(path);
+    }
+
+    /// Reports what serde says of a place, and makes the place readable. Items of lists stay, so that the
+    /// places of the others do not move. False if that cannot be done.
+    fn mend(&mut self, json: &mut Json, segments: &[Segment], message: &str) -> bool {
+        // serde names the object that lacks the member.
+        if let Some(name) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+            let (at, member) = (shown(segments), format!("{}.{name}", shown(segments)));
+            if !self.unread(&member) {
+                self.error(at, message, CURE);
+                self.unread.push(member);
+            }
+            let stub = match name {
+                "target" => Json::Object(serde_json::Map::new()),
+                "from" | "to" | "left" | "right" => Json::Array(Vec::new()),
+                _ => Json::String(String::new()),
+            };
+            let Some(Json::Object(members)) = find(json, segments) else { return false };
+            members.insert(name.into(), stub);
+            return true;
+        }
+        self.error(shown(segments), message, CURE);
+        // Lists of anything but text are dealt with by `objects`.
+        if let (Some(Segment::Seq { .. }), Some(item)) = (segments.last(), find(json, segments)) {
+            *item = Json::String(String::new());
+            self.unread.push(shown(segments));
+            return true;
+        }
+        // The member goes; if it has to be there, it is missing next and is not reported again.
+        let Some(last) = segments.iter().rposition(|segment| matches!(segment, Segment::Map { .. })) else {
+            return false;
+        };
+        let (Some(Json::Object(members)), Segment::Map { key }) = (find(json, &segments[..last]), &segments[last])
+        else {
+            return false;
+        };
+        members.remove(key);
+        self.unread.push(shown(&segments[..=last]));
+        true
+    }
+}
+
+/// Members of an object whose values are objects, and those whose values are lists of objects.
+fn members(key: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match key {
+        "spec" => (&["target", "exempt", "phase"], &["monotone", "setOnce", "collections", "equal"]),
+        "each" => (&["phase"], &["monotone", "setOnce", "collections", "equal"]),
+        "target" => (&["namespaceSelector", "objectSelector"], &[]),
+        "phase" => (&["states", "resets"], &["transitions"]),
+        "monotone" | "setOnce" => (&["resets"], &[]),
+        "collections" => (&["each", "resets"], &[]),
+        _ => (&[], &[]),
+    }
+}
+
+fn find<'j>(json: &'j mut Json, segments: &[Segment]) -> Option<&'j mut Json> {
+    segments.iter().try_fold(json, |json, segment| match segment {
+        Segment::Map { key } => json.get_mut(key),
+        Segment::Seq { index } => json.get_mut(*index),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    })
+}
+
+/// A path below `spec` as the other paths are printed.
+fn shown(segments: &[Segment]) -> String {
+    let mut path = String::from("spec");
+    for segment in segments {
+        match segment {
+            Segment::Seq { index } => path.push_str(&format!("[{index}]")),
+            Segment::Map { key } => path.push_str(&format!(".{key}")),
+            // Variants are values of this language, not places in it.
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    path
+}
+
+/// Whether a path is another one or lies below it.
+fn is_below(path: &str, other: &str) -> bool {
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Prints a path of `serde_ignored` the way the other paths are printed.
+struct Ignored<'p, 'd>(&'p serde_ignored::Path<'d>);
+
+impl fmt::Display for Ignored<'_, '_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use serde_ignored::Path as P;
+        match self.0 {
+            P::Root => Ok(()),
+            P::Seq { parent, index } => write!(out, "{}[{index}]", Ignored(parent)),
+            P::Map { parent, key } => write!(out, "{}.{key}", Ignored(parent)),
+            P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => {
+                write!(out, "{}", Ignored(parent))
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Folders of policies and tests, and files that are neither.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{Folder, MANIFESTS, POLICY, run};
+
+/// A folder as people keep it: a policy, its tests below, and something else.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.0.path().join("team/tests")).unwrap();
+    std::fs::copy(POLICY, folder.0.path().join("team/jobs.yaml")).unwrap();
+    folder.write("team/rights.yaml", "apiVersion: v1\nkind: ConfigMap\n");
+    folder.write("team/tests/writers.yaml", "users: [jane]\ncases: [{ user: jane, code: 200 }]\n");
+    folder.write(
+        "team/tests/jobs.yaml",
+        "policy: ../jobs.yaml\ncases: [{ name: first, oldStatus: null, newStatus: {phase: Pending}, expect: Allow }]\n",
+    );
+    folder
+}
+
+#[test]
+fn lint_and_test_go_through_folders() {
+    let folder = folder();
+    let root = folder.0.path().to_str().unwrap();
+    let ran = run(&["policy", "lint", root]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"), "{}", ran.err);
+    assert!(ran.err.contains("rights.yaml holds no StatusPolicy; skipped"), "{}", ran.err);
+    assert!(!ran.err.contains("tests/jobs.yaml"), "{}", ran.err);
+    let ran = run(&["policy", "test", root]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "1 passed, 0 failed\n"), "{}", ran.err);
+    assert!(ran.err.contains("writers.yaml is no policy test file; skipped"), "{}", ran.err);
+    assert!(!ran.err.contains("team/jobs.yaml"), "{}", ran.err);
+    // What cannot be read may be either.
+    folder.write("team/broken.yaml", "a: [1");
+    for command in ["lint", "test"] {
+        let ran = run(&["policy", command, root]);
+        assert!(ran.code == 1 && ran.out.contains("broken.yaml"), "{command}: {}", ran.out);
+    }
+    // Named by hand, nothing is skipped.
+    let writers = folder.0.path().join("team/tests/writers.yaml");
+    let ran = run(&["policy", "test", writers.to_str().unwrap()]);
+    assert!(ran.code == 1 && ran.out.contains("unknown key `users`"), "{}", ran.out);
+}
+
+#[test]
+fn nothing_found_is_a_failure() {
+    let folder = Folder::new();
+    let root = folder.0.path().to_str().unwrap();
+    let ran = run(&["policy", "lint", root]);
+    assert!(ran.code == 1 && ran.err.contains(": no policy in it; name a folder"), "{}", ran.err);
+    let ran = run(&["policy", "test", root]);
+    assert!(ran.code == 1 && ran.err.contains(": no policy tests in it; name a folder"), "{}", ran.err);
+    let empty = folder.write("empty.yaml", "cases: []\n");
+    let ran = run(&["policy", "test", "--policy", POLICY, &empty]);
+    assert!(ran.code == 1 && ran.out.contains("`cases` is empty; write a case"), "{}", ran.out);
+}
+
+#[test]
+fn the_whole_library_is_linted_and_tested_at_once() {
+    let library = Path::new(MANIFESTS).join("policies");
+    let ran = run(&["policy", "test", library.to_str().unwrap()]);
+    assert!(ran.code == 0 && ran.out.ends_with(" passed, 0 failed\n"), "{}{}", ran.out, ran.err);
+    let ran = run(&["policy", "lint", library.to_str().unwrap()]);
+    assert!(ran.code == 0 && ran.out.contains(" policies, 0 errors, "), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn unusable_files_have_a_cure_of_their_own() {
+    let folder = Folder::new();
+    let broken = folder.write("broken.yaml", "a: [1");
+    let empty = folder.write("empty.yaml", "");
+    for (file, message, cure) in [
+        ("nowhere.yaml", "cannot be read: No such file", "name a file that is there"),
+        (&*broken, "line", "write YAML or JSON"),
+        (&*empty, "the file is empty", "write a StatusPolicy"),
+    ] {
+        let ran = run(&["policy", "lint", "-o", "json", file]);
+        assert_eq!(ran.code, 1);
+        let report: Value = serde_json::from_str(&ran.out).unwrap();
+        let problem = &report["problems"][0];
+        assert_eq!(
+            (&problem["file"], &problem["path"], &problem["cure"]),
+            (&file.into(), &"(the file)".into(), &cure.into())
+        );
+        assert!(problem["message"].as_str().unwrap().contains(message), "{problem}");
+    }
+}
