@@ -134,8 +134,10 @@
 //!   touch nothing else. External calls are made before.
 //! * **One writer per process and kind**, shared by cloning. Two writers in one process are safe but
 //!   do not merge their writes nor see each other's.
-//! * The API server tracks `managedFields`, as kube-apiserver does for every kind. Where it does not,
-//!   a lost answer whose PUT conflicts ends as [`Error::Unknown`] unless `append_only` settles it.
+//! * The API server tracks `managedFields`, as kube-apiserver does for every kind, but only of objects
+//!   that were created with more than a name (a spec, a label), and not after somebody cleared them.
+//!   Where it does not, a lost answer whose PUT conflicts ends as [`Error::Unknown`] unless
+//!   `append_only` settles it.
 //! * The role allows `update` on the status, `get` on the object, and `watch` for step 2.
 //! * **A cache drops no status of [`Whole`] objects.** Other parts, and the status of typed objects, it
 //!   may drop to save memory: none of that is ever written back.

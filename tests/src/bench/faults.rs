@@ -93,6 +93,9 @@ const OBJECTS_AT_A_TIME: usize = 4;
 /// Writers of each object, as if each were a process.
 const WRITERS: usize = 4;
 
+/// One update in so many may be given up for want of time.
+const LATE_ONE_IN: u64 = 100;
+
 /// Tasks of each writer on one object.
 const TASKS: usize = 8;
 
@@ -101,7 +104,8 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// Measures and prints.
 ///
 /// # Errors
-/// When something does not run, and when an update was lost or doubled, or a caller was told what is not true.
+/// When something does not run, when an update was lost or doubled, or a caller was told what is not true or that
+/// nobody knows, and when updates failed for another reason than want of time, or many did.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let Args { updates, json } = args;
     let plane = ControlPlane::start(Options::default()).await?;
@@ -111,10 +115,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let proxy = FaultProxy::start(plane.config(User::Admin)).await?;
     let faults = inject(&proxy);
     let writers: Vec<StatusWriter<Dynamic>> = (0..WRITERS)
-        .map(|_| {
+        .map(|number| {
             let client = Client::try_from(proxy.config()).context("making a client")?;
-            let builder = StatusWriter::<Dynamic>::builder_with(client, "statusguard-bench", tally::kind());
-            builder.append_only("/entries", "id").build().context("making a writer")
+            tally::writer(client, number).context("making a writer")
         })
         .collect::<anyhow::Result<_>>()?;
 
@@ -156,9 +159,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(file) = json {
         write_rows(&file, &[&row])?;
     }
-    let Row { lost, doubled, denied, .. } = row;
-    ensure!(lost + doubled + denied == 0, "{lost} lost, {doubled} doubled, {denied} written but denied");
-    Ok(())
+    row.verdict()
 }
 
 /// Breaks one request in [`ONE_IN`], whatever it is: PUT, GET or WATCH. Returns what was injected so far.
@@ -252,10 +253,26 @@ impl Row {
         self.acked += acked;
         self.unknown += unknown;
         self.counter += counter;
+        let listed: u64 = stored.entries.values().sum();
+        ensure!(counter == listed, "{name}: the counter says {counter}, and the list has {listed} entries");
         ensure!(
             (acked..=acked + unknown).contains(&counter),
             "{name}: the counter says {counter}, {acked} updates are acknowledged, {unknown} unknown"
         );
+        Ok(())
+    }
+}
+
+impl Row {
+    /// What must hold in the end. The history is never lost here, so nothing may stay unknown.
+    fn verdict(&self) -> anyhow::Result<()> {
+        let Self { updates, acked, unknown, lost, doubled, denied, errors, .. } = self;
+        ensure!(lost + doubled + denied == 0, "{lost} lost, {doubled} doubled, {denied} written but denied");
+        ensure!(*unknown == 0, "{unknown} are unknown although the history exists");
+        let late = errors.get("budget").copied().unwrap_or_default();
+        ensure!(self.failed == late, "failed for another reason than want of time: {errors:?}");
+        ensure!(late * LATE_ONE_IN <= *updates, "{late} of {updates} came to nothing for want of time");
+        ensure!(*acked > 0 && acked + late == *updates, "{acked} acknowledged and {late} late of {updates}");
         Ok(())
     }
 }
@@ -308,6 +325,30 @@ mod tests {
         row.judge("c", &stored(3, &[("0", 2), ("2", 1)]), &answers).unwrap();
         assert_eq!((row.lost, row.doubled, row.denied), (1, 1, 1));
         assert!(row.judge("d", &stored(1, &[("0", 1)]), &answers).is_err(), "below what is acknowledged");
-        assert!(row.judge("e", &stored(4, &[("0", 1)]), &answers).is_err(), "above what is unknown");
+        let all = [("0", 1), ("1", 1), ("2", 1), ("3", 1)];
+        assert!(row.judge("e", &stored(4, &all), &answers).is_err(), "above what is unknown");
+        assert!(row.judge("f", &stored(2, &[("0", 1)]), &answers).is_err(), "counter and list differ");
+    }
+
+    #[test]
+    fn the_verdict_is_good_only_if_all_went_well() {
+        let good = || Row { updates: 200, acked: 200, ..Row::default() };
+        let failed = |category, failed| {
+            Row { acked: 200 - failed, failed, errors: [(category, failed)].into(), ..good() }.verdict()
+        };
+        good().verdict().unwrap();
+        failed("budget", 2).unwrap();
+        failed("budget", 3).unwrap_err();
+        failed("api", 1).unwrap_err();
+        for bad in [
+            Row { acked: 199, unknown: 1, ..good() },
+            Row { lost: 1, ..good() },
+            Row { doubled: 1, ..good() },
+            Row { denied: 1, ..good() },
+            Row { acked: 199, ..good() },
+            Row::default(),
+        ] {
+            bad.verdict().unwrap_err();
+        }
     }
 }

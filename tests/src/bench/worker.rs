@@ -148,9 +148,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let wire = Wire::default();
     let client = client(&args.kubeconfig, &wire).await?;
-    let writer = StatusWriter::<Dynamic>::builder_with(client.clone(), "statusguard-bench", tally::kind())
-        .append_only("/entries", "id")
-        .build()?;
+    let writer = tally::writer(client.clone(), args.process)?;
     // The connection stands before the work begins, and the cache has the object.
     let object = Arc::new(tally::api(client, &args.namespace).get(&args.name).await.context("reading the object")?);
     wire.0.requests.store(0, Ordering::Relaxed);
