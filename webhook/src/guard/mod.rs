@@ -168,11 +168,12 @@ pub fn run(args: Webhook) -> anyhow::Result<Exit> {
     log_to_stderr(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(async {
+        // Before anything is announced: a signal that comes early must not end the process as it would by itself.
+        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
         let guard = Guard::bind(args).await?;
         tracing::info!(admission = %guard.address()?, plain = %guard.plain_address()?, "guard started");
         let shutdown = guard.shutdown();
-        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
         let signals = tokio::spawn(async move {
             loop {
                 tokio::select! {
