@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use atomic_status::{Error, Outcome, StatusWriter};
+use atomic_status::{Dynamic, Error, Outcome, StatusWriter};
 use http::Method;
-use kube::api::Api;
+use kube::api::{Api, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::json;
 use statusguard_tests::{ControlPlane, Fault, FaultProxy, Options, User};
 use tokio::sync::Notify;
@@ -242,4 +243,27 @@ async fn a_removal_whose_answer_is_lost_is_unknown() {
     assert!(matches!(answer, Err(Error::Unknown(_))), "{answer:?}");
     let api: Api<WholeTally> = duel.bench.api();
     assert_eq!(api.get("duel").await.unwrap().status_as_sent().unwrap()["tags"], json!(null));
+}
+
+#[tokio::test]
+async fn an_object_created_with_nothing_but_a_name_has_no_owners_and_leaves_a_lost_answer_unknown() {
+    let bench = Bench::shared().await;
+    let kind =
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("atomic.statusguard.dev", "v1", "Tally"), "tallies");
+    let api: Api<Dynamic> = Api::namespaced_with(bench.plane.client(User::Admin), &bench.namespace, &kind);
+    let bare = json!({ "apiVersion": "atomic.statusguard.dev/v1", "kind": "Tally", "metadata": { "name": "bare" } });
+    let object = api.create(&PostParams::default(), &serde_json::from_value(bare).unwrap()).await.unwrap();
+
+    let proxy = FaultProxy::start(bench.plane.config(User::Admin)).await.unwrap();
+    let requests = AtomicUsize::new(0);
+    proxy.set_faults(move |_| match requests.fetch_add(1, Ordering::SeqCst) {
+        0 => Fault::CutAfterSending,
+        _ => Fault::Pass,
+    });
+    let writer = StatusWriter::<Dynamic>::builder_with(proxy.client(), "bare", kind).build().unwrap();
+    let answer = writer.update(&object, |status| status["phase"] = "B".into()).await;
+    assert!(matches!(answer, Err(Error::Unknown(_))), "{answer:?}");
+    let now = api.get("bare").await.unwrap();
+    assert_eq!(now.status_as_sent().unwrap()["phase"], "B");
+    assert_eq!(now.metadata.managed_fields, None);
 }
