@@ -26,6 +26,8 @@ use crate::edge::load::SERVER_NAME;
 pub enum Way {
     /// Sends reviews that were tampered with, on kept-alive connections.
     Forged,
+    /// Sends whole reviews that are dear to judge, or to answer.
+    Costly,
     /// Sends a part of a body and no more.
     Slow,
     /// Connects and says nothing.
@@ -66,6 +68,8 @@ pub struct Attacker {
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Above the guard's limit for one body.
 const HUGE: usize = 9 << 20;
+/// More than all findings take that a reply spells out.
+const LONGEST_REPLY: usize = 128 << 10;
 /// Replies that a peer may get for a request that is not in order.
 const REJECTIONS: [u16; 8] = [400, 404, 405, 408, 413, 415, 500, 503];
 
@@ -96,6 +100,7 @@ impl Attacker {
         while !self.over.load(Ordering::Relaxed) {
             match way {
                 Way::Forged => self.forged(&mut forge).await?,
+                Way::Costly => self.costly(&mut forge).await?,
                 Way::Slow => self.slow(&mut forge).await?,
                 Way::Mute => self.mute().await?,
                 Way::Garbage => self.garbage().await?,
@@ -125,6 +130,24 @@ impl Attacker {
             if reply.close {
                 return Ok(());
             }
+        }
+        Ok(())
+    }
+
+    async fn costly(&mut self, forge: &mut Forge) -> anyhow::Result<()> {
+        let mut stream = self.connect().await?;
+        for _ in 0..20 {
+            let body = forge.costly(self.number, &mut self.rng)?;
+            let header = self.header(body.len(), true);
+            stream.write_all(&[header.as_bytes(), &body].concat()).await.context("sending")?;
+            self.counts.requests += 1;
+            let Some(reply) = self.reply(&mut stream).await? else { return Ok(()) };
+            ensure!(reply.body.len() <= LONGEST_REPLY, "a reply of {} bytes", reply.body.len());
+            self.judge(&body, &reply, None)?;
+            if reply.close {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
     }

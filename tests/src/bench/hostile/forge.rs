@@ -2,7 +2,7 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::edge::review::{self, Write};
 
@@ -52,6 +52,42 @@ impl Forge {
             self.tamper(&mut body, rng);
         }
         Forged { body, allowed: None }
+    }
+
+    /// A whole review with a uid of its own that costs as much as its author can make it: about a megabyte.
+    ///
+    /// # Errors
+    /// When the review that it is made from is no JSON.
+    pub fn costly(&mut self, attacker: usize, rng: &mut StdRng) -> anyhow::Result<Vec<u8>> {
+        const ENTRIES: usize = 20_000;
+        self.forged += 1;
+        let mut review: Value = serde_json::from_slice(&self.reviews[2].0)?;
+        let request = &mut review["request"];
+        request["uid"] = format!("{attacker:08x}-{:027x}", self.forged).into();
+        let long = "x".repeat(1 << 20);
+        let attempts = |entries: Vec<Value>| json!({ "phase": "Sending", "deliveryAttempts": entries });
+        let equal = || vec![json!({}); ENTRIES];
+        let one = |number: u32| vec![json!({ "attempt": number })];
+        match rng.random_range(0..7) {
+            // What follows a long common beginning is in it again and again.
+            0 => {
+                request["oldObject"]["status"] = attempts([equal(), one(1)].concat());
+                request["object"]["status"] = attempts([equal(), one(2), equal()].concat());
+            }
+            // Containers that take more room than their text.
+            1 => request["object"]["status"] = attempts(vec![json!({ "": [0] }); 4 * ENTRIES]),
+            // Long texts where findings, records and replies show texts.
+            2 => request["object"]["status"] = json!({ "phase": long }),
+            3 => {
+                request["oldObject"]["status"] = json!({ "queuedAt": { &long[..]: 1 } });
+                request["object"]["status"] = json!({ "queuedAt": { &long[..]: 2 } });
+            }
+            4 => request["userInfo"]["username"] = long.into(),
+            5 => request["uid"] = long.into(),
+            // Digits without end.
+            _ => request["object"]["status"] = json!({ "phase": "Sending", "totalAttempts": "7".repeat(1 << 20) }),
+        }
+        Ok(serde_json::to_vec(&review)?)
     }
 
     fn tamper(&self, body: &mut Vec<u8>, rng: &mut StdRng) {

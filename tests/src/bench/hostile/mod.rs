@@ -42,9 +42,18 @@ const SAMPLE: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(30);
 /// What memory may grow by between the first third and the last.
 const GROWTH_MIB: f64 = 16.0;
+/// What memory may ever be: the bodies that may be held, and what two judges at work take.
+const MOST_MIB: f64 = 256.0;
 /// How many attackers take each way.
-const ATTACKERS: [(Way, usize); 6] =
-    [(Way::Forged, 12), (Way::Slow, 4), (Way::Mute, 4), (Way::Garbage, 4), (Way::Huge, 2), (Way::Gone, 4)];
+const ATTACKERS: [(Way, usize); 7] = [
+    (Way::Forged, 12),
+    (Way::Costly, 2),
+    (Way::Slow, 4),
+    (Way::Mute, 4),
+    (Way::Garbage, 4),
+    (Way::Huge, 2),
+    (Way::Gone, 4),
+];
 
 #[derive(Serialize)]
 struct Row {
@@ -119,6 +128,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     ensure!(row.panics == 0, "the guard caught {} panics", row.panics);
     let grown = row.resident_last_mib - row.resident_first_mib;
     ensure!(grown <= GROWTH_MIB, "memory grew by {grown:.1} MiB from the first third to the last");
+    ensure!(row.resident_most_mib <= MOST_MIB, "memory reached {:.1} MiB", row.resident_most_mib);
     Ok(())
 }
 
