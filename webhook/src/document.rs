@@ -125,7 +125,7 @@ pub fn no_object(value: &Value<'_>) -> Option<(&'static str, &'static str)> {
 }
 
 /// The files that a name stands for: itself, or those of a folder that end in `.yaml`, `.yml`
-/// or `.json`, sorted; with `deep` also those of the folders inside.
+/// or `.json`, sorted; with `deep` also those of the folders inside, without links to folders.
 ///
 /// # Errors
 /// [`Error::Read`].
@@ -136,13 +136,15 @@ pub fn files(name: &Path, deep: bool) -> Result<Vec<PathBuf>, Error> {
     let wrap = |source| Error::Read { file: name.into(), source };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(name).map_err(wrap)? {
-        let path = entry.map_err(wrap)?.path();
+        let entry = entry.map_err(wrap)?;
+        let path = entry.path();
         let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
             continue;
         }
         if path.is_dir() {
-            if deep {
+            // A link may lead back up. Those of mounted ConfigMaps lead to files.
+            if deep && !entry.file_type().map_err(wrap)?.is_symlink() {
                 found.extend(files(&path, deep)?);
             }
         } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json") {

@@ -16,6 +16,7 @@ use crate::value::{ABSENT, Value};
 use crate::verdict::{Class, Reason};
 
 use lists::Lists;
+pub(crate) use lists::MAX_STEPS;
 
 /// What a collection path holds.
 #[derive(Clone, Copy, PartialEq)]
@@ -82,7 +83,7 @@ impl Court<'_> {
     }
 
     fn list(&mut self, rule: &CollectionRule, old: &Value<'_>, new: &Value<'_>, place: &Place<'_>) {
-        let mut lists = Lists::new(rule, items(old), items(new));
+        let mut lists = Lists::new(rule, items(old), items(new), self.steps);
         if !rule.key.is_empty() {
             self.copies(&mut lists, new, place);
         }
@@ -93,6 +94,7 @@ impl Court<'_> {
                 self.ordered(rule, &lists, (old, new), place);
             }
         }
+        self.steps = lists.steps();
         if let Some(each) = &rule.each {
             self.each(each, &lists, place);
         }

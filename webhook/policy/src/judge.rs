@@ -9,6 +9,7 @@
 use std::cmp::Ordering;
 
 use crate::changes::Changes;
+use crate::collection::MAX_STEPS;
 use crate::graph::{Graph, Read, Reading};
 use crate::magnitude::{Magnitude, advanced, sum, terms};
 use crate::number::Sum;
@@ -102,6 +103,7 @@ impl Policy {
             old_phase: node(&old_phase),
             new_phase: node(&new_phase),
             judgement: Judgement::allow(),
+            steps: MAX_STEPS,
             invalid: false,
             stale: false,
         };
@@ -126,6 +128,8 @@ pub(crate) struct Court<'v> {
     old_phase: Option<usize>,
     new_phase: Option<usize>,
     judgement: Judgement,
+    /// What is left of [`MAX_STEPS`].
+    pub(crate) steps: usize,
     /// Whether a finding that is no consequence was Invalid.
     invalid: bool,
     /// Whether any finding was Stale.

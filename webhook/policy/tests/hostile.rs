@@ -283,6 +283,37 @@ fn hostile_sizes_take_no_quadratic_time() {
         assert_eq!(verdict(&format!("{equal},2,3"), &format!("{start},2,4")), Verdict::Stale, "{count}");
         assert_eq!(verdict(&format!("1,{equal},2,3"), &format!("4,{equal},2,3")), Verdict::Invalid, "{count}");
     }
+    for count in [760, 3000] {
+        let equal = vec!["\"ok\""; count].join(",");
+        assert_eq!(verdict(&format!("{equal},1"), &format!("{equal},\"ok\"")), Verdict::Stale, "{count}");
+        assert_eq!(verdict(&format!("1,{equal}"), &format!("{equal},2")), Verdict::Allow, "{count}");
+        // No entry twice: one is out of its place.
+        let numbers = |from: usize, to: usize| (from..to).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        let old = numbers(0, count);
+        let new = format!("{},{},{}", numbers(0, count / 2), count - 2, numbers(count, count + count / 2));
+        assert_eq!(verdict(&old, &new), Verdict::Invalid, "{count}");
+    }
+    // As many lists as there is room for, each with what it takes to use all comparisons up.
+    let document = json!({
+        "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy", "metadata": { "name": "a.example.org" },
+        "spec": {
+            "target": { "group": "example.org", "version": "v1", "resource": "a" },
+            "collections": [{
+                "path": ".status.l", "order": "Any", "each": { "collections": [{ "path": ".", "keep": 3 }] },
+            }],
+        },
+    });
+    let lists = |last: &str| {
+        let list = format!("[{},{last}]", ["1"; 510].join(","));
+        let lists: Vec<String> = (0..1400).map(|n| format!("\"{n}\":{list}")).collect();
+        format!("{{\"l\":{{{}}}}}", lists.join(","))
+    };
+    let (old, new) = (lists("2,1"), lists("1,3"));
+    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
+    let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
+    let start = Instant::now();
+    Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     // Deep nesting is an error, not a crash.
     let deep = "[".repeat(100_000);
     assert_eq!(Value::parse(deep.as_bytes()).unwrap_err().reason, "nested too deep");

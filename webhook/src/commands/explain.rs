@@ -121,17 +121,20 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         if rule.to_zero {
             sentence.push_str(", but may return to zero");
         }
+        sentence.push_str(&except(rule.resets.as_ref()));
+        // R4: a reset drops the comparison with the old value, and nothing else.
         if let Some(bound) = &rule.at_most {
-            sentence.push_str(&format!(", and never passes `{bound}`"));
+            sentence.push_str(&format!("; it never passes `{bound}`"));
         }
-        say(format!("{sentence}{}.", except(rule.resets.as_ref())));
+        say(format!("{sentence}."));
     }
     for rule in &set.set_once {
         let mut sentence = format!("{}, once set, neither changes nor goes", place(&rule.path));
+        sentence.push_str(&except(rule.resets.as_ref()));
         if !rule.required_in.is_empty() {
             sentence.push_str(&format!("; it must be set in {}", or(&rule.required_in)));
         }
-        say(format!("{sentence}{}.", except(rule.resets.as_ref())));
+        say(format!("{sentence}."));
     }
     for rule in &set.equal {
         say(format!("{} equals {}.", sum(&rule.left), sum(&rule.right)));

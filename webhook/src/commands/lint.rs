@@ -14,6 +14,9 @@ use super::crd::Crds;
 #[derive(Serialize)]
 struct Line {
     file: String,
+    /// Which document of the file, from 1, when it has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<usize>,
     severity: &'static str,
     path: String,
     message: String,
@@ -21,9 +24,10 @@ struct Line {
 }
 
 impl Line {
-    fn new(file: &Path, problem: &Problem) -> Self {
+    fn new(file: &Path, document: Option<usize>, problem: &Problem) -> Self {
         Self {
             file: file.display().to_string(),
+            document,
             severity: match problem.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
@@ -32,6 +36,12 @@ impl Line {
             message: problem.message.clone(),
             cure: problem.cure.clone(),
         }
+    }
+
+    /// An error of a whole file or folder.
+    fn of_file(file: &Path, path: &str, (message, cure): (String, String)) -> Self {
+        let (file, path) = (file.display().to_string(), path.into());
+        Self { file, document: None, severity: "error", path, message, cure }
     }
 }
 
@@ -42,7 +52,11 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
     let mut policies = 0;
     for name in names {
         let before = policies + lines.len();
-        for file in document::files(name, true)? {
+        let files = document::files(name, true).unwrap_or_else(|error| {
+            lines.push(Line::of_file(name, "(the folder)", error.parts()));
+            Vec::new()
+        });
+        for file in files {
             // A folder may hold tests beside the policies, and other things.
             if name.is_dir() && !is_policy_file(&file) {
                 continue;
@@ -50,19 +64,19 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
             let documents = match policies::documents(&file) {
                 Ok(documents) => documents,
                 Err(error) => {
-                    let (message, cure) = error.parts();
-                    let (file, path) = (file.display().to_string(), "(the file)".into());
-                    lines.push(Line { file, severity: "error", path, message, cure });
+                    lines.push(Line::of_file(&file, "(the file)", error.parts()));
                     continue;
                 }
             };
             policies += documents.len();
-            for document in &documents {
-                lines.extend(problems(document, crds.as_ref()).iter().map(|problem| Line::new(&file, problem)));
+            for (index, document) in documents.iter().enumerate() {
+                let number = (documents.len() > 1).then_some(index + 1);
+                lines.extend(problems(document, crds.as_ref()).iter().map(|it| Line::new(&file, number, it)));
             }
         }
         if policies + lines.len() == before {
-            return Err(document::Error::unfit(name, "no policy in it", "name a folder with StatusPolicies").into());
+            let problem = ("no policy in it".into(), "name a folder with StatusPolicies".into());
+            lines.push(Line::of_file(name, "(the folder)", problem));
         }
     }
     let errors = lines.iter().filter(|line| line.severity == "error").count();
@@ -71,9 +85,10 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
             println!("{}", serde_json::to_string(&serde_json::json!({ "policies": policies, "problems": lines }))?)
         }
         Output::Table => {
-            for Line { file, severity, path, message, cure } in &lines {
+            for Line { file, document, severity, path, message, cure } in &lines {
                 let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
-                println!("{file}: {severity}: {at}{message}\n    {cure}");
+                let document = document.map(|number| format!(" (document {number})")).unwrap_or_default();
+                println!("{file}{document}: {severity}: {at}{message}\n    {cure}");
             }
             println!("{policies} policies, {errors} errors, {} warnings", lines.len() - errors);
         }

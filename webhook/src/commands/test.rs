@@ -35,7 +35,11 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::
     let (mut passed, mut failures) = (0, Vec::new());
     for name in names {
         let before = passed + failures.len();
-        for file in document::files(name, true)? {
+        let files = document::files(name, true).unwrap_or_else(|error| {
+            failures.push(Failure::unreadable(name, "(the folder)", error));
+            Vec::new()
+        });
+        for file in files {
             // A folder may hold the policies beside their tests, and other things.
             if name.is_dir() && !is_test_file(&file) {
                 continue;
@@ -45,14 +49,12 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::
                     passed += count;
                     failures.append(&mut failed);
                 }
-                Err(error) => {
-                    let got = format!("{:#}", anyhow::Error::from(error));
-                    failures.push(Failure::unusable(&file, "(the file)", "a policy test file", got));
-                }
+                Err(error) => failures.push(Failure::unreadable(&file, "(the file)", error)),
             }
         }
         if passed + failures.len() == before {
-            return Err(document::Error::unfit(name, "no policy tests in it", "name a folder with test files").into());
+            let got = "no policy tests in it; name a folder with test files".into();
+            failures.push(Failure::unusable(name, "(the folder)", EXPECTED, got));
         }
     }
     match output {
@@ -83,7 +85,15 @@ fn is_test_file(file: &Path) -> bool {
     }
 }
 
+/// What a file is expected to be.
+const EXPECTED: &str = "a policy test file";
+
 impl Failure {
+    /// Of what could not be read.
+    fn unreadable(file: &Path, case: &str, error: document::Error) -> Self {
+        Self::unusable(file, case, EXPECTED, format!("{:#}", anyhow::Error::from(error)))
+    }
+
     /// Of what could not be judged at all.
     fn unusable(file: &Path, case: &str, expected: &str, got: String) -> Self {
         Self {

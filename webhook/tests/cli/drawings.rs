@@ -134,6 +134,28 @@ fn sentences_say_each_rule() {
     }
 }
 
+/// R4: what concerns the new value alone holds in every write.
+#[test]
+fn resets_lift_neither_bounds_nor_what_is_required() {
+    let target = json!({ "group": "example.org", "version": "v1", "resource": "jobs" });
+    let resets = json!({ "with": [".status.startedAt"] });
+    let text = show(
+        &["explain"],
+        target,
+        &json!({
+            "phase": { "path": ".status.phase", "transitions": [{ "from": [""], "to": ["Done"] }], "final": ["Done"] },
+            "monotone": [{ "path": ".status.n", "atMost": ".metadata.generation", "resets": resets }],
+            "setOnce": [{ "path": ".status.at", "requiredIn": ["Done"], "resets": resets }],
+        }),
+    );
+    for sentence in [
+        "`.status.n` never falls, except in a write where `.status.startedAt` advances; it never passes `.metadata.generation`.",
+        "neither changes nor goes, except in a write where `.status.startedAt` advances; it must be set in Done.",
+    ] {
+        assert!(text.contains(sentence), "no {sentence:?}: {text}");
+    }
+}
+
 #[test]
 fn own_kinds_of_kubernetes_are_explained_as_they_are_guarded() {
     let explain = |core: bool, failure_policy: &str| {

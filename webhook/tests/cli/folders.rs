@@ -48,13 +48,49 @@ fn lint_and_test_go_through_folders() {
 fn nothing_found_is_a_failure() {
     let folder = Folder::new();
     let root = folder.0.path().to_str().unwrap();
-    let ran = run(&["policy", "lint", root]);
-    assert!(ran.code == 1 && ran.err.contains(": no policy in it; name a folder"), "{}", ran.err);
-    let ran = run(&["policy", "test", root]);
-    assert!(ran.code == 1 && ran.err.contains(": no policy tests in it; name a folder"), "{}", ran.err);
+    // What else is named is not lost for it.
+    let tests = folder.write(
+        "tests.txt",
+        &format!("policy: {POLICY}\ncases: [{{ name: a, oldStatus: {{}}, newStatus: {{}}, expect: Allow }}]\n"),
+    );
+    let ran = run(&["policy", "lint", root, POLICY]);
+    assert!(ran.code == 1 && ran.out.contains("(the folder): no policy in it\n    name a folder"), "{}", ran.out);
+    assert!(ran.out.ends_with("\n1 policies, 1 errors, 0 warnings\n"), "{}", ran.out);
+    let ran = run(&["policy", "test", root, &tests]);
+    assert!(ran.code == 1 && ran.out.contains("no policy tests in it; name a folder"), "{}", ran.out);
+    assert!(ran.out.ends_with("\n1 passed, 1 failed\n"), "{}", ran.out);
     let empty = folder.write("empty.yaml", "cases: []\n");
     let ran = run(&["policy", "test", "--policy", POLICY, &empty]);
     assert!(ran.code == 1 && ran.out.contains("`cases` is empty; write a case"), "{}", ran.out);
+}
+
+#[test]
+fn links_that_lead_back_up_are_not_followed() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.0.path().join("team")).unwrap();
+    folder.write("team/jobs.yaml", &std::fs::read_to_string(POLICY).unwrap());
+    let team = folder.0.path().join("team");
+    std::os::unix::fs::symlink(&team, team.join("again")).unwrap();
+    std::os::unix::fs::symlink(&team, team.join("and-again")).unwrap();
+    let ran = run(&["policy", "lint", folder.0.path().to_str().unwrap()]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"), "{}", ran.err);
+}
+
+#[test]
+fn problems_name_the_document_of_a_file_with_several() {
+    let folder = Folder::new();
+    let policy = std::fs::read_to_string(POLICY).unwrap();
+    let two = folder.write(
+        "two.yaml",
+        &format!("{policy}\n---\n{}\n---\n5\n", policy.replace("kind: StatusPolicy", "kind: Policy")),
+    );
+    let ran = run(&["policy", "lint", &two]);
+    assert!(ran.out.contains("two.yaml (document 2): error: kind: expected"), "{}", ran.out);
+    assert!(ran.out.contains("two.yaml (document 3): error: the document is no object"), "{}", ran.out);
+    assert!(ran.out.ends_with("3 policies, 2 errors, 0 warnings\n"), "{}", ran.out);
+    let ran = run(&["policy", "lint", "-o", "json", &two]);
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report["problems"][0]["document"], 2);
 }
 
 #[test]

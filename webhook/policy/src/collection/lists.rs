@@ -14,10 +14,10 @@ use crate::time::Instant;
 use crate::value::Value;
 use crate::verdict::Class;
 
-/// Pairs of entries that are looked at for one verdict, besides some for each entry: more than lists of some hundred equal entries need, and what
-/// keeps hostile ones from costing quadratic time. When they are used up, what could not be found out is taken for the
-/// milder answer: a write is not refused, and a refused one is Stale.
-const MAX_STEPS: usize = 1 << 18;
+/// Pairs of entries that are looked at for one verdict, besides some for each entry: more than lists of some hundred
+/// equal entries need, and what keeps hostile ones from costing quadratic time. When they are used up, what could not be
+/// found out is taken for the milder answer: a write is not refused, and a refused one is Stale.
+pub(crate) const MAX_STEPS: usize = 1 << 18;
 
 /// One entry of a list, in the order in which it is judged.
 pub(super) struct Entry<'v, 'a> {
@@ -39,7 +39,7 @@ pub(super) struct Lists<'v, 'r> {
     /// Positions of each class in `old` and `new`.
     pub(super) old_of: Positions,
     pub(super) new_of: Positions,
-    /// How many are left.
+    /// How many of [`MAX_STEPS`] are left.
     steps: Cell<usize>,
 }
 
@@ -79,7 +79,7 @@ impl Positions {
 }
 
 impl<'v, 'r> Lists<'v, 'r> {
-    pub(super) fn new(rule: &'r CollectionRule, old: &'v [Value<'v>], new: &'v [Value<'v>]) -> Self {
+    pub(super) fn new(rule: &'r CollectionRule, old: &'v [Value<'v>], new: &'v [Value<'v>], steps: usize) -> Self {
         let mut classes: HashMap<Identity<'_, '_>, usize, RandomState> =
             HashMap::with_capacity_and_hasher(old.len().max(new.len()), RandomState::default());
         let mut entries = |items: &'v [Value<'v>], others: &[Entry<'v, 'v>]| {
@@ -111,7 +111,7 @@ impl<'v, 'r> Lists<'v, 'r> {
         let old = entries(old, &[]);
         let new = entries(new, &old);
         let count = classes.len();
-        let steps = MAX_STEPS + 8 * (old.len() + new.len());
+        let steps = steps + 8 * (old.len() + new.len());
         let mut lists = Self {
             key: &rule.key,
             each: rule.each.is_some(),
@@ -146,8 +146,9 @@ impl<'v, 'r> Lists<'v, 'r> {
         left > 0
     }
 
-    fn exhausted(&self) -> bool {
-        self.steps.get() == 0
+    /// How many steps are left.
+    pub(super) fn steps(&self) -> usize {
+        self.steps.get()
     }
 
     /// As [`Lists::same`], in a step.
@@ -194,10 +195,8 @@ impl<'v, 'r> Lists<'v, 'r> {
 
     /// R8.4: `None` when `new` is a later window of the same history.
     pub(super) fn broken_window(&self, keep: usize) -> Option<Class> {
+        let newest = self.old.last()?;
         let end = self.old.len();
-        if end == 0 {
-            return None;
-        }
         let starts = self.new.first().map(|first| self.old_of.of(first.class)).unwrap_or_default();
         let fits = |start: usize| {
             let kept = end - start;
@@ -207,16 +206,19 @@ impl<'v, 'r> Lists<'v, 'r> {
                     _ => self.old[at].ordinal == entry.ordinal,
                 })
             };
-            self.common(start) == kept
-                && (start == 0 || self.new.len() >= keep)
+            (start == 0 || self.new.len() >= keep)
+                && self.new.get(kept - 1).is_some_and(|last| self.equal(newest, last))
+                && self.common(start) == kept
                 && !self.new[kept..].iter().any(follows)
         };
-        if starts.first() == Some(&0) && fits(0) || starts.iter().rev().any(|start| fits(*start)) || self.exhausted() {
+        // The window that keeps most is the one that is meant, as a rule.
+        let kept = self.among(&self.new_of, 0..self.new.len(), newest.class, |at| self.equal(newest, &self.new[at]));
+        if (kept && starts.iter().any(|start| fits(*start))) || self.steps() == 0 {
             return None;
         }
         let stale = match self.shared() {
             0 => true,
-            shared => self.one_run(shared) || self.exhausted(),
+            shared => self.one_run(shared) || self.steps() == 0,
         };
         Some(if stale { Class::Stale } else { Class::Invalid })
     }
@@ -243,8 +245,14 @@ impl<'v, 'r> Lists<'v, 'r> {
         let starts = self.new.iter().enumerate().flat_map(|(new, entry)| {
             self.old_of.of(entry.class).iter().take_while(|_| self.step()).map(move |old| (*old, new))
         });
+        // If a run fits, so does its beginning.
+        let begins =
+            |old: usize, new: usize| old == 0 || new == 0 || !self.equal(&self.old[old - 1], &self.new[new - 1]);
         let mut fits = starts.filter(|(old, new)| old + shared <= end && new + shared <= self.new.len());
         fits.any(|(old, new)| {
+            if !begins(old, new) {
+                return false;
+            }
             let mut pairs = self.old[old..old + shared].iter().zip(&self.new[new..new + shared]);
             pairs.all(|(old, new)| self.equal(old, new))
         })

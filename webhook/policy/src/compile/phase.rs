@@ -152,12 +152,16 @@ fn mutual_sets(count: usize, mutual: impl Fn(usize, usize) -> bool) -> (Vec<Vec<
     let mut open = vec![(Vec::new(), (0..count).collect::<Vec<_>>(), Vec::new())];
     let mut all = true;
     while let Some((mut set, mut joining, mut done)) = open.pop() {
-        if sets.len() == MAX_SETS || pairs.get() > MAX_PAIRS {
+        if pairs.get() > MAX_PAIRS {
             all = false;
             break;
         }
         if joining.is_empty() {
             if done.is_empty() && set.len() > 1 {
+                if sets.len() == MAX_SETS {
+                    all = false;
+                    break;
+                }
                 set.sort_unstable();
                 sets.push(set);
             }
@@ -234,6 +238,10 @@ mod tests {
         // Thirty triples whose members exclude each other: 3^30 sets.
         let (sets, all) = mutual_sets(90, |a, b| a / 3 != b / 3);
         assert_eq!((sets.len(), all), (MAX_SETS, false));
+        // As many as are named are all.
+        let pairs = mutual_sets(2 * MAX_SETS, |a, b| a / 2 == b / 2);
+        assert_eq!((pairs.0.len(), pairs.1), (MAX_SETS, true));
+        assert!(!mutual_sets(2 * MAX_SETS + 2, |a, b| a / 2 == b / 2).1);
         // One set of all is found at once.
         assert_eq!(mutual_sets(2000, |_, _| true), (vec![(0..2000).collect()], true));
     }

@@ -18,12 +18,16 @@ impl Compiler {
     /// The typed spec, with unknown keys and everything of a wrong type reported.
     pub(super) fn spec(&mut self, document: &Json) -> Option<StatusPolicySpec> {
         let Some(json @ Json::Object(_)) = document.get("spec") else {
+            if !document.is_object() {
+                // That has been said.
+                return None;
+            }
             self.error("spec", "missing, or no object", "say at least `target`");
             return None;
         };
         let mut json = json.clone();
         self.objects("spec", "spec", &mut json);
-        for _ in 0..MAX_UNREAD {
+        for _ in 0..=MAX_UNREAD {
             let mut unknown = Vec::new();
             let mut track = serde_path_to_error::Track::new();
             let reader = serde_path_to_error::Deserializer::new(&json, &mut track);
@@ -74,11 +78,10 @@ impl Compiler {
                 None | Some(Json::Null) => {}
                 Some(value @ Json::Object(_)) => self.objects(name, &path, value),
                 Some(value) => {
-                    *value = Json::Null;
-                    self.no_object(path);
+                    *value = self.no_object(name, path);
                     // Rules below are optional, but a target is not.
-                    if *name == "target" || *name == "states" {
-                        *value = Json::Object(serde_json::Map::new());
+                    if *name != "target" && *name != "states" {
+                        *value = Json::Null;
                     }
                 }
             }
@@ -89,16 +92,24 @@ impl Compiler {
                 if item.is_object() {
                     self.objects(name, &path, item);
                 } else {
-                    *item = Json::Object(serde_json::Map::new());
-                    self.no_object(path);
+                    *item = self.no_object(name, path);
                 }
             }
         }
     }
 
-    fn no_object(&mut self, path: String) {
+    /// Reports a value that is to be an object, and gives one that can be read.
+    fn no_object(&mut self, name: &str, path: String) -> Json {
         self.error(path.clone(), "expected an object", "write `name: value` members, not a list or a plain value");
         self.unread.push(path);
+        let required: &[&str] = match name {
+            "transitions" => &["from", "to"],
+            "equal" => &["left", "right"],
+            "monotone" | "setOnce" | "collections" => &["path"],
+            "target" => &["group", "version", "resource"],
+            _ => &[],
+        };
+        Json::Object(required.iter().map(|name| ((*name).into(), stub(name))).collect())
     }
 
     /// Reports what serde says of a place, and makes the place readable. Items of lists stay, so that the
@@ -111,13 +122,8 @@ impl Compiler {
                 self.error(at, message, CURE);
                 self.unread.push(member);
             }
-            let stub = match name {
-                "target" => Json::Object(serde_json::Map::new()),
-                "from" | "to" | "left" | "right" => Json::Array(Vec::new()),
-                _ => Json::String(String::new()),
-            };
             let Some(Json::Object(members)) = find(json, segments) else { return false };
-            members.insert(name.into(), stub);
+            members.insert(name.into(), stub(name));
             return true;
         }
         self.error(shown(segments), message, CURE);
@@ -151,6 +157,15 @@ fn members(key: &str) -> (&'static [&'static str], &'static [&'static str]) {
         "monotone" | "setOnce" => (&["resets"], &[]),
         "collections" => (&["each", "resets"], &[]),
         _ => (&[], &[]),
+    }
+}
+
+/// What stands in place of a member that has to be there.
+fn stub(name: &str) -> Json {
+    match name {
+        "target" => Json::Object(serde_json::Map::new()),
+        "from" | "to" | "left" | "right" => Json::Array(Vec::new()),
+        _ => Json::String(String::new()),
     }
 }
 

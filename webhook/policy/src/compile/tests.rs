@@ -111,6 +111,24 @@ fn everything_of_a_wrong_type_is_named_at_once() {
 }
 
 #[test]
+fn many_wrong_items_hide_nothing() {
+    for count in [32, 64] {
+        let transitions: Vec<Json> = (0..count).map(|_| json!(["A", "B"])).collect();
+        let said = said_of(&document(json!({
+            "typo": 1,
+            "phase": { "path": ".status.phase", "transitions": transitions },
+            "monotone": [{ "path": "bad" }],
+        })));
+        assert_eq!(said.len(), count + 2, "{said:?}");
+        assert!(
+            said.contains(&"spec.typo: unknown key".into())
+                && said.contains(&"spec.monotone[0].path: bad path `bad`".into())
+        );
+    }
+    assert_eq!(said_of(&json!(5)), [": the document is no object"]);
+}
+
+#[test]
 fn what_cannot_be_read_has_no_other_consequence() {
     let rows = [
         // Nothing is said of phases that may be in the part that was not read.
