@@ -312,7 +312,8 @@ fn hostile_sizes_take_no_quadratic_time() {
     let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
     let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
     let start = Instant::now();
-    Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+    let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+    assert_eq!(judgement.verdict, Verdict::Stale);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     // Deep nesting is an error, not a crash.
     let deep = "[".repeat(100_000);
