@@ -95,22 +95,30 @@ fn origins(raw: &[Value], before: &[Value]) -> Vec<Option<usize>> {
     if let Some(in_order) = subsequence(raw, before) {
         return in_order;
     }
-    // It may fill in defaults as well, unless what it says stands elsewhere in just these words.
+    // In whatever order, a name tells.
+    if let Some(by_name) = namesakes(raw, before) {
+        return by_name;
+    }
+    // It may fill in defaults as well, unless what it says stands elsewhere in just these words: then it was moved.
     let aligned = raw.len() == before.len();
     let pairs = || raw.iter().zip(before);
-    if aligned && pairs().all(|(raw, before)| agreement(raw, before) > Some(0)) {
-        let elsewhere: HashSet<String> =
-            pairs().filter(|(raw, before)| raw != before).map(|(raw, _)| raw.to_string()).collect();
-        let moved = |(raw, before): (&Value, &Value)| !holds(raw, before) && elsewhere.contains(&before.to_string());
-        if !pairs().any(moved) {
-            return (0..before.len()).map(Some).collect();
-        }
+    let elsewhere: HashSet<String> =
+        pairs().filter(|(raw, before)| raw != before).map(|(raw, _)| raw.to_string()).collect();
+    let moved = pairs().any(|(raw, before)| !holds(raw, before) && elsewhere.contains(&before.to_string()));
+    let in_place = || (0..before.len()).map(Some).collect();
+    if aligned && !moved && pairs().all(|(raw, before)| agreement(raw, before) > Some(0)) {
+        return in_place();
     }
-    // Or sort and fold them: then each is the one it agrees with most.
-    let mut free: Vec<usize> = (0..raw.len()).collect();
+    // Or sort and fold them: then each that did not stay is the one it agrees with most.
+    let stayed = |index: usize| aligned && raw[index] == before[index];
+    let mut free: Vec<usize> = (0..raw.len()).filter(|index| !stayed(*index)).collect();
     let mut found: Vec<Option<usize>> = before
         .iter()
-        .map(|before| {
+        .enumerate()
+        .map(|(index, before)| {
+            if stayed(index) {
+                return Some(index);
+            }
             let rank = |index: usize| (raw[index] == *before, agreement(&raw[index], before));
             let likely = |at: &usize| rank(free[*at]).1 > Some(0);
             // Of equals the first.
@@ -118,11 +126,32 @@ fn origins(raw: &[Value], before: &[Value]) -> Vec<Option<usize>> {
             Some(free.remove(at))
         })
         .collect();
-    // Or write values in another form (times, numbers), which only the position can tell.
-    if aligned {
+    // Or write values in another form (times, numbers, variants it does not know), which only the position can tell.
+    if aligned && found.contains(&None) {
+        if !moved {
+            return in_place();
+        }
         found.iter_mut().filter(|found| found.is_none()).zip(free).for_each(|(found, left)| *found = Some(left));
     }
     found
+}
+
+/// For each entry of `before` the only one of `raw` with its name, if an identity names them all.
+fn namesakes(raw: &[Value], before: &[Value]) -> Option<Vec<Option<usize>>> {
+    IDENTITIES.iter().find_map(|member| {
+        unique(before, member)?;
+        let mut bearers: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (index, entry) in raw.iter().enumerate() {
+            if let Some(name) = entry.get(member).and_then(Value::as_str) {
+                bearers.entry(name).or_default().push(index);
+            }
+        }
+        let only = |before: &Value| match bearers.get(before[*member].as_str()?)?[..] {
+            [index] => Some(Some(index)),
+            _ => None,
+        };
+        before.iter().map(only).collect()
+    })
 }
 
 /// `before` as a part of `raw` in the same order, if every entry holds all that its reading says, and that is something.

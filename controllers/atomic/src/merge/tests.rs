@@ -191,6 +191,61 @@ fn an_entry_is_the_reading_of_the_one_it_has_most_in_common_with() {
 }
 
 #[test]
+fn in_a_list_in_order_each_reading_keeps_its_place_whatever_it_made_of_the_value() {
+    // A variant that the type does not know reads as another entry says.
+    check(
+        json!([{"channel": "slack", "state": "Throttled"}, {"channel": "slack", "state": "Unknown"}]),
+        json!([{"channel": "slack", "state": "Unknown"}, {"channel": "slack", "state": "Unknown"}]),
+        json!([{"channel": "slack", "state": "Unknown"}, {"channel": "slack", "state": "Done"}]),
+        json!([{"channel": "slack", "state": "Throttled"}, {"channel": "slack", "state": "Done"}]),
+    );
+    check(
+        json!(["NewReason", "Unknown"]),
+        json!(["Unknown", "Unknown"]),
+        json!(["Unknown", "Unknown", "X"]),
+        json!(["NewReason", "Unknown", "X"]),
+    );
+    // A time loses its fraction, and then is that of the next entry.
+    check(
+        json!([{"at": "1.5Z", "n": 1, "new": "a"}, {"at": "1Z", "n": 1, "new": "b"}]),
+        json!([{"at": "1Z", "n": 1}, {"at": "1Z", "n": 1}]),
+        json!([{"at": "1Z", "n": 2}, {"at": "1Z", "n": 1}]),
+        json!([{"at": "1.5Z", "n": 2, "new": "a"}, {"at": "1Z", "n": 1, "new": "b"}]),
+    );
+    // A third that agrees with everything.
+    check(
+        json!([{"at": "1.5Z", "n": 1}, {"at": "1Z", "n": 1}, {"n": 1}]),
+        json!([{"at": "1Z", "n": 1}, {"at": "1Z", "n": 1}, {"n": 1}]),
+        json!([{"at": "1Z", "n": 2}, {"at": "1Z", "n": 1}, {"n": 1}]),
+        json!([{"at": "1.5Z", "n": 2}, {"at": "1Z", "n": 1}, {"n": 1}]),
+    );
+}
+
+#[test]
+fn a_list_the_type_sorts_and_normalises_is_matched_by_name() {
+    let before = json!([{"type": "A", "at": "1Z"}, {"type": "B", "at": "2Z"}]);
+    let after = json!([{"type": "A", "at": "3Z"}, {"type": "B", "at": "2Z"}]);
+    check(
+        json!([{"type": "B", "at": "2.5Z", "new": "b"}, {"type": "A", "at": "1.5Z", "new": "a"}]),
+        before.clone(),
+        after.clone(),
+        json!([{"type": "A", "at": "3Z", "new": "a"}, {"type": "B", "at": "2.5Z", "new": "b"}]),
+    );
+    // Beside one without a name, which the type leaves out.
+    check(
+        json!([{"odd": 0}, {"type": "B", "at": "2.5Z", "new": "b"}, {"type": "A", "at": "1.5Z", "new": "a"}]),
+        before,
+        after,
+        json!([{"odd": 0}, {"type": "A", "at": "3Z", "new": "a"}, {"type": "B", "at": "2.5Z", "new": "b"}]),
+    );
+}
+
+#[test]
+fn of_a_set_that_was_sorted_the_member_the_type_does_not_know_is_the_one_left_over() {
+    check(json!(["b", "New"]), json!(["Unknown", "b"]), json!(["Unknown"]), json!(["New"]));
+}
+
+#[test]
 fn a_set_the_type_sorts_is_matched_by_value() {
     check(
         json!([{"name": "b", "new": "b"}, {"name": "a", "new": "a"}]),
