@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! policy folder ──> Store ──> Bench (judge) ──> edge ──> API server
+//!                              │                └──> Traces (if asked for) ──> collector
 //!                              └──> Refusals (recorder)
 //! ```
 
@@ -10,6 +11,7 @@ mod configuration;
 mod damping;
 mod refusals;
 mod store;
+mod traces;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -22,6 +24,8 @@ use rustls::server::ResolvesServerCert;
 use statusguard_edge::{Drained, Edge, Health, Limits, Metrics, Part, Shutdown};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::Exit;
 use crate::args::{LogFormat, Webhook};
@@ -31,6 +35,7 @@ pub use refusals::{Refusal, Refusals};
 
 use bench::Bench;
 use store::Store;
+use traces::Traces;
 
 /// Refused writes that are kept in memory, and bytes of their texts.
 const REFUSALS_KEPT: usize = 1000;
@@ -69,6 +74,7 @@ impl Guard {
             repeat_limit,
             log_format: _,
             log: _,
+            otlp_endpoint: _,
             bounds: _,
         } = args;
         let chain = std::fs::read(&tls_cert).with_context(|| format!("reading --tls-cert {}", tls_cert.display()))?;
@@ -165,38 +171,59 @@ impl Guard {
 
 /// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
 pub fn run(args: Webhook) -> anyhow::Result<Exit> {
-    log_to_stderr(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(async {
-        // Before anything is announced: a signal that comes early must not end the process as it would by itself.
-        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-        let guard = Guard::bind(args).await?;
-        tracing::info!(admission = %guard.address()?, plain = %guard.plain_address()?, "guard started");
-        let shutdown = guard.shutdown();
-        let signals = tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => tracing::info!("SIGTERM"),
-                    _ = interrupt.recv() => tracing::info!("SIGINT"),
-                }
-                shutdown.request();
-            }
-        });
-        let drained = guard.serve().await;
-        signals.abort();
-        drained.map(|_| Exit::Success)
-    })
+    let exit = runtime.block_on(serve(args));
+    // Nothing is waited for: looking up the collector's name may take longer than a shutdown should.
+    runtime.shutdown_background();
+    exit
 }
 
-fn log_to_stderr(args: &Webhook) -> anyhow::Result<()> {
+async fn serve(args: Webhook) -> anyhow::Result<Exit> {
+    let traces =
+        args.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()).map(Traces::start).transpose()?;
+    log_to_stderr(&args, traces.as_ref())?;
+    // Before anything is announced: a signal that comes early must not end the process as it would by itself.
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let guard = Guard::bind(args).await?;
+    tracing::info!(admission = %guard.address()?, plain = %guard.plain_address()?, "guard started");
+    let shutdown = guard.shutdown();
+    let mut signals = tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM"),
+                _ = interrupt.recv() => tracing::info!("SIGINT"),
+            }
+            shutdown.request();
+        }
+    });
+    let drained = guard.serve().await;
+    if let Some(traces) = traces {
+        tokio::select! {
+            biased;
+            // The second one.
+            _ = &mut signals => {}
+            () = traces.flush() => {}
+        }
+    }
+    signals.abort();
+    drained.map(|_| Exit::Success)
+}
+
+/// Sets up the log and, if there are any, the traces, which take their spans whatever is logged.
+fn log_to_stderr(args: &Webhook, traces: Option<&Traces>) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
         .with_context(|| format!("--log {}: use `level` or `target=level,...`", args.log))?;
-    let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(std::io::stderr);
-    let set = match args.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let lines =
+        tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = match args.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    let lines = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let set = match traces {
+        Some(traces) => lines.with(traces.layer()).try_init(),
+        None => lines.try_init(),
     };
     set.map_err(|error| anyhow::anyhow!("setting up the log: {error}"))
 }
