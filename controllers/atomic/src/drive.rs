@@ -32,6 +32,8 @@ pub(crate) struct Driver<K: Subject> {
     pub(crate) limit: usize,
     /// What the head of the line did to the PUT that is unaccounted for; empty if there is none.
     pub(crate) out: Vec<Verdict>,
+    /// What stood in the way since the last success: some wait through several writes.
+    pub(crate) last: Option<Trouble>,
     pub(crate) served: bool,
 }
 
@@ -50,7 +52,6 @@ pub(crate) struct Write {
     /// Until when a lost answer may be looked into.
     pub(crate) doubt: Option<Instant>,
     pub(crate) pace: Pace,
-    pub(crate) last: Option<Trouble>,
     pub(crate) refusal: Option<Failure>,
     pub(crate) fatal: Option<Fatal>,
     pub(crate) landed: Option<Value>,
@@ -78,6 +79,7 @@ impl<K: Subject> Driver<K> {
             stale: false,
             limit: CAPACITY,
             out: Vec::new(),
+            last: None,
             served: false,
         }
     }
@@ -110,7 +112,7 @@ impl<K: Subject> Driver<K> {
         self.served = true;
     }
 
-    fn expire(&mut self, last: Option<&Trouble>) {
+    fn expire(&mut self) {
         let now = Instant::now();
         if self.line.iter().all(|ticket| ticket.deadline > now) {
             return;
@@ -119,7 +121,7 @@ impl<K: Subject> Driver<K> {
             if ticket.deadline > now {
                 self.line.push_back(ticket);
             } else {
-                ticket.job.answer(Err(Failure::Budget(last.cloned())));
+                ticket.job.answer(Err(Failure::Budget(self.last.clone())));
             }
         }
     }
@@ -134,7 +136,6 @@ impl<K: Subject> Driver<K> {
             offer: None,
             doubt: None,
             pace: Pace::new(),
-            last: None,
             refusal: None,
             fatal: None,
             landed: None,
@@ -146,7 +147,7 @@ impl<K: Subject> Driver<K> {
             }
             // Only here may the line change: in all other states its head is what an offer speaks of.
             if matches!(write.state, State::Compose | State::Read { refused: false }) {
-                self.expire(write.last.as_ref());
+                self.expire();
                 self.shared.lines.take(&self.service, &mut self.line);
                 if self.line.is_empty() {
                     return;
@@ -319,6 +320,7 @@ impl<K: Subject> Driver<K> {
     fn commit(&mut self, write: &mut Write) -> &'static str {
         let (Some(offer), Some(raw)) = (write.offer.take(), write.landed.take()) else { return "written" };
         self.limit = self.limit.saturating_mul(2).min(CAPACITY);
+        self.last = None;
         self.shared.line.metrics.merged(offer.changes());
         let number = text(&raw, "resourceVersion");
         match Version::<K>::read(raw) {
@@ -344,7 +346,8 @@ impl<K: Subject> Driver<K> {
         self.stale = true;
         self.haunt();
         if let Some(offer) = write.offer.take() {
-            self.fail_head(&offer.verdicts, &Failure::Unknown(write.last.take()));
+            let failure = Failure::Unknown(self.last.take());
+            self.fail_head(&offer.verdicts, &failure);
         }
         "unknown"
     }

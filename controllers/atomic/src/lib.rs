@@ -126,8 +126,8 @@
 //! missing object: a refusal is told by its causes, or by the words that the API server puts before the
 //! message of a webhook. A refusal (schema, webhook, policy; with whatever code) leads to a live read. If the object has
 //! moved, the closure runs again; if not, the refusal is final: [`Error::Refused`]. A write that
-//! carried several updates and is refused, forbidden, malformed or too large is taken apart until the
-//! one that is to blame stands alone.
+//! carried several updates and is refused, forbidden (other than by the authorizer, which forbids it to
+//! all), malformed or too large is taken apart until the one that is to blame stands alone.
 //!
 //! # Assumptions
 //! * **Closures are pure**: they decide from the status they are given, may run several times, and

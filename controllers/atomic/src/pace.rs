@@ -29,8 +29,9 @@ impl Pace {
 
     /// Rests after an event that calls for another try, but not past `until`.
     pub(crate) async fn rest(&mut self, after: Event, until: Option<Instant>) {
-        use Event::{Conflict, Fault, NextIsOther, NotApplied, Refused, Same, Unknown};
-        if !matches!(after, Conflict | Fault | NextIsOther | NotApplied | Refused | Same | Unknown) {
+        use Event::{Conflict, Fatal, Fault, NextIsOther, NotApplied, Refused, Same, Unknown};
+        // An answer that no repetition will change is asked for again in doubt only.
+        if !matches!(after, Conflict | Fatal | Fault | NextIsOther | NotApplied | Refused | Same | Unknown) {
             return;
         }
         let jitter = rand::rng().random_range(Duration::ZERO..=longest(self.tries));

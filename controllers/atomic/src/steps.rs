@@ -29,7 +29,7 @@ impl<K: Subject> Driver<K> {
                 Event::Written
             }
             Put::Conflict => {
-                write.last = Some(Trouble::Conflict);
+                self.last = Some(Trouble::Conflict);
                 Event::Conflict
             }
             Put::Refused(failure) => {
@@ -39,23 +39,23 @@ impl<K: Subject> Driver<K> {
             }
             Put::Missing => Event::Missing,
             Put::NotApplied(trouble, wait) => {
-                write.last = Some(trouble);
+                self.last = Some(trouble);
                 write.pace.asked(wait);
                 Event::NotApplied
             }
             Put::Unknown(trouble, wait) => {
                 tracing::debug!(%trouble, "the answer to a status write was lost");
-                write.last = Some(trouble);
+                self.last = Some(trouble);
                 write.pace.asked(wait);
                 if !doubt {
                     write.doubt = Some(sent + self.shared.budget);
                 }
                 Event::Unknown
             }
-            Put::Fatal(error) => {
-                // Too large, malformed, forbidden by a plugin: that may be the doing of one update.
-                let by_one = matches!(&*error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413));
-                write.fatal = Some(Fatal { error, carried: by_one.then_some(offer.verdicts.len()) });
+            Put::Fatal(trouble, error) => {
+                self.last = Some(trouble);
+                let carried = may_be_due_to_one(&error).then_some(offer.verdicts.len());
+                write.fatal = Some(Fatal { error, carried });
                 Event::Fatal
             }
         }
@@ -73,7 +73,7 @@ impl<K: Subject> Driver<K> {
             },
             Get::Missing => Event::Missing,
             Get::Fault(trouble, wait) => {
-                write.last = Some(trouble);
+                self.last = Some(trouble);
                 write.pace.asked(wait);
                 Event::Fault
             }
@@ -113,7 +113,7 @@ impl<K: Subject> Driver<K> {
             First::Deletion => Event::NextIsDeletion,
             First::HistoryGone => Event::HistoryGone,
             First::Fault(trouble) => {
-                write.last = Some(trouble);
+                self.last = Some(trouble);
                 Event::Fault
             }
         }
@@ -126,7 +126,7 @@ impl<K: Subject> Driver<K> {
             Get::Found(object) => object,
             Get::Missing => return Event::Missing,
             Get::Fault(trouble, wait) => {
-                write.last = Some(trouble);
+                self.last = Some(trouble);
                 write.pace.asked(wait);
                 return Event::Fault;
             }
@@ -162,5 +162,16 @@ impl<K: Subject> Driver<K> {
             append_only: &self.shared.append_only,
             haunted: self.shared.kept.is_haunted(&self.service.target, &base.version),
         }
+    }
+}
+
+/// Whether one of several updates may have caused this answer: too large, malformed, forbidden by a plugin. What the
+/// authorizer forbids, it forbids to all.
+fn may_be_due_to_one(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    match status.code {
+        400 | 413 => true,
+        403 => !status.message.contains("cannot update resource"),
+        _ => false,
     }
 }

@@ -27,7 +27,7 @@ pub(crate) enum Put {
     /// With the rest that the API server asked for, here and below.
     NotApplied(Trouble, Option<Duration>),
     Unknown(Trouble, Option<Duration>),
-    Fatal(Arc<kube::Error>),
+    Fatal(Trouble, Arc<kube::Error>),
 }
 
 /// What a live read showed.
@@ -165,8 +165,8 @@ impl Wire {
             409 if is_refusal(&status) => Put::Refused(refusal(answer.code, status)),
             409 if status.reason == "Conflict" && causes(&status).is_empty() => Put::Conflict,
             422 => Put::Refused(refusal(answer.code, status)),
-            400 | 403 | 413 if is_refusal(&status) => Put::Refused(refusal(answer.code, status)),
-            _ => Put::Fatal(Arc::new(kube::Error::Api(status.boxed()))),
+            400 | 401 | 403 | 413 if is_refusal(&status) => Put::Refused(refusal(answer.code, status)),
+            _ => Put::Fatal(answer.trouble(), Arc::new(kube::Error::Api(status.boxed()))),
         }
     }
 

@@ -232,6 +232,18 @@ async fn a_doubt_that_cannot_be_settled_ends_with_its_budget() {
 }
 
 #[tokio::test]
+async fn in_doubt_an_answer_that_no_repetition_will_change_is_not_asked_for_without_rest() {
+    let server = Server::start([("PUT", Reply::Cut)]).await;
+    let message = "User \"courier\" cannot update resource \"deliveries/status\"";
+    server.expect_any(Reply::Json(403, status(403, "Forbidden", message, json!([]))));
+    let writer = builder(&server).budget(Duration::from_secs(1)).build().unwrap();
+    let error = writer.update(&base(), attempt).await.unwrap_err();
+    assert!(matches!(&error, Error::Unknown(Some(Trouble::Answer { code: 403, .. }))), "{error:?}");
+    let puts = server.seen().len();
+    assert!((3..60).contains(&puts), "{puts} requests in a second");
+}
+
+#[tokio::test]
 async fn those_who_changed_nothing_are_not_drawn_into_a_doubt() {
     let leave = Arc::new(tokio::sync::Semaphore::new(0));
     let overwritten = version("9", "rival", json!({"phase": "A", "attempts": 5}));

@@ -1,8 +1,9 @@
 //! Updates that share a write.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use atomic_status::{Error, Outcome, StatusWriter, Whole};
+use atomic_status::{Error, Outcome, StatusWriter, Trouble, Whole};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -253,18 +254,45 @@ async fn an_update_that_makes_the_object_too_large_fails_alone() {
 
 #[tokio::test]
 async fn an_answer_that_concerns_all_is_asked_for_once() {
-    let unauthorised = status(401, "Unauthorized", "Unauthorized", json!([]));
-    let (leave, script) = held([("PUT", Reply::Json(401, unauthorised))]);
+    let forbidden = "deliveries.example.org \"d\" is forbidden: User \"courier\" cannot update resource \"deliveries/status\" \
+                     in API group \"example.org\" in the namespace \"n\"";
+    for (code, reason, message) in [(401, "Unauthorized", "Unauthorized"), (403, "Forbidden", forbidden)] {
+        let (leave, script) = held([("PUT", Reply::Json(code, status(code, reason, message, json!([]))))]);
+        let server = Server::start(script).await;
+        let writer = writer(&server);
+        let first = start(&writer, attempt).await;
+        server.until(1).await;
+        let rest = [start(&writer, attempt).await, start(&writer, attempt).await];
+        leave.add_permits(1);
+        first.await.unwrap().unwrap();
+        for task in rest {
+            assert!(matches!(task.await.unwrap().unwrap_err(), Error::Api(_)));
+        }
+        server.seen();
+    }
+}
+
+#[tokio::test]
+async fn one_whose_time_passes_while_others_are_taken_apart_is_told_what_stood_in_the_way() {
+    let large = || Reply::Json(413, status(413, "RequestEntityTooLarge", "no", json!([])));
+    let (leave, script) = held([]);
     let server = Server::start(script).await;
-    let writer = writer(&server);
+    let slow = Arc::new(Semaphore::new(0));
+    server.expect([("PUT", large()), ("PUT", Reply::Held(slow.clone(), Box::new(large())))]);
+    let budget = Duration::from_millis(500);
+    let writer = builder(&server).budget(budget).build().unwrap();
     let first = start(&writer, attempt).await;
     server.until(1).await;
-    let rest = [start(&writer, attempt).await, start(&writer, attempt).await];
+    let to_blame = start(&writer, attempt).await;
+    let waits = start(&writer, attempt).await;
     leave.add_permits(1);
     first.await.unwrap().unwrap();
-    for task in rest {
-        assert!(matches!(task.await.unwrap().unwrap_err(), Error::Api(_)));
-    }
+    server.until(3).await;
+    tokio::time::sleep(budget).await;
+    slow.add_permits(1);
+    assert!(matches!(to_blame.await.unwrap().unwrap_err(), Error::Api(_)));
+    let error = waits.await.unwrap().unwrap_err();
+    assert!(matches!(&error, Error::Budget(Some(Trouble::Answer { code: 413, .. }))), "{error:?}");
     server.seen();
 }
 

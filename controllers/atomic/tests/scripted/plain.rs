@@ -100,6 +100,20 @@ async fn a_refusal_on_the_current_version_is_final_whatever_its_code() {
 }
 
 #[tokio::test]
+async fn a_policy_refuses_with_causes_whatever_its_code() {
+    for (code, reason) in [(401, "Unauthorized"), (403, "Forbidden"), (413, "RequestEntityTooLarge"), (422, "Invalid")]
+    {
+        let message = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
+        let refusal = status(code, reason, message, json!([{"message": message}]));
+        let same = raw("1", json!({}));
+        let server = Server::start([("PUT", Reply::Json(code, refusal)), ("GET", Reply::Json(200, same))]).await;
+        let error = writer(&server).update(&object("1", json!({})), attempt).await.unwrap_err();
+        assert!(matches!(&error, Error::Refused { code: got, .. } if *got == code), "{error:?}");
+        server.seen();
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_on_an_older_version_is_decided_anew() {
     let server = Server::start([
         ("PUT", refusal(409)),
