@@ -65,7 +65,7 @@ struct Mark {
 enum Newest<K> {
     /// It was written or read.
     Known(Version<K>),
-    /// A cache has shown it: it is no base for a write, but nothing older is to be shown any more.
+    /// A cache has shown it: it is no base for a write, but nothing that is known to be older is shown any more.
     Shown(Arc<K>),
 }
 
@@ -142,7 +142,8 @@ impl<K: Subject> Kept<K> {
     pub(crate) fn may_be_outdated(&self, target: &Target, version: &str) -> bool {
         let shelf = self.shelf();
         match shelf.marks.get(&target.place).filter(|mark| mark.uid == target.uid) {
-            Some(mark) => is_newer(&mark.version, version),
+            // Nor can versions that do not compare rule it out.
+            Some(mark) => mark.version != version && !is_newer(version, &mark.version),
             None => is_newer(&shelf.floor, version),
         }
     }
@@ -274,6 +275,14 @@ mod tests {
         assert!(kept.may_be_outdated(&target("never seen"), "99"));
         assert!(!kept.may_be_outdated(&target("never seen"), "100"));
         assert!(!kept.may_be_outdated(&target("1"), "101"));
+    }
+
+    #[test]
+    fn what_does_not_compare_with_the_newest_seen_may_be_outdated() {
+        let kept = Kept::<Dynamic>::new(1);
+        put(&kept, "a", "opaque b");
+        assert!(kept.may_be_outdated(&target("a"), "opaque a"));
+        assert!(!kept.may_be_outdated(&target("a"), "opaque b"));
     }
 
     #[test]

@@ -164,7 +164,8 @@
 //! * Up to ten field managers per object are remembered by the API server, each start of a process
 //!   adds one, and the oldest are folded together: that is how Kubernetes bounds them.
 //! * Resource versions are compared as decimal integers ([`compare_versions`]). Of an API server with
-//!   opaque ones, `latest` always believes the cache; writes stay as safe as they are.
+//!   opaque ones, `latest` always believes the cache, and a write based on another version than the last
+//!   one that the writer has seen begins with a read.
 //! * What is kept in case a cache lags behind is bounded ([`Builder::keep`]): of an object that falls
 //!   out, `latest` shows what the cache shows, and the next write based on that begins with a read.
 //!

@@ -244,6 +244,26 @@ async fn in_doubt_an_answer_that_no_repetition_will_change_is_not_asked_for_with
 }
 
 #[tokio::test]
+async fn with_versions_that_do_not_compare_the_own_last_write_is_not_taken_for_the_lost_one() {
+    let (writer, server) = with_manager(|manager| {
+        let mine = version("b", manager, json!({"phase": "A", "attempts": 2}));
+        [
+            ("PUT", Reply::Json(200, mine.clone())),
+            ("GET", Reply::Json(200, mine)),
+            ("PUT", Reply::Cut),
+            ("PUT", Reply::Accept("c")),
+        ]
+    })
+    .await;
+    let cached = Arc::new(object("a", json!({"phase": "A", "attempts": 1})));
+    assert!(writer.update(&cached, attempt).await.unwrap().is_written());
+    // The cache lags behind, and on its version the first write would prove the second one.
+    let outcome = writer.update(&writer.latest(&cached), attempt).await.unwrap();
+    assert_eq!(outcome.object().status.as_ref().unwrap().attempts, 3);
+    server.seen();
+}
+
+#[tokio::test]
 async fn those_who_changed_nothing_are_not_drawn_into_a_doubt() {
     let leave = Arc::new(tokio::sync::Semaphore::new(0));
     let overwritten = version("9", "rival", json!({"phase": "A", "attempts": 5}));
