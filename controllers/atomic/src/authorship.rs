@@ -39,11 +39,12 @@ pub(crate) struct Lost<'a> {
     pub(crate) manager: &'a str,
     /// Whether an older PUT on the same base was given up and may have landed instead.
     pub(crate) haunted: bool,
-    /// Lists whose entries have a unique identity and never go.
+    /// Lists whose entries have a unique identity, which no other writer appends, and never go.
     pub(crate) append_only: &'a [AppendOnly],
 }
 
-/// A list of the status whose entries carry an identity that is unique everywhere and for ever.
+/// A list of the status whose entries carry an identity that is unique everywhere and for ever, and appended by one
+/// writer only: who overwrites an atomic list takes it over whole, so its owner does not tell who appended an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AppendOnly {
     /// JSON pointer to the list, from the status.

@@ -84,8 +84,15 @@ impl<K: Subject> Builder<K> {
     }
 
     /// Declares that the entries of the list at `list` (a JSON pointer from the status, such as
-    /// `/attempts`) carry in `identity` a value that no other entry ever has, and are never
-    /// removed. This settles a lost answer when the API server has lost the history, too.
+    /// `/attempts`) carry in `identity` a value that no other entry ever has and that only this one
+    /// writer ever appends, and that they are never removed. This settles a lost answer when the API
+    /// server has lost the history, too.
+    ///
+    /// A random identity will do, or one with the
+    /// [name of this writer's manager](crate::StatusWriter::field_manager) in it. One from outside will
+    /// not, such as that of an event which several processes handle, or one process before and after its
+    /// restart: found in the list, it proves that one of them has appended it, not which, and a write of
+    /// the others would be acknowledged for it.
     pub fn append_only(mut self, list: impl Into<String>, identity: impl Into<String>) -> Self {
         self.append_only.push(AppendOnly { list: list.into(), identity: identity.into() });
         self

@@ -109,7 +109,8 @@
 //!    ours proves that the write landed, because we have made no other since the base; so does our
 //!    entry in `managedFields` if it appeared since the base or its time moved (times have a
 //!    granularity of one second: an equal time proves nothing). With [`Builder::append_only`] the
-//!    identities of the appended entries decide in both directions: all are there, or it never landed.
+//!    identities of the appended entries, which no other writer appends, decide in both directions: all
+//!    are there, or it never landed.
 //! 4. Else **[`Error::Unknown`]**, never a guess.
 //!
 //! What ownership proves rests on two rules that the writer keeps: of one object it has one write
@@ -143,6 +144,8 @@
 //!   may drop to save memory: none of that is ever written back.
 //! * The status type writes fields under the names by which it reads them.
 //! * Etcd is not restored from a backup under a running writer.
+//! * **What is declared [`Builder::append_only`] is so**: an identity is appended by one writer only. Where
+//!   several processes append what has its identity from outside, leave it undeclared.
 //! * Requests are repeated by nobody else. kube's default client repeats what was answered with 429,
 //!   503 or 504, which would hide a lost answer; the bodies of PUTs are made such that it cannot. A
 //!   client with other retrying layers of its own must leave PUTs alone.
