@@ -278,7 +278,11 @@ impl Attacker {
             code => bail!("HTTP {code}: {text}"),
         };
         if let Some(uid) = uid {
-            ensure!(may_answer(body, uid), "a wrong uid: {text} for {}", String::from_utf8_lossy(body));
+            ensure!(
+                may_answer(body, uid, reply.code == 200),
+                "a wrong uid: {text} for {}",
+                String::from_utf8_lossy(body)
+            );
         }
         if let Some(allowed) = expected {
             ensure!(reply.code == 200 || reply.code == 503, "HTTP {} for a good review: {text}", reply.code);

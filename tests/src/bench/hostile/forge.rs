@@ -146,13 +146,13 @@ impl Forge {
     }
 }
 
-/// Whether a uid may stand in the reply to a body: the review's own one where the body is JSON, else at least one
-/// that the body holds.
-pub fn may_answer(body: &[u8], uid: &str) -> bool {
+/// Whether a uid may stand in the reply to a body: the review's own one in a verdict, else at least one that the body
+/// holds. Of a body that is no review it cannot be told which one is meant: it may be cut off, or name two.
+pub fn may_answer(body: &[u8], uid: &str, verdict: bool) -> bool {
     let held = |uid: &str| body.windows(uid.len().max(1)).any(|window| window == uid.as_bytes());
     match serde_json::from_slice::<Value>(body) {
-        Ok(review) => review["request"]["uid"].as_str() == Some(uid),
-        Err(_) => held(uid) || uid.contains(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-'),
+        Ok(review) if verdict => review["request"]["uid"].as_str() == Some(uid),
+        _ => held(uid) || uid.contains(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-'),
     }
 }
 
@@ -177,11 +177,14 @@ mod tests {
         let (mut whole, mut broken) = (0, 0);
         for _ in 0..200 {
             let Forged { body, allowed } = forge.make(1, &mut rng);
-            assert!(!may_answer(&body, "00000002-000000000000000000000000001"));
+            assert!(!may_answer(&body, "00000002-000000000000000000000000001", true));
+            assert!(!may_answer(&body, "00000002-000000000000000000000000001", false));
             match serde_json::from_slice::<Value>(&body) {
                 Ok(review) if allowed.is_some() => {
                     whole += 1;
-                    assert!(may_answer(&body, review["request"]["uid"].as_str().unwrap()));
+                    assert!(may_answer(&body, review["request"]["uid"].as_str().unwrap(), true));
+                    // Another one that the body holds.
+                    assert!(!may_answer(&body, review["request"]["object"]["metadata"]["uid"].as_str().unwrap(), true));
                 }
                 Ok(_) => {}
                 Err(_) => broken += 1,
