@@ -17,6 +17,10 @@ use crate::error::{Failure, Finding, Trouble};
 use crate::metrics::{Instruments, Verb};
 use crate::once::{Once, Seal};
 
+/// Part of a request's time-out that a watch gets: what it waits for is there already, and one that hangs must not use
+/// up the time for settling a doubt.
+const WATCH_SHARE: u32 = 4;
+
 /// What became of a PUT.
 #[derive(Debug)]
 pub(crate) enum Put {
@@ -102,7 +106,8 @@ impl Wire {
     /// The first thing that happened to the object after `version`.
     pub(crate) async fn first_after(&self, version: &str) -> First {
         self.metrics.request(Verb::Watch);
-        match tokio::time::timeout(self.timeout, self.exchange_watch(version)).await {
+        let patience = self.timeout / WATCH_SHARE;
+        match tokio::time::timeout(patience, self.exchange_watch(version, patience)).await {
             Err(_) => First::Fault(Trouble::Timeout),
             Ok(first) => first,
         }
@@ -125,10 +130,10 @@ impl Wire {
         Answer::of(self.client.send(request.map(kube::client::Body::from)).await?).await
     }
 
-    async fn exchange_watch(&self, version: &str) -> First {
+    async fn exchange_watch(&self, version: &str, patience: Duration) -> First {
         let params = WatchParams {
             field_selector: Some(format!("metadata.name={}", self.name)),
-            timeout: u32::try_from(self.timeout.as_secs().max(1)).ok(),
+            timeout: u32::try_from(patience.as_secs() + 1).ok(),
             bookmarks: false,
             ..WatchParams::default()
         };

@@ -208,7 +208,13 @@ async fn play(
                 return anyhow::Ok(answers);
             }
             let update = writer.update(&object, move |status| tally::add(status, &number.to_string()));
-            answers.push((number, Answer::of(update.await)?));
+            let begun = Instant::now();
+            let outcome = update.await;
+            if let Err(error) = &outcome {
+                let error = anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+                eprintln!("{name}, update {number}, after {:.1} s: {error}", begun.elapsed().as_secs_f64());
+            }
+            answers.push((number, Answer::of(outcome)?));
             done.fetch_add(1, Ordering::Relaxed);
         }
     });

@@ -61,6 +61,25 @@ async fn a_lost_answer_is_followed_by_the_same_put_on_the_same_base() {
     }
 }
 
+/// What a watch waits for is there already: one that hangs is given up long before the doubt ends.
+#[tokio::test]
+async fn watches_that_hang_do_not_use_up_the_doubt() {
+    let server = Server::start([]).await;
+    let writer =
+        builder(&server).budget(Duration::from_secs(2)).request_timeout(Duration::from_secs(1)).build().unwrap();
+    let landed = version("2", writer.field_manager(), json!({"phase": "A", "attempts": 2}));
+    server.expect([
+        ("PUT", Reply::Cut),
+        ("PUT", conflict()),
+        ("WATCH", Reply::Hang),
+        ("WATCH", Reply::Hang),
+        ("WATCH", Reply::Hang),
+        ("WATCH", event("MODIFIED", landed)),
+    ]);
+    assert!(writer.update(&base(), attempt).await.unwrap().is_written());
+    server.seen();
+}
+
 #[tokio::test]
 async fn a_lost_answer_may_ask_for_a_rest() {
     let busy = status(503, "ServiceUnavailable", "starting", json!([]));
