@@ -89,7 +89,8 @@
 //!    takes nothing and nobody with it.
 //! 5. **Bounded.** In time: an update is answered within its budget, plus one budget to settle a
 //!    lost answer; what is under way or still to be asked then (at most a PUT, a watch and a read) may
-//!    take its time-out beyond that ([`Builder::request_timeout`]). In number: at most 1024 updates wait for one object, then [`Error::Busy`].
+//!    take its time-out beyond that ([`Builder::request_timeout`]; a watch takes a quarter of it). In number: at most
+//!    1024 updates wait for one object, then [`Error::Busy`].
 //! 6. **Own writes are read.** [`StatusWriter::latest`] and every update see at least this writer's
 //!    own last write, whatever cache they are given an object of.
 //!
