@@ -113,5 +113,5 @@ impl Policy {
 /// Whether this is one of Kubernetes' own groups.
 #[must_use]
 pub fn is_core(group: &str) -> bool {
-    !group.contains('.') || (group.ends_with(".k8s.io") && !group.ends_with(".x-k8s.io"))
+    !group.contains('.') || group.ends_with(".k8s.io")
 }

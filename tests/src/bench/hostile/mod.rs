@@ -1,6 +1,6 @@
 //! `hostile`: broken, forged and slow requests at the guard for as long as one likes.
 //!
-//! Every reply is checked against its own request. At the end nothing may be left behind: no panic, no byte, no
+//! Every reply is checked against its own request, and the first wrong one ends the run. At the end nothing may be left behind: no panic, no byte, no
 //! connection, no memory, and the guard judges as before.
 
 mod attack;
@@ -61,7 +61,6 @@ struct Row {
     #[serde(flatten)]
     counts: Counts,
     panics: u64,
-    wrong_uids: u64,
     resident_first_mib: f64,
     resident_last_mib: f64,
     resident_most_mib: f64,
@@ -115,8 +114,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         seconds: begun.elapsed().as_secs(),
         counts,
         panics: metric(&scrape(plain).await?, "statusguard_panics_total"),
-        // The first one ends the run.
-        wrong_uids: 0,
         resident_first_mib: rounded(most(&memory[..third]), 1),
         resident_last_mib: rounded(most(&memory[memory.len() - third..]), 1),
         resident_most_mib: rounded(most(&memory), 1),
@@ -166,8 +163,8 @@ fn metric(text: &str, name: &str) -> u64 {
 }
 
 fn show(row: &Row) {
-    let Row { seconds, counts, panics, wrong_uids, resident_first_mib, resident_last_mib, resident_most_mib } = row;
-    let head = ["seconds", "requests", "judged", "rejected", "cut off", "panics", "wrong uids", "MiB", "last", "most"];
+    let Row { seconds, counts, panics, resident_first_mib, resident_last_mib, resident_most_mib } = row;
+    let head = ["seconds", "requests", "judged", "rejected", "cut off", "panics", "MiB", "last", "most"];
     let cells = [
         seconds.to_string(),
         counts.requests.to_string(),
@@ -175,7 +172,6 @@ fn show(row: &Row) {
         counts.rejected.to_string(),
         counts.cut_off.to_string(),
         panics.to_string(),
-        wrong_uids.to_string(),
         format!("{resident_first_mib:.1}"),
         format!("{resident_last_mib:.1}"),
         format!("{resident_most_mib:.1}"),
