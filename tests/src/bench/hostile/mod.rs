@@ -1,7 +1,7 @@
 //! `hostile`: broken, forged and slow requests at the guard for as long as one likes.
 //!
-//! Every reply is checked against its own request, and the first wrong one ends the run. At the end nothing may be left behind: no panic, no byte, no
-//! connection, no memory, and the guard judges as before.
+//! Every reply is checked against its own request, and the first wrong one ends the run. At the end nothing may be left
+//! behind: no panic, no byte, no connection, no memory, and the guard judges as before.
 
 mod attack;
 mod forge;
