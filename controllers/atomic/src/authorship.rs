@@ -3,7 +3,7 @@
 //! The API server moves a field to the manager whose write changes it and takes it from all others.
 //! The manager's name is unique to one [`StatusWriter`](crate::StatusWriter), which has at most one
 //! write of an object under way and never bases it on a version older than its own last one. A write
-//! that was given up as unknown may still land on its base; such a base is *haunted*, and ownership
+//! that was given up as unknown may still land on its base; such a base is *unresolved*, and ownership
 //! proves nothing there. Else, for a write that left a base and whose answer was lost:
 //!
 //! * *Next version after the base.* One request made it, and that request's manager owns every
@@ -38,7 +38,7 @@ pub(crate) struct Lost<'a> {
     /// The name of our manager.
     pub(crate) manager: &'a str,
     /// Whether an older PUT on the same base was given up and may have landed instead.
-    pub(crate) haunted: bool,
+    pub(crate) unresolved: bool,
     /// Lists whose entries have a unique identity, which no other writer appends, and never go.
     pub(crate) append_only: &'a [AppendOnly],
 }
@@ -71,7 +71,7 @@ pub(crate) fn of_next(lost: &Lost<'_>, next: &Value) -> Author {
     if leaves.iter().any(|leaf| leaf.as_sent && leaf.managers.contains(&lost.manager)) {
         // Two writes of ours may have made it. With the very status that was sent it makes no
         // difference which: the other one can never land any more.
-        if !lost.haunted || next.get("status") == Some(lost.sent) {
+        if !lost.unresolved || next.get("status") == Some(lost.sent) {
             return Author::Ours;
         }
         return by_identity(lost, next);
@@ -87,7 +87,7 @@ pub(crate) fn of_later(lost: &Lost<'_>, later: &Value) -> Author {
     if let author @ (Author::Ours | Author::Other) = by_identity(lost, later) {
         return author;
     }
-    if lost.haunted {
+    if lost.unresolved {
         return Author::Unclear;
     }
     let ours = |leaf: &Leaf<'_>| leaf.as_sent && leaf.managers.contains(&lost.manager);
@@ -99,7 +99,7 @@ pub(crate) fn of_later(lost: &Lost<'_>, later: &Value) -> Author {
 
 /// The identities that a write appended are found if and only if it landed. All of them: a write may
 /// carry one of an earlier attempt together with new ones, and then the earlier may have landed
-/// instead; on a haunted base even finding all of them proves nothing.
+/// instead; on a unresolved base even finding all of them proves nothing.
 fn by_identity(lost: &Lost<'_>, version: &Value) -> Author {
     let mut author = Author::Unclear;
     for AppendOnly { list, identity } in lost.append_only {
@@ -113,7 +113,7 @@ fn by_identity(lost: &Lost<'_>, version: &Value) -> Author {
             if !present.contains(id) {
                 return Author::Other;
             }
-            if !lost.haunted {
+            if !lost.unresolved {
                 author = Author::Ours;
             }
         }

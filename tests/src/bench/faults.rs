@@ -223,7 +223,7 @@ async fn play(
 }
 
 impl Answer {
-    fn of(outcome: Result<atomic_status::Outcome<Dynamic>, Error>) -> anyhow::Result<Self> {
+    fn of(outcome: Result<atomic_status::UpdateOutcome<Dynamic>, Error>) -> anyhow::Result<Self> {
         match outcome {
             Ok(outcome) => {
                 ensure!(outcome.is_written(), "an update that changes the status was answered as unchanged");

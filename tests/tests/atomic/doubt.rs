@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use atomic_status::{Dynamic, Error, Outcome, StatusWriter};
+use atomic_status::{Dynamic, Error, StatusWriter, UpdateOutcome};
 use http::Method;
 use kube::api::{Api, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -12,15 +12,15 @@ use serde_json::json;
 use statusguard_tests::{ControlPlane, Fault, FaultProxy, Options, User};
 use tokio::sync::Notify;
 
-use crate::tally::{Answers, Bench, CRD, TallyStatus, WholeTally, builder, count};
+use crate::tally::{Answers, Bench, CRD, RawTally, TallyStatus, builder, count};
 
 /// A tally, a writer through a proxy, and a rival that meets no faults.
 struct Duel<'p> {
     bench: Bench<'p>,
     proxy: FaultProxy,
-    writer: StatusWriter<WholeTally>,
-    rival: StatusWriter<WholeTally>,
-    object: Arc<WholeTally>,
+    writer: StatusWriter<RawTally>,
+    rival: StatusWriter<RawTally>,
+    object: Arc<RawTally>,
 }
 
 impl<'p> Duel<'p> {
@@ -93,7 +93,7 @@ async fn a_put_that_never_arrived_is_settled_by_repeating_it() {
         let duel = Duel::on(Bench::shared().await).await;
         duel.break_first_put(fault);
         let outcome = duel.writer.update(&duel.object, count("mine")).await.unwrap();
-        assert!(matches!(outcome, Outcome::Written { attempts: 2, .. }));
+        assert!(matches!(outcome, UpdateOutcome::Written { attempts: 2, .. }));
         assert_eq!((duel.proxy.counts().total(), duel.proxy.counts().verb("PUT")), (2, 2));
         duel.check(&["first", "mine"]).await;
     }
@@ -110,7 +110,7 @@ async fn a_put_that_landed_is_found_by_the_first_version_after_its_base() {
         let duel = Duel::on(Bench::shared().await).await;
         duel.break_first_put(fault);
         let outcome = duel.writer.update(&duel.object, count("mine")).await.unwrap();
-        assert!(matches!(outcome, Outcome::Written { attempts: 2, .. }));
+        assert!(matches!(outcome, UpdateOutcome::Written { attempts: 2, .. }));
         let counts = duel.proxy.counts();
         assert_eq!((counts.total(), counts.verb("PUT"), counts.verb("WATCH")), (3, 2, 1));
         duel.check(&["first", "mine"]).await;
@@ -178,7 +178,7 @@ async fn without_history(
     landed: bool,
     append_only: bool,
     meanwhile: impl AsyncFnOnce(&Duel<'_>),
-) -> (Result<Outcome<WholeTally>, Error>, Vec<String>) {
+) -> (Result<UpdateOutcome<RawTally>, Error>, Vec<String>) {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     plane.apply_crd_yaml(CRD).await.unwrap();
     let mut duel = Duel::on(Bench::on(&plane).await).await;
@@ -241,7 +241,7 @@ async fn a_removal_whose_answer_is_lost_is_unknown() {
     duel.break_first_put(Fault::CutAfterSending);
     let answer = duel.writer.update(&object, |status| status.tags.clear()).await;
     assert!(matches!(answer, Err(Error::Unknown(_))), "{answer:?}");
-    let api: Api<WholeTally> = duel.bench.api();
+    let api: Api<RawTally> = duel.bench.api();
     assert_eq!(api.get("duel").await.unwrap().status_as_sent().unwrap()["tags"], json!(null));
 }
 

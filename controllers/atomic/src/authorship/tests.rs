@@ -19,7 +19,7 @@ fn object(version: &str, status: Value, entries: &[Value]) -> Value {
 }
 
 fn lost<'a>(base: &'a Value, sent: &'a Value) -> Lost<'a> {
-    Lost { base, sent, manager: US, haunted: false, append_only: &[] }
+    Lost { base, sent, manager: US, unresolved: false, append_only: &[] }
 }
 
 #[test]
@@ -94,12 +94,12 @@ fn a_removal_has_no_owner() {
 }
 
 #[test]
-fn on_a_haunted_base_only_the_very_status_that_was_sent_is_ours() {
+fn on_a_unresolved_base_only_the_very_status_that_was_sent_is_ours() {
     let lists = [AppendOnly { list: "/log".to_owned(), identity: "id".to_owned() }];
     let base = object("1", json!({"n": 1}), &[]);
     let sent = json!({"n": 2, "log": [{"id": "b"}, {"id": "c"}]});
     let next = |status| object("2", status, &[entry(US, 1, json!({"f:n": {}, "f:log": {}}))]);
-    let lost = Lost { haunted: true, ..lost(&base, &sent) };
+    let lost = Lost { unresolved: true, ..lost(&base, &sent) };
     let identified = Lost { append_only: &lists, ..lost };
 
     assert_eq!(of_next(&lost, &next(sent.clone())), Author::Ours);
