@@ -1,14 +1,14 @@
 //! Lists and maps whose entries are kept (R8).
 //!
-//! Entries of a list are numbered by identity: equal identities share a class, and
-//! the i-th of a class in the old list pairs with the i-th in the new one. The rules
+//! Entries of a list are numbered by identity: equal identities share an id, and
+//! the i-th of an id in the old list pairs with the i-th in the new one. The rules
 //! of order then compare small integers.
 
 mod lists;
 
 use std::borrow::Cow;
 
-use crate::judge::{Charge, Court};
+use crate::judge::{Evaluation, Violation};
 use crate::path::{Place, Step};
 use crate::rules::{CollectionRule, Rules};
 use crate::spec::{Keep, Order};
@@ -38,22 +38,22 @@ impl Shape {
     }
 }
 
-impl Court<'_> {
+impl Evaluation<'_> {
     /// R8.
     pub(crate) fn collection(&mut self, rule: &CollectionRule, old: &Value<'_>, new: &Value<'_>, place: &Place<'_>) {
-        if old.same(new) {
+        if old.semantically_equal(new) {
             return;
         }
-        let charge = |class| Charge { reason: Reason::Malformed, class, old, new };
+        let violation = |class| Violation { reason: Reason::Malformed, class, old, new };
         match (Shape::of(old), Shape::of(new)) {
             (Shape::Malformed, _) => self.waive(place, Reason::Malformed),
             (_, Shape::Malformed) => {
-                self.find(place, charge(Class::Invalid), |new| format!("is neither a list nor a map: {new}"));
+                self.report(place, violation(Class::Invalid), |new| format!("is neither a list nor a map: {new}"));
             }
             (Shape::List, Shape::Map) | (Shape::Map, Shape::List) => {
                 let replaced = rule.resets.any() || rule.keep == Keep::Newest(0);
                 let class = if replaced { Class::Stale } else { Class::Invalid };
-                self.find(place, charge(class), |_| "changed between a list and a map".into());
+                self.report(place, violation(class), |_| "changed between a list and a map".into());
             }
             (Shape::Map, _) | (_, Shape::Map) => self.map(rule, members(old), members(new), place),
             (Shape::List | Shape::Unset, Shape::List | Shape::Unset) => self.list(rule, old, new, place),
@@ -61,16 +61,16 @@ impl Court<'_> {
     }
 
     fn map(&mut self, rule: &CollectionRule, old: Members<'_, '_>, new: Members<'_, '_>, place: &Place<'_>) {
-        if !self.fires(&rule.resets) {
-            let mut gone = old.iter().filter(|(key, value)| !value.is_unset() && find(new, key).is_unset());
+        if !self.resets_apply(&rule.resets) {
+            let mut gone = old.iter().filter(|(key, value)| !value.is_unset() && member(new, key).is_unset());
             if let (Some((key, value)), false) = (gone.next(), rule.keep == Keep::Newest(0)) {
                 let name = self.name(place, &Value::String(key.as_ref().into()));
                 self.truncated(place, value, &name, gone.count());
             }
             if rule.each.is_none() {
                 for (key, value) in new {
-                    let before = find(old, key);
-                    if !before.is_unset() && !value.is_unset() && !before.same(value) {
+                    let before = member(old, key);
+                    if !before.is_unset() && !value.is_unset() && !before.semantically_equal(value) {
                         self.rewritten(before, value, &place.then(Step::Key(key)));
                     }
                 }
@@ -78,7 +78,7 @@ impl Court<'_> {
         }
         let Some(each) = &rule.each else { return };
         for (key, value) in new.iter().filter(|(_, value)| !value.is_unset()) {
-            self.rules(each, find(old, key), value, Some(&place.then(Step::Key(key))));
+            self.rules(each, member(old, key), value, Some(&place.then(Step::Key(key))));
         }
     }
 
@@ -87,7 +87,7 @@ impl Court<'_> {
         if !rule.key.is_empty() {
             self.copies(&mut lists, new, place);
         }
-        if !self.fires(&rule.resets) {
+        if !self.resets_apply(&rule.resets) {
             if rule.order == Order::Any || rule.keep == Keep::Newest(0) {
                 self.unordered(rule, &lists, place);
             } else {
@@ -103,23 +103,23 @@ impl Court<'_> {
     /// R8.1: identities that are there more than once. Takes surplus copies that went out of the old list.
     fn copies(&mut self, lists: &mut Lists<'_, '_>, new: &Value<'_>, place: &Place<'_>) {
         let mut waived = false;
-        for class in 0..lists.classes() {
-            let (before, after) = (lists.old_of.of(class).len(), lists.new_of.of(class).len());
+        for id in 0..lists.identities() {
+            let (before, after) = (lists.old_of.of(id).len(), lists.new_of.of(id).len());
             if after > 1 && after > before {
-                let class_of = if before > 0 && after == before + 1 { Class::Stale } else { Class::Invalid };
-                let last = lists.new_of.of(class).iter().map(|at| lists.new[*at].index).max().unwrap_or_default();
-                let entry = lists.new[lists.new_of.of(class)[0]].value;
+                let class = if before > 0 && after == before + 1 { Class::Stale } else { Class::Invalid };
+                let last = lists.new_of.of(id).iter().map(|at| lists.new[*at].index).max().unwrap_or_default();
+                let entry = lists.new[lists.new_of.of(id)[0]].value;
                 let name = self.name(place, &identity(entry, lists.key));
-                let charge =
-                    Charge { reason: Reason::HistoryDuplicate, class: class_of, old: &ABSENT, new: &items(new)[last] };
-                self.find(&place.then(Step::Index(last)), charge, |_| format!("has entry {name} {after} times"));
+                let violation =
+                    Violation { reason: Reason::HistoryDuplicate, class, old: &ABSENT, new: &items(new)[last] };
+                self.report(&place.then(Step::Index(last)), violation, |_| format!("has entry {name} {after} times"));
             } else if after > 1 {
                 waived = true;
             }
             if before > 1 && after < before {
                 waived = true;
                 let keep = after.max(1);
-                for at in &lists.old_of.of(class)[keep..] {
+                for at in &lists.old_of.of(id)[keep..] {
                     lists.old[*at].ignored = true;
                 }
             }
@@ -129,7 +129,7 @@ impl Court<'_> {
         }
         if waived {
             lists.old.retain(|entry| !entry.ignored);
-            lists.reindex(lists.classes());
+            lists.reindex(lists.identities());
         }
     }
 
@@ -145,7 +145,7 @@ impl Court<'_> {
         }
         for entry in &lists.new {
             if let Some(before) = lists.pair(&lists.old_of, entry).map(|at| &lists.old[at])
-                && !before.value.same(entry.value)
+                && !before.value.semantically_equal(entry.value)
             {
                 self.rewritten(before.value, entry.value, &place.then(Step::Index(entry.index)));
             }
@@ -161,24 +161,24 @@ impl Court<'_> {
         place: &Place<'_>,
     ) {
         let class = match rule.keep {
-            Keep::All => lists.broken_append(),
-            Keep::Newest(count) => lists.broken_window(count as usize),
+            Keep::All => lists.append_violation(),
+            Keep::Newest(count) => lists.window_violation(count as usize),
         };
         let Some(class) = class else { return };
         let class = if rule.resets.any() { Class::Stale } else { class };
-        let went = |class: usize| lists.old_of.of(class).len() > lists.new_of.of(class).len();
+        let went = |id: usize| lists.old_of.of(id).len() > lists.new_of.of(id).len();
         let mut gone = lists.old.iter().filter(|entry| lists.pair(&lists.new_of, entry).is_none());
-        if (0..lists.classes()).any(went) {
+        if (0..lists.identities()).any(went) {
             let first = gone.next();
             let name =
                 first.map_or_else(|| "at the end".into(), |entry| self.name(place, &identity(entry.value, lists.key)));
             let lost = and_more(gone.count());
-            let charge = Charge { reason: Reason::HistoryTruncated, class, old: values.0, new: values.1 };
-            return self.find(place, charge, |_| format!("lost entry {name}{lost}"));
+            let violation = Violation { reason: Reason::HistoryTruncated, class, old: values.0, new: values.1 };
+            return self.report(place, violation, |_| format!("lost entry {name}{lost}"));
         }
         let changed = lists.new.iter().find_map(|entry| {
             let before = lists.pair(&lists.old_of, entry).map(|at| lists.old[at].value)?;
-            (!lists.each && !before.same(entry.value)).then_some((before, entry))
+            (!lists.each && !before.semantically_equal(entry.value)).then_some((before, entry))
         });
         match changed {
             Some((before, entry)) => {
@@ -186,8 +186,8 @@ impl Court<'_> {
                 self.rewritten_as(before, entry.value, &item, class);
             }
             None => {
-                let charge = Charge { reason: Reason::HistoryRewritten, class, old: values.0, new: values.1 };
-                self.find(place, charge, |_| "has its old entries in other places".into());
+                let violation = Violation { reason: Reason::HistoryRewritten, class, old: values.0, new: values.1 };
+                self.report(place, violation, |_| "has its old entries in other places".into());
             }
         }
     }
@@ -201,9 +201,9 @@ impl Court<'_> {
     }
 
     fn truncated(&mut self, place: &Place<'_>, entry: &Value<'_>, name: &str, others: usize) {
-        let charge = Charge { reason: Reason::HistoryTruncated, class: Class::Stale, old: entry, new: &ABSENT };
+        let violation = Violation { reason: Reason::HistoryTruncated, class: Class::Stale, old: entry, new: &ABSENT };
         let lost = and_more(others);
-        self.find(place, charge, |_| format!("lost entry {name}{lost}"));
+        self.report(place, violation, |_| format!("lost entry {name}{lost}"));
     }
 
     fn rewritten(&mut self, before: &Value<'_>, after: &Value<'_>, place: &Place<'_>) {
@@ -216,13 +216,13 @@ impl Court<'_> {
             let names = old.iter().chain(new.iter()).map(|(name, _)| name);
             for name in names {
                 let (old, new) = (before.get(name), after.get(name));
-                if !old.same(new) {
+                if !old.semantically_equal(new) {
                     return self.rewritten_as(old, new, &place.then(Step::Name(name)), class);
                 }
             }
         }
-        let charge = Charge { reason: Reason::HistoryRewritten, class, old: before, new: after };
-        self.compare(place, charge, |old, new| format!("was written as {old} and became {new}"));
+        let violation = Violation { reason: Reason::HistoryRewritten, class, old: before, new: after };
+        self.report_change(place, violation, |old, new| format!("was written as {old} and became {new}"));
     }
 }
 
@@ -246,7 +246,7 @@ fn items<'v, 'a>(value: &'v Value<'a>) -> &'v [Value<'a>] {
     }
 }
 
-fn find<'v, 'a>(members: Members<'v, 'a>, key: &str) -> &'v Value<'a> {
+fn member<'v, 'a>(members: Members<'v, 'a>, key: &str) -> &'v Value<'a> {
     members.binary_search_by(|(name, _)| name.as_ref().cmp(key)).map_or(&ABSENT, |index| &members[index].1)
 }
 

@@ -34,7 +34,7 @@ pub struct Problem {
     /// What is wrong.
     pub message: String,
     /// What to do about it.
-    pub cure: String,
+    pub hint: String,
 }
 
 impl fmt::Display for Problem {
@@ -43,7 +43,7 @@ impl fmt::Display for Problem {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(out, "{severity}: {}: {}; {}", self.path, self.message, self.cure)
+        write!(out, "{severity}: {}: {}; {}", self.path, self.message, self.hint)
     }
 }
 
@@ -102,20 +102,20 @@ impl Compiler {
         severity: Severity,
         path: impl Into<String>,
         message: impl Into<String>,
-        cure: impl Into<String>,
+        hint: impl Into<String>,
     ) {
         let path = path.into();
         if !self.unread(&path) {
-            self.problems.push(Problem { severity, path, message: message.into(), cure: cure.into() });
+            self.problems.push(Problem { severity, path, message: message.into(), hint: hint.into() });
         }
     }
 
-    fn error(&mut self, path: impl Into<String>, message: impl Into<String>, cure: impl Into<String>) {
-        self.report(Severity::Error, path, message, cure);
+    fn error(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+        self.report(Severity::Error, path, message, hint);
     }
 
-    fn warning(&mut self, path: impl Into<String>, message: impl Into<String>, cure: impl Into<String>) {
-        self.report(Severity::Warning, path, message, cure);
+    fn warning(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+        self.report(Severity::Warning, path, message, hint);
     }
 
     fn header(&mut self, document: &Json) {
@@ -256,9 +256,9 @@ impl Compiler {
         }
     }
 
-    fn not_empty(&mut self, list: Option<&Vec<String>>, at: &str, cure: &str) {
+    fn not_empty(&mut self, list: Option<&Vec<String>>, at: &str, hint: &str) {
         if list.is_some_and(Vec::is_empty) {
-            self.error(at, "empty list", cure);
+            self.error(at, "empty list", hint);
         }
     }
 

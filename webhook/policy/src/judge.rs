@@ -1,8 +1,8 @@
 //! The verdict on one write: `(old, new)` against the compiled rules (R1 to R11 in the README).
 //!
 //! ```text
-//! Object, Object ──> Court ──> rules of the root ──> findings, waivers ──> Judgement
-//!                      └── rules of each entry, with the same Court
+//! Object, Object ──> Evaluation ──> rules of the root ──> findings, waivers ──> Judgement
+//!                      └── rules of each entry, with the same Evaluation
 //! ```
 //! Every rule is asked alone, with only its own inputs; the verdict comes last.
 
@@ -96,7 +96,7 @@ impl Policy {
             }
         };
         let node = |read: &Read<'_>| self.rules.phase.as_ref().and_then(|rule| rule.graph.node(&read.reading));
-        let mut court = Court {
+        let mut evaluation = Evaluation {
             policy: self,
             old,
             new,
@@ -107,8 +107,8 @@ impl Policy {
             invalid: false,
             stale: false,
         };
-        court.rules(&self.rules, &old.status, &new.status, None);
-        court.judgement()
+        evaluation.rules(&self.rules, &old.status, &new.status, None);
+        evaluation.judgement()
     }
 }
 
@@ -120,7 +120,7 @@ impl Policy {
 }
 
 /// One write while it is judged.
-pub(crate) struct Court<'v> {
+pub(crate) struct Evaluation<'v> {
     policy: &'v Policy,
     old: &'v Object<'v>,
     new: &'v Object<'v>,
@@ -137,14 +137,14 @@ pub(crate) struct Court<'v> {
 }
 
 /// What a finding is about.
-pub(crate) struct Charge<'c, 'v> {
+pub(crate) struct Violation<'c, 'v> {
     pub(crate) reason: Reason,
     pub(crate) class: Class,
     pub(crate) old: &'c Value<'v>,
     pub(crate) new: &'c Value<'v>,
 }
 
-impl<'v> Court<'v> {
+impl<'v> Evaluation<'v> {
     fn judgement(self) -> Judgement {
         let mut judgement = self.judgement;
         judgement.verdict = match (judgement.findings.is_empty(), judgement.waivers.is_empty()) {
@@ -160,20 +160,20 @@ impl<'v> Court<'v> {
     /// Asks every rule of a set about one item, or about the root. R3 first, for all rules at once: a rule whose
     /// members did not change has nothing to say.
     pub(crate) fn rules(&mut self, rules: &Rules, old: &Value<'_>, new: &Value<'_>, parent: Option<&Place<'_>>) {
-        if old.is(new) {
+        if old.ptr_eq(new) {
             return;
         }
         let changes = Changes::between(old, new);
         let phases = rules.phase.as_ref().map(|rule| {
-            let (p, q) = (rule.graph.read(rule.path.of(old)), rule.graph.read(rule.path.of(new)));
-            (rule, p, q)
+            let read = |value| rule.graph.read(rule.path.of(value));
+            (rule, read(old), read(new))
         });
-        let entered = phases.as_ref().is_some_and(|(_, p, q)| p.reading != q.reading);
-        if let Some((rule, p, q)) = &phases
+        let entered = phases.as_ref().is_some_and(|(_, before, after)| before.reading != after.reading);
+        if let Some((rule, before, after)) = &phases
             && changes.touch(&rule.path)
         {
             let place = Place::under(parent, &rule.path);
-            self.phase(rule, p, q, rule.path.of(old), rule.path.of(new), &place);
+            self.phase(rule, (before, after), rule.path.of(old), rule.path.of(new), &place);
         }
         for rule in rules.monotone.iter().filter(|rule| changes.touch(&rule.path)) {
             let place = Place::under(parent, &rule.path);
@@ -182,7 +182,7 @@ impl<'v> Court<'v> {
         let due = |rule: &&SetOnceRule| changes.touch(&rule.path) || (entered && !rule.required_in.is_empty());
         for rule in rules.set_once.iter().filter(due) {
             let place = Place::under(parent, &rule.path);
-            let phases = phases.as_ref().map(|(rule, p, q)| (*rule, p, q));
+            let phases = phases.as_ref().map(|(rule, before, after)| (*rule, before, after));
             self.set_once(rule, rule.path.of(old), rule.path.of(new), phases, &place);
         }
         for rule in rules.collections.iter().filter(|rule| changes.touch(&rule.path)) {
@@ -196,7 +196,7 @@ impl<'v> Court<'v> {
     }
 
     /// R4: whether a rule drops its comparison with old.
-    pub(crate) fn fires(&self, resets: &Resets) -> bool {
+    pub(crate) fn resets_apply(&self, resets: &Resets) -> bool {
         let named = |phase: Option<usize>, names: &[usize]| phase.is_some_and(|phase| names.contains(&phase));
         named(self.old_phase, &resets.from)
             || named(self.new_phase, &resets.to)
@@ -207,44 +207,44 @@ impl<'v> Court<'v> {
     fn phase(
         &mut self,
         rule: &PhaseRule,
-        p: &Read<'_>,
-        q: &Read<'_>,
+        (before, after): (&Read<'_>, &Read<'_>),
         old: &Value<'_>,
         new: &Value<'_>,
         place: &Place<'_>,
     ) {
         let graph = &rule.graph;
         // Two ways to write one time are one name.
-        let unknown = matches!((&p.reading, &q.reading), (Reading::Unknown(_), Reading::Unknown(_)));
-        if p.reading == q.reading || (unknown && old.same(new)) {
+        let unknown = matches!((&before.reading, &after.reading), (Reading::Unknown(_), Reading::Unknown(_)));
+        if before.reading == after.reading || (unknown && old.semantically_equal(new)) {
             return;
         }
-        let charge = |reason, class| Charge { reason, class, old, new };
-        let names =
-            |court: &Self| (court.phase_name(graph, &p.reading, place), court.phase_name(graph, &q.reading, place));
-        let to = match &q.reading {
+        let violation = |reason, class| Violation { reason, class, old, new };
+        let names = |evaluation: &Self| {
+            (evaluation.phase_name(graph, &before.reading, place), evaluation.phase_name(graph, &after.reading, place))
+        };
+        let to = match &after.reading {
             Reading::Malformed => {
-                self.find(place, charge(Reason::Malformed, Class::Invalid), |new| format!("is no phase: {new}"));
+                self.report(place, violation(Reason::Malformed, Class::Invalid), |new| format!("is no phase: {new}"));
                 return;
             }
             Reading::Ambiguous(phases) => {
-                if matches!(&p.reading, Reading::Ambiguous(before) if phases.iter().all(|phase| before.contains(phase)))
+                if matches!(&before.reading, Reading::Ambiguous(all) if phases.iter().all(|phase| all.contains(phase)))
                 {
                     self.waive(place, Reason::PhaseAmbiguous);
                     return;
                 }
-                let stale = ambiguous_is_stale(graph, p, phases);
+                let stale = ambiguous_is_stale(graph, before, phases);
                 let class = if stale { Class::Stale } else { Class::Invalid };
-                let (before, after) = names(self);
-                self.find(place, charge(Reason::PhaseAmbiguous, class), |_| {
-                    format!("say {after} at once, after {before}")
+                let (old_name, new_name) = names(self);
+                self.report(place, violation(Reason::PhaseAmbiguous, class), |_| {
+                    format!("say {new_name} at once, after {old_name}")
                 });
                 return;
             }
-            Reading::Unknown(_) => graph.node(&q.reading),
-            Reading::Empty | Reading::Known(_) => graph.node(&q.reading),
+            Reading::Unknown(_) => graph.node(&after.reading),
+            Reading::Empty | Reading::Known(_) => graph.node(&after.reading),
         };
-        let from = match &p.reading {
+        let from = match &before.reading {
             Reading::Malformed | Reading::Ambiguous(_) => None,
             Reading::Unknown(_) if !graph.any_target() => None,
             reading => graph.node(reading),
@@ -254,23 +254,23 @@ impl<'v> Court<'v> {
             return;
         };
         if graph.legal(from, to)
-            || (self.fires(&rule.resets) && (to == graph.empty() || graph.legal(graph.empty(), to)))
+            || (self.resets_apply(&rule.resets) && (to == graph.empty() || graph.legal(graph.empty(), to)))
         {
             return;
         }
-        let (before, after) = names(self);
-        if matches!(q.reading, Reading::Unknown(_)) && !graph.any_target() {
+        let (old_name, new_name) = names(self);
+        if matches!(after.reading, Reading::Unknown(_)) && !graph.any_target() {
             let known = graph.names().join(", ");
-            self.find(place, charge(Reason::PhaseUnknown, Class::Invalid), |_| {
-                format!("went from {before} to {after}, which is no phase of this kind ({known})")
+            self.report(place, violation(Reason::PhaseUnknown, Class::Invalid), |_| {
+                format!("went from {old_name} to {new_name}, which is no phase of this kind ({known})")
             });
         } else if graph.explained(from, to) {
-            self.find(place, charge(Reason::PhaseRegression, Class::Stale), |_| {
-                format!("went back from {before} to {after}")
+            self.report(place, violation(Reason::PhaseRegression, Class::Stale), |_| {
+                format!("went back from {old_name} to {new_name}")
             });
         } else {
-            self.find(place, charge(Reason::PhaseSkipped, Class::Invalid), |_| {
-                format!("went from {before} to {after}, and no transition leads there")
+            self.report(place, violation(Reason::PhaseSkipped, Class::Invalid), |_| {
+                format!("went from {old_name} to {new_name}, and no transition leads there")
             });
         }
     }
@@ -282,27 +282,27 @@ impl<'v> Court<'v> {
 
     /// R6.
     fn monotone(&mut self, rule: &MonotoneRule, old: &Value<'_>, new: &Value<'_>, place: &Place<'_>) {
-        if old.same(new) {
+        if old.semantically_equal(new) {
             return;
         }
-        let charge = |reason, class| Charge { reason, class, old, new };
+        let violation = |reason, class| Violation { reason, class, old, new };
         let (before, after) = (Magnitude::of(old), Magnitude::of(new));
         let after = match (before, after) {
             (Magnitude::Malformed, Magnitude::Malformed) => return self.waive(place, Reason::Malformed),
             (_, Magnitude::Malformed) => {
-                return self.find(place, charge(Reason::Malformed, Class::Invalid), |new| {
+                return self.report(place, violation(Reason::Malformed, Class::Invalid), |new| {
                     format!("is neither a number nor a time: {new}")
                 });
             }
             (Magnitude::Malformed, _) => return self.waive(place, Reason::Malformed),
             (_, after) => after,
         };
-        let fires = self.fires(&rule.resets);
+        let reset = self.resets_apply(&rule.resets);
         let order = after.compare(before);
-        if order.is_none() && !fires {
+        if order.is_none() && !reset {
             let class = if rule.resets.any() || rule.to_zero { Class::Stale } else { Class::Invalid };
             return self
-                .find(place, charge(Reason::Malformed, class), |_| "changed between a number and a time".into());
+                .report(place, violation(Reason::Malformed, class), |_| "changed between a number and a time".into());
         }
         let old_above = rule.bounded && before.above(&self.old.generation);
         if rule.bounded && after.above(&self.new.generation) {
@@ -310,18 +310,18 @@ impl<'v> Court<'v> {
                 return self.waive(place, Reason::AboveBound);
             }
             let bound = shown(&self.new.generation, SHOWN_IN_MESSAGE);
-            return self.find(place, charge(Reason::AboveBound, Class::Invalid), |new| {
+            return self.report(place, violation(Reason::AboveBound, Class::Invalid), |new| {
                 format!("is {new}, above metadata.generation, which is {bound}")
             });
         }
-        if fires || order != Some(Ordering::Less) || (rule.to_zero && after.is_zero()) {
+        if reset || order != Some(Ordering::Less) || (rule.to_zero && after.is_zero()) {
             return;
         }
         if old_above {
             return self.waive(place, Reason::AboveBound);
         }
-        let charge = charge(Reason::CounterRegression, Class::Stale);
-        self.compare(place, charge, |old, new| format!("fell from {old} to {new}"));
+        let violation = violation(Reason::CounterRegression, Class::Stale);
+        self.report_change(place, violation, |old, new| format!("fell from {old} to {new}"));
     }
 
     /// R7.
@@ -333,21 +333,21 @@ impl<'v> Court<'v> {
         phases: Option<(&PhaseRule, &Read<'_>, &Read<'_>)>,
         place: &Place<'_>,
     ) {
-        if !old.same(new) && !self.fires(&rule.resets) {
+        if !old.semantically_equal(new) && !self.resets_apply(&rule.resets) {
             self.kept_leaves(old, new, place);
         }
-        let Some((phase_rule, p, q)) = phases else { return };
+        let Some((phase_rule, before, after)) = phases else { return };
         let required =
             |read: &Read<'_>| matches!(read.reading, Reading::Known(phase) if rule.required_in.contains(&phase));
-        if !required(q) || !new.is_unset() || (p.reading == q.reading && old.same(new)) {
+        if !required(after) || !new.is_unset() || (before.reading == after.reading && old.semantically_equal(new)) {
             return;
         }
-        if required(p) && old.is_unset() {
+        if required(before) && old.is_unset() {
             return self.waive(place, Reason::FieldMissing);
         }
         let class = if rule.resets.any() { Class::Stale } else { Class::Invalid };
-        let phase = self.phase_name(&phase_rule.graph, &q.reading, &place.beside(&phase_rule.path));
-        self.find(place, Charge { reason: Reason::FieldMissing, class, old, new }, |_| {
+        let phase = self.phase_name(&phase_rule.graph, &after.reading, &place.beside(&phase_rule.path));
+        self.report(place, Violation { reason: Reason::FieldMissing, class, old, new }, |_| {
             format!("must be set in phase {phase}")
         });
     }
@@ -363,12 +363,12 @@ impl<'v> Court<'v> {
                 self.kept_leaves(value, new.get(name), &place.then(Step::Name(name)))
             });
         }
-        if old.same(new) {
+        if old.semantically_equal(new) {
             return true;
         }
-        let charge = Charge { reason: Reason::SetOnceChanged, class: Class::Stale, old, new };
+        let violation = Violation { reason: Reason::SetOnceChanged, class: Class::Stale, old, new };
         let removed = new.is_unset();
-        self.compare(place, charge, |old, new| match removed {
+        self.report_change(place, violation, |old, new| match removed {
             true => format!("was set to {old} and is gone"),
             false => format!("was set to {old} and became {new}"),
         });
@@ -405,7 +405,7 @@ impl<'v> Court<'v> {
         };
         let (before, after) =
             (first.map_or(&Value::Null, |path| path.of(old)), first.map_or(&Value::Null, |path| path.of(new)));
-        self.find(&place, Charge { reason: Reason::CountMismatch, class, old: before, new: after }, |_| what);
+        self.report(&place, Violation { reason: Reason::CountMismatch, class, old: before, new: after }, |_| what);
     }
 
     fn redacted(&self, place: &Place<'_>) -> bool {
@@ -422,18 +422,23 @@ impl<'v> Court<'v> {
     }
 
     /// Records a finding whose text shows the new value.
-    pub(crate) fn find(&mut self, place: &Place<'_>, charge: Charge<'_, '_>, what: impl FnOnce(&str) -> String) {
-        self.compare(place, charge, |_, new| what(new));
+    pub(crate) fn report(
+        &mut self,
+        place: &Place<'_>,
+        violation: Violation<'_, '_>,
+        what: impl FnOnce(&str) -> String,
+    ) {
+        self.report_change(place, violation, |_, new| what(new));
     }
 
     /// Records a finding whose text shows the old and the new value.
-    pub(crate) fn compare(
+    pub(crate) fn report_change(
         &mut self,
         place: &Place<'_>,
-        charge: Charge<'_, '_>,
+        violation: Violation<'_, '_>,
         what: impl FnOnce(&str, &str) -> String,
     ) {
-        let Charge { reason, class, old, new } = charge;
+        let Violation { reason, class, old, new } = violation;
         match class {
             Class::Stale => self.stale = true,
             Class::Invalid => self.invalid |= !reason.is_consequence(),
@@ -458,12 +463,12 @@ impl<'v> Court<'v> {
 }
 
 /// R5.3: a plain phase, and one more state that an older base explains.
-fn ambiguous_is_stale(graph: &Graph, p: &Read<'_>, phases: &[usize]) -> bool {
-    let Reading::Known(from) = p.reading else { return false };
+fn ambiguous_is_stale(graph: &Graph, before: &Read<'_>, phases: &[usize]) -> bool {
+    let Reading::Known(from) = before.reading else { return false };
     if !phases.contains(&from) {
         return false;
     }
-    let mut others = phases.iter().copied().filter(|phase| *phase != from && !p.seen.contains(phase));
+    let mut others = phases.iter().copied().filter(|phase| *phase != from && !before.seen.contains(phase));
     match (others.next(), others.next()) {
         (Some(other), None) => graph.explained(from, other),
         _ => false,

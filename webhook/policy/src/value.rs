@@ -80,10 +80,10 @@ impl<'a> Value<'a> {
     }
 
     /// Whether both are one and the same list or object: shared, not just equal.
-    pub(crate) fn is(&self, other: &Value<'_>) -> bool {
+    pub(crate) fn ptr_eq(&self, other: &Value<'_>) -> bool {
         match (self, other) {
-            (Value::List(a), Value::List(b)) => a.is(b),
-            (Value::Object(a), Value::Object(b)) => a.is(b),
+            (Value::List(a), Value::List(b)) => a.ptr_eq(b),
+            (Value::Object(a), Value::Object(b)) => a.ptr_eq(b),
             _ => false,
         }
     }
@@ -114,13 +114,13 @@ impl<'a> Value<'a> {
 
     /// Whether a policy takes the two for the same value.
     #[must_use]
-    pub fn same(&self, other: &Value<'_>) -> bool {
+    pub fn semantically_equal(&self, other: &Value<'_>) -> bool {
         match (self, other) {
-            (Value::Object(a), Value::Object(b)) => a.is(b) || members_same(a, b),
+            (Value::Object(a), Value::Object(b)) => a.ptr_eq(b) || members_equal(a, b),
             (Value::List(a), Value::List(b)) => {
-                a.is(b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| a.same(b)))
+                a.ptr_eq(b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| a.semantically_equal(b)))
             }
-            (Value::String(a), Value::String(b)) => a == b || times_same(a, b),
+            (Value::String(a), Value::String(b)) => a == b || times_equal(a, b),
             (Value::Number(a), Value::Number(b)) => a == b || Decimal::of_json(a) == Decimal::of_json(b),
             (Value::Bool(a), Value::Bool(b)) => a == b,
             _ => self.is_unset() && other.is_unset(),
@@ -147,13 +147,13 @@ impl<'a> Value<'a> {
 }
 
 /// `same` over the union of the members of two objects.
-fn members_same(a: &[(Cow<'_, str>, Value<'_>)], b: &[(Cow<'_, str>, Value<'_>)]) -> bool {
+fn members_equal(a: &[(Cow<'_, str>, Value<'_>)], b: &[(Cow<'_, str>, Value<'_>)]) -> bool {
     let (mut i, mut j) = (0, 0);
     loop {
         match (a.get(i), b.get(j)) {
             (None, None) => return true,
             (Some((ka, va)), Some((kb, vb))) if ka == kb => {
-                if !va.same(vb) {
+                if !va.semantically_equal(vb) {
                     return false;
                 }
                 i += 1;
@@ -176,9 +176,9 @@ fn members_same(a: &[(Cow<'_, str>, Value<'_>)], b: &[(Cow<'_, str>, Value<'_>)]
     }
 }
 
-fn times_same(a: &str, b: &str) -> bool {
+fn times_equal(a: &str, b: &str) -> bool {
     match (Instant::parse(a), Instant::parse(b)) {
-        (Some(a), Some(b)) => a.same(&b),
+        (Some(a), Some(b)) => a.semantically_equal(&b),
         _ => false,
     }
 }

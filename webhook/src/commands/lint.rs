@@ -20,7 +20,7 @@ struct Line {
     severity: &'static str,
     path: String,
     message: String,
-    cure: String,
+    hint: String,
 }
 
 impl Line {
@@ -34,14 +34,14 @@ impl Line {
             },
             path: problem.path.clone(),
             message: problem.message.clone(),
-            cure: problem.cure.clone(),
+            hint: problem.hint.clone(),
         }
     }
 
     /// An error of a whole file or folder.
-    fn of_file(file: &Path, path: &str, (message, cure): (String, String)) -> Self {
+    fn of_file(file: &Path, path: &str, (message, hint): (String, String)) -> Self {
         let (file, path) = (file.display().to_string(), path.into());
-        Self { file, document: None, severity: "error", path, message, cure }
+        Self { file, document: None, severity: "error", path, message, hint }
     }
 }
 
@@ -85,10 +85,10 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
             println!("{}", serde_json::to_string(&serde_json::json!({ "policies": policies, "problems": lines }))?)
         }
         Output::Table => {
-            for Line { file, document, severity, path, message, cure } in &lines {
+            for Line { file, document, severity, path, message, hint } in &lines {
                 let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
                 let document = document.map(|number| format!(" (document {number})")).unwrap_or_default();
-                println!("{file}{document}: {severity}: {at}{message}\n    {cure}");
+                println!("{file}{document}: {severity}: {at}{message}\n    {hint}");
             }
             println!("{policies} policies, {errors} errors, {} warnings", lines.len() - errors);
         }

@@ -134,12 +134,12 @@ fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Fail
     for (index, case) in cases.iter().enumerate() {
         let case = match Case::read(case) {
             Ok(case) => case,
-            Err((reason, cure)) => {
+            Err((reason, hint)) => {
                 let name = match case.get("name") {
                     Value::String(name) => format!("cases[{index}] {name}"),
                     _ => format!("cases[{index}]"),
                 };
-                failures.push(Failure::unusable(file, &name, "a test case", format!("{reason}; {cure}")));
+                failures.push(Failure::unusable(file, &name, "a test case", format!("{reason}; {hint}")));
                 continue;
             }
         };
@@ -175,8 +175,8 @@ fn known_keys<'k>(
 
 type Wrong = (String, String);
 
-fn wrong(reason: impl Into<String>, cure: impl Into<String>) -> Wrong {
-    (reason.into(), cure.into())
+fn wrong(reason: impl Into<String>, hint: impl Into<String>) -> Wrong {
+    (reason.into(), hint.into())
 }
 
 const KEYS: [&str; 10] =
@@ -201,7 +201,7 @@ impl Case {
             let mut object = if has(whole) {
                 match (case.get(whole), document::no_object(case.get(whole))) {
                     (Value::Null, _) | (_, None) => Object::of(case.get(whole)),
-                    (_, Some((reason, cure))) => return Err(wrong(format!("`{whole}` is {reason}"), cure)),
+                    (_, Some((reason, hint))) => return Err(wrong(format!("`{whole}` is {reason}"), hint)),
                 }
             } else {
                 Object { status: case.get(status).clone(), ..Object::default() }

@@ -23,7 +23,7 @@ fn said_of(document: &Json) -> Vec<String> {
         Ok(policy) => policy.warnings().iter().map(show).collect(),
         Err(problems) => {
             assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
-            assert!(problems.iter().all(|problem| !problem.cure.is_empty()));
+            assert!(problems.iter().all(|problem| !problem.hint.is_empty()));
             problems.iter().map(show).collect()
         }
     }

@@ -23,7 +23,7 @@ impl<'a, T> Shared<'a, T> {
     }
 
     /// Whether both are one and the same.
-    pub(crate) fn is(&self, other: &Shared<'_, T>) -> bool {
+    pub(crate) fn ptr_eq(&self, other: &Shared<'_, T>) -> bool {
         Arc::as_ptr(&self.0).addr() == Arc::as_ptr(&other.0).addr()
     }
 }
@@ -56,7 +56,7 @@ impl<T> FromIterator<T> for Shared<'_, T> {
 
 impl<T: PartialEq> PartialEq for Shared<'_, T> {
     fn eq(&self, other: &Self) -> bool {
-        self.is(other) || **self == **other
+        self.ptr_eq(other) || **self == **other
     }
 }
 
