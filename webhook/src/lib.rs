@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-pub use args::{Args, Bounds, Check, Command, GraphFormat, LogFormat, Output, Policy, Webhook};
+pub use args::{Args, Bounds, CheckArgs, Command, GraphFormat, LogFormat, OutputFormat, PolicyCommand, WebhookArgs};
 pub use guard::{Backend, Guard, Refusal, Refusals, webhook};
 
 /// What a command ends with.

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server};
+use common::{GuardProcess, PATIENCE};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -24,7 +24,7 @@ const SECRET: &str = "content-of-a-status";
 const FAST: Duration = Duration::from_secs(2);
 /// A short drain and the time for a flush; the rest is for a slow machine.
 const END: Duration = Duration::from_secs(15);
-const DRAIN: [&str; 2] = ["--drain-spread=100ms", "--drain-grace=200ms"];
+const DRAIN: [&str; 2] = ["--min-drain=100ms", "--drain-timeout=200ms"];
 
 /// A collector that answers each export with this, or never.
 struct Collector {
@@ -109,14 +109,14 @@ fn review(uid: &str, old: &str, new: &str) -> Value {
 }
 
 /// A legal write, answered at once.
-fn admit_fast(server: &Server, uid: &str) {
+fn admit_fast(server: &GuardProcess, uid: &str) {
     let start = Instant::now();
     let response = server.admit(PATH, &review(uid, "Pending", "Sending"));
     assert_eq!(response["allowed"], true, "{response}");
     assert!(start.elapsed() < FAST, "took {:?}", start.elapsed());
 }
 
-fn end(server: &mut Server) {
+fn end(server: &mut GuardProcess) {
     let start = Instant::now();
     server.terminate();
     assert_eq!(server.ends().code(), Some(0));
@@ -145,7 +145,7 @@ fn span(export: &ExportTraceServiceRequest) -> &Span {
 #[test]
 fn a_call_is_a_span_of_its_declared_fields() {
     let collector = Collector::start(Some("200 OK"));
-    let mut server = Server::start(&[&*collector.flag(), DRAIN[0], DRAIN[1]]);
+    let mut server = GuardProcess::start(&[&*collector.flag(), DRAIN[0], DRAIN[1]]);
 
     let refused = server.admit(PATH, &review("u-1", "Sending", "Pending"));
     assert_eq!(refused["allowed"], false, "{refused}");
@@ -188,7 +188,7 @@ fn a_call_is_a_span_of_its_declared_fields() {
 #[test]
 fn a_collector_that_never_answers_is_not_waited_for() {
     let collector = Collector::start(None);
-    let mut server = Server::start(&[&*collector.flag(), DRAIN[0], DRAIN[1]]);
+    let mut server = GuardProcess::start(&[&*collector.flag(), DRAIN[0], DRAIN[1]]);
     admit_fast(&server, "u-1");
     collector.next();
     // One export hangs, the next span is queued behind it.
@@ -199,7 +199,7 @@ fn a_collector_that_never_answers_is_not_waited_for() {
 #[test]
 fn a_second_sigterm_does_not_wait_for_a_collector() {
     let collector = Collector::start(None);
-    let mut server = Server::start(&[&*collector.flag(), DRAIN[0], DRAIN[1]]);
+    let mut server = GuardProcess::start(&[&*collector.flag(), DRAIN[0], DRAIN[1]]);
     admit_fast(&server, "u-1");
     server.terminate();
     while server.said("SIGTERM") == 0 {
@@ -216,9 +216,9 @@ fn a_second_sigterm_does_not_wait_for_a_collector() {
 fn a_collector_that_fails_is_named_once() {
     // Nobody listens on a port that was free a moment ago.
     let down = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let broken = Collector::start(Some("500 Internal Server Error"));
+    let broken = Collector::start(Some("500 Internal GuardProcess Error"));
     for flag in [format!("--otlp-endpoint=http://{down}"), broken.flag()] {
-        let mut server = Server::start(&[&*flag, DRAIN[0], DRAIN[1]]);
+        let mut server = GuardProcess::start(&[&*flag, DRAIN[0], DRAIN[1]]);
         admit_fast(&server, "u-1");
         let start = Instant::now();
         while server.said("spans not exported") == 0 {

@@ -75,8 +75,8 @@ impl Stage {
             format!("--listen={listen}:0"),
             "--plain-listen=127.0.0.1:0".into(),
             // Nothing is on its way at the end, and the API server would keep its connections.
-            "--drain-spread=0s".into(),
-            "--drain-grace=0s".into(),
+            "--min-drain=0s".into(),
+            "--drain-timeout=0s".into(),
         ])?;
         let Command::Webhook(webhook) = args.command else { bail!("the server's own arguments are not the server's") };
         let guard = Guard::bind(*webhook).await?;

@@ -7,7 +7,7 @@ use crate::review::Review;
 /// What a call's path names: `/admit/{group or core}/{resource}`. The review is of this resource;
 /// the edge refuses a review of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Target<'a> {
+pub struct GroupResource<'a> {
     /// API group, `""` for core.
     pub group: &'a str,
     /// Plural resource name.
@@ -25,12 +25,12 @@ pub trait Judge: Send + Sync + 'static {
     /// Waits until what is needed for this target is there. The edge waits no longer than
     /// [`Limits::policy_wait`](crate::Limits::policy_wait), then calls [`Judge::judge`] all the
     /// same. The default has nothing to wait for.
-    fn known(&self, _target: Target<'_>) -> impl Future<Output = ()> + Send {
+    fn wait_ready(&self, _target: GroupResource<'_>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
     /// Judges. Runs on the connection's task: it computes and does not block.
-    fn judge(&self, target: Target<'_>, review: &Review<'_>) -> Answer<Self::Record>;
+    fn judge(&self, target: GroupResource<'_>, review: &Review<'_>) -> ReviewAnswer<Self::Record>;
 }
 
 /// Keeps records.
@@ -53,7 +53,7 @@ impl<R: Send + 'static> Recorder<R> for NoRecords {
 
 /// A judge's answer, and what is to be told about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<R> {
+pub struct ReviewAnswer<R> {
     /// What becomes of the write.
     pub decision: Decision,
     /// For the client. The API server may drop the decision of this call and still hand on its
@@ -97,7 +97,7 @@ pub enum Decision {
     Fail(String),
 }
 
-/// A refusal, as the client sees it. Names and uid of the object are the edge's to add.
+/// A refusal, as the client sees it. Name and uid of the object are the edge's to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
     /// HTTP status code, 400 to 599.
@@ -121,7 +121,7 @@ pub struct Cause {
     pub field: String,
 }
 
-impl<R> Answer<R> {
+impl<R> ReviewAnswer<R> {
     /// An answer with nothing but a decision and its labels.
     #[must_use]
     pub fn new(decision: Decision, labels: Labels) -> Self {

@@ -1,14 +1,14 @@
 //! `statusguard webhook`: policies, judge and edge wired into one server.
 //!
 //! ```text
-//! policy folder ──> Store ──> Bench (judge) ──> edge ──> API server
+//! policy folder ──> PolicyStore ──> PolicyJudge ──> edge ──> API server
 //!                              │                └──> Traces (if asked for) ──> collector
 //!                              └──> Refusals (recorder)
 //! ```
 
-mod bench;
 mod configuration;
 mod damping;
+mod judge;
 mod refusals;
 mod store;
 mod traces;
@@ -21,20 +21,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use rustls::server::ResolvesServerCert;
-use statusguard_edge::{Drained, Edge, Health, Limits, Metrics, Part, Shutdown};
+use statusguard_edge::{Drained, Edge, EdgeMetrics, Health, Limits, ReadinessGate, Shutdown};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::Exit;
-use crate::args::{LogFormat, Webhook};
+use crate::args::{LogFormat, WebhookArgs};
 
 pub use configuration::{Backend, webhook};
 pub use refusals::{Refusal, Refusals};
 
-use bench::Bench;
-use store::Store;
+use judge::PolicyJudge;
+use store::PolicyStore;
 use traces::Traces;
 
 /// Refused writes that are kept in memory, and bytes of their texts.
@@ -45,14 +45,14 @@ const REFUSALS_BYTES: usize = 8 << 20;
 pub struct Guard {
     admission: TcpListener,
     plain: TcpListener,
-    store: Arc<Store>,
+    store: Arc<PolicyStore>,
     reload_interval: Duration,
     refusals: Refusals,
     repeat_limit: u32,
     certificate: Arc<dyn ResolvesServerCert>,
     limits: Limits,
     health: Health,
-    policies: Part,
+    policies: ReadinessGate,
     shutdown: Shutdown,
 }
 
@@ -62,9 +62,9 @@ impl Guard {
     ///
     /// # Errors
     /// When a file cannot be read, the certificate does not fit, or a port is taken.
-    pub async fn bind(args: Webhook) -> anyhow::Result<Self> {
+    pub async fn bind(args: WebhookArgs) -> anyhow::Result<Self> {
         let limits = args.bounds.limits()?;
-        let Webhook {
+        let WebhookArgs {
             policy_dir,
             tls_cert,
             tls_key,
@@ -81,9 +81,9 @@ impl Guard {
         let key = std::fs::read(&tls_key).with_context(|| format!("reading --tls-key {}", tls_key.display()))?;
         let certificate = statusguard_edge::certificate(&chain, &key)
             .with_context(|| format!("using {} and {}", tls_cert.display(), tls_key.display()))?;
-        let store = Store::open(policy_dir)?;
+        let store = PolicyStore::open(policy_dir)?;
         let health = Health::new();
-        let policies = health.part("policies");
+        let policies = health.gate("policies");
         let bind = async |flag: &str, address: SocketAddr| {
             TcpListener::bind(address).await.with_context(|| format!("binding {flag} {address}"))
         };
@@ -149,10 +149,10 @@ impl Guard {
             shutdown,
         } = self;
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
+        let metrics = EdgeMetrics::register(&mut registry);
         store.register(&mut registry);
         let edge = Edge {
-            judge: Arc::new(Bench::new(Arc::clone(&store), repeat_limit)),
+            judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit)),
             recorder: Arc::new(refusals),
             certificate,
             limits,
@@ -170,7 +170,7 @@ impl Guard {
 }
 
 /// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
-pub fn run(args: Webhook) -> anyhow::Result<Exit> {
+pub fn run(args: WebhookArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let exit = runtime.block_on(serve(args));
     // Nothing is waited for: looking up the collector's name may take longer than a shutdown should.
@@ -178,7 +178,7 @@ pub fn run(args: Webhook) -> anyhow::Result<Exit> {
     exit
 }
 
-async fn serve(args: Webhook) -> anyhow::Result<Exit> {
+async fn serve(args: WebhookArgs) -> anyhow::Result<Exit> {
     let traces =
         args.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()).map(Traces::start).transpose()?;
     log_to_stderr(&args, traces.as_ref())?;
@@ -211,7 +211,7 @@ async fn serve(args: Webhook) -> anyhow::Result<Exit> {
 }
 
 /// Sets up the log and, if there are any, the traces, which take their spans whatever is logged.
-fn log_to_stderr(args: &Webhook, traces: Option<&Traces>) -> anyhow::Result<()> {
+fn log_to_stderr(args: &WebhookArgs, traces: Option<&Traces>) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
         .with_context(|| format!("--log {}: use `level` or `target=level,...`", args.log))?;
     let lines =

@@ -49,13 +49,13 @@ impl Refusal {
 /// The newest refusals. Clones share them.
 #[derive(Clone)]
 pub struct Refusals {
-    kept: Arc<Mutex<Kept>>,
+    buffer: Arc<Mutex<RefusalBuffer>>,
     most: usize,
     bytes: usize,
 }
 
 #[derive(Default)]
-struct Kept {
+struct RefusalBuffer {
     refusals: VecDeque<Refusal>,
     weight: usize,
 }
@@ -64,28 +64,28 @@ impl Refusals {
     /// Keeps the `most` newest, and of these what has at most so many `bytes` of text.
     #[must_use]
     pub fn new(most: usize, bytes: usize) -> Self {
-        Self { kept: Arc::default(), most, bytes }
+        Self { buffer: Arc::default(), most, bytes }
     }
 
     /// All that are kept, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Refusal> {
-        self.kept().refusals.iter().cloned().collect()
+        self.buffer().refusals.iter().cloned().collect()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn buffer(&self) -> MutexGuard<'_, RefusalBuffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Recorder<Refusal> for Refusals {
     async fn record(&self, refusal: Refusal) {
-        let mut kept = self.kept();
-        kept.weight += refusal.weight();
-        kept.refusals.push_back(refusal);
-        while kept.refusals.len() > self.most || kept.weight > self.bytes {
-            let Some(oldest) = kept.refusals.pop_front() else { break };
-            kept.weight -= oldest.weight();
+        let mut buffer = self.buffer();
+        buffer.weight += refusal.weight();
+        buffer.refusals.push_back(refusal);
+        while buffer.refusals.len() > self.most || buffer.weight > self.bytes {
+            let Some(oldest) = buffer.refusals.pop_front() else { break };
+            buffer.weight -= oldest.weight();
         }
     }
 }

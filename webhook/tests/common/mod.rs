@@ -23,7 +23,7 @@ const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/polici
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The server as a process, with a certificate of its own.
-pub struct Server {
+pub struct GuardProcess {
     pub child: Child,
     pub admission: SocketAddr,
     pub plain: SocketAddr,
@@ -33,7 +33,7 @@ pub struct Server {
     _files: tempfile::TempDir,
 }
 
-impl Server {
+impl GuardProcess {
     pub fn start(more: &[&str]) -> Self {
         let files = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -120,7 +120,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for GuardProcess {
     fn drop(&mut self) {
         // It has ended, unless a test failed.
         let _ = self.child.kill();

@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use statusguard_edge::{Answer, Cause, Decision, Denial, Judge, Labels, Review, Target};
+use statusguard_edge::{
+    Cause, Decision, Denial, GroupResource, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation,
+};
 use statusguard_policy::spec::Mode;
 use statusguard_policy::{Class, Judgement, Object, Operation, ParseError, Policy, Value, Verdict};
 
 use super::damping::Damping;
 use super::refusals::Refusal;
-use super::store::{Entry, Store};
+use super::store::{ActivePolicy, PolicyStore};
 
 /// What happened to a write, and what the client gets to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +39,13 @@ impl Outcome {
 }
 
 /// Judges reviews by the policies in force.
-pub struct Bench {
-    store: Arc<Store>,
+pub struct PolicyJudge {
+    store: Arc<PolicyStore>,
     damping: Damping,
 }
 
-impl Bench {
-    pub fn new(store: Arc<Store>, repeat_limit: u32) -> Self {
+impl PolicyJudge {
+    pub fn new(store: Arc<PolicyStore>, repeat_limit: u32) -> Self {
         Self { store, damping: Damping::new(repeat_limit) }
     }
 
@@ -85,25 +87,25 @@ impl Bench {
     }
 }
 
-impl Judge for Bench {
+impl Judge for PolicyJudge {
     type Record = Refusal;
 
-    fn judge(&self, target: Target<'_>, review: &Review<'_>) -> Answer<Refusal> {
+    fn judge(&self, target: GroupResource<'_>, review: &Review<'_>) -> ReviewAnswer<Refusal> {
         let Some(entry) = self.store.get(target.group, target.resource) else {
-            let mut answer = Answer::new(Decision::Allow, labels("", Outcome::Allowed, None));
+            let mut answer = ReviewAnswer::new(Decision::Allow, labels("", Outcome::Allowed, None));
             answer.unknown_policy = true;
             return answer;
         };
-        let Entry { policy, name, .. } = &*entry;
-        let allowed = || Answer::new(Decision::Allow, labels(name, Outcome::Allowed, None));
+        let ActivePolicy { policy, name, .. } = &*entry;
+        let allowed = || ReviewAnswer::new(Decision::Allow, labels(name, Outcome::Allowed, None));
         if policy.spec().mode == Mode::Off || policy.unconfirmed_core() || review.status_unchanged() {
             return allowed();
         }
         let operation = match review.operation {
-            statusguard_edge::Operation::Create => Operation::Create,
-            statusguard_edge::Operation::Update => Operation::Update,
-            statusguard_edge::Operation::Delete => Operation::Delete,
-            statusguard_edge::Operation::Connect => Operation::Connect,
+            ReviewOperation::Create => Operation::Create,
+            ReviewOperation::Update => Operation::Update,
+            ReviewOperation::Delete => Operation::Delete,
+            ReviewOperation::Connect => Operation::Connect,
         };
         let (Some(old), Some(new)) = (&review.old_object, &review.object) else { return allowed() };
         let parsed = parse(old, &Object::default()).and_then(|old| Ok((parse(new, &old)?, old)));
@@ -111,7 +113,7 @@ impl Judge for Bench {
             Ok((new, old)) => (policy.judge(operation, &old, &new), new),
             Err(error) => {
                 let reason = format!("{}: status cannot be read: {error}", object_name(review));
-                return Answer::new(Decision::Fail(reason), labels(name, Outcome::Allowed, None));
+                return ReviewAnswer::new(Decision::Fail(reason), labels(name, Outcome::Allowed, None));
             }
         };
         let outcome = Self::outcome(policy, &judgement, review);
@@ -120,7 +122,7 @@ impl Judge for Bench {
             (Outcome::Denied, Some(class)) => Decision::Deny(self.denial(review, &new.status, &judgement, class)),
             _ => Decision::Allow,
         };
-        let mut answer = Answer::new(decision, labels(name, outcome, class));
+        let mut answer = ReviewAnswer::new(decision, labels(name, outcome, class));
         answer.findings = judgement.findings.iter().map(|finding| Cow::Borrowed(finding.reason.as_str())).collect();
         if outcome == Outcome::Warned {
             answer.warnings = judgement.findings.iter().map(|f| format!("{}: {}", f.field, f.message())).collect();
@@ -136,7 +138,7 @@ impl Judge for Bench {
 }
 
 /// Reads what is judged of an object; what it has in common with the other one is read once.
-fn parse<'a>(object: &statusguard_edge::Object<'a>, like: &Object<'a>) -> Result<Object<'a>, ParseError> {
+fn parse<'a>(object: &ReviewObject<'a>, like: &Object<'a>) -> Result<Object<'a>, ParseError> {
     let metadata = &object.metadata;
     Object::of_parts_like(like, object.status, metadata.generation, metadata.deletion_timestamp)
 }
