@@ -86,7 +86,7 @@ fn problems_name_the_document_of_a_file_with_several() {
     );
     let ran = run(&["policy", "lint", &two]);
     assert!(ran.out.contains("two.yaml (document 2): error: kind: expected"), "{}", ran.out);
-    assert!(ran.out.contains("two.yaml (document 3): error: the document is no object"), "{}", ran.out);
+    assert!(ran.out.contains("two.yaml (document 3): error: the document is not an object"), "{}", ran.out);
     assert!(ran.out.ends_with("3 policies, 2 errors, 0 warnings\n"), "{}", ran.out);
     let ran = run(&["policy", "lint", "-o", "json", &two]);
     let report: Value = serde_json::from_str(&ran.out).unwrap();

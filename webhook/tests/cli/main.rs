@@ -6,6 +6,7 @@ mod cases;
 mod crds;
 mod drawings;
 mod folders;
+mod language;
 mod objects;
 
 use std::io::Write as _;

@@ -1,22 +1,24 @@
-//! Lists and maps whose entries are kept (R8).
+//! R8: lists and maps whose entries stay.
 //!
-//! Entries of a list are numbered by identity: equal identities share an id, and
-//! the i-th of an id in the old list pairs with the i-th in the new one. The rules
-//! of order then compare small integers.
-
-mod lists;
+//! Entries of a list are numbered by identity: equal identities share an id, and the i-th entry of an id in the old list
+//! pairs with the i-th in the new one. The rules of order then compare small integers.
 
 use std::borrow::Cow;
 
-use crate::judge::{Evaluation, Violation};
-use crate::path::{Place, Step};
-use crate::rules::{CollectionRule, Rules};
+use super::evaluation::{Evaluation, Violation};
+use super::lists::Lists;
+use crate::path::{Location, LocationStep};
+use crate::rules::CollectionRule;
 use crate::spec::{Keep, Order};
 use crate::value::{ABSENT, Value};
 use crate::verdict::{Class, Reason};
 
-use lists::Lists;
-pub(crate) use lists::MAX_STEPS;
+/// R8.6: an entry of the new value with its pair in the old one, [`Value::Null`] if it has none.
+pub(super) struct Pair<'v> {
+    pub(super) step: LocationStep<'v>,
+    pub(super) old: &'v Value<'v>,
+    pub(super) new: &'v Value<'v>,
+}
 
 /// What a collection path holds.
 #[derive(Clone, Copy, PartialEq)]
@@ -39,69 +41,99 @@ impl Shape {
 }
 
 impl Evaluation<'_> {
-    /// R8.
-    pub(crate) fn collection(&mut self, rule: &CollectionRule, old: &Value<'_>, new: &Value<'_>, place: &Place<'_>) {
+    /// R8 but for the rules of each entry, which are to be judged on the pairs that this returns.
+    pub(super) fn collection<'v>(
+        &mut self,
+        rule: &CollectionRule,
+        old: &'v Value<'v>,
+        new: &'v Value<'v>,
+        location: &Location<'_>,
+    ) -> Vec<Pair<'v>> {
         if old.semantically_equal(new) {
-            return;
+            return Vec::new();
         }
         let violation = |class| Violation { reason: Reason::Malformed, class, old, new };
         match (Shape::of(old), Shape::of(new)) {
-            (Shape::Malformed, _) => self.waive(place, Reason::Malformed),
+            (Shape::Malformed, _) => {
+                self.waive(location, Reason::Malformed);
+                Vec::new()
+            }
             (_, Shape::Malformed) => {
-                self.report(place, violation(Class::Invalid), |new| format!("is neither a list nor a map: {new}"));
+                self.report(location, violation(Class::Invalid), |new| format!("is neither a list nor a map: {new}"));
+                Vec::new()
             }
             (Shape::List, Shape::Map) | (Shape::Map, Shape::List) => {
                 let replaced = rule.resets.any() || rule.keep == Keep::Newest(0);
                 let class = if replaced { Class::Stale } else { Class::Invalid };
-                self.report(place, violation(class), |_| "changed between a list and a map".into());
+                self.report(location, violation(class), |_| "changed between a list and a map".into());
+                Vec::new()
             }
-            (Shape::Map, _) | (_, Shape::Map) => self.map(rule, members(old), members(new), place),
-            (Shape::List | Shape::Unset, Shape::List | Shape::Unset) => self.list(rule, old, new, place),
+            (Shape::Map, _) | (_, Shape::Map) => self.map(rule, members(old), members(new), location),
+            (Shape::List | Shape::Unset, Shape::List | Shape::Unset) => self.list(rule, old, new, location),
         }
     }
 
-    fn map(&mut self, rule: &CollectionRule, old: Members<'_, '_>, new: Members<'_, '_>, place: &Place<'_>) {
+    fn map<'v>(
+        &mut self,
+        rule: &CollectionRule,
+        old: Members<'v>,
+        new: Members<'v>,
+        location: &Location<'_>,
+    ) -> Vec<Pair<'v>> {
         if !self.resets_apply(&rule.resets) {
             let mut gone = old.iter().filter(|(key, value)| !value.is_unset() && member(new, key).is_unset());
             if let (Some((key, value)), false) = (gone.next(), rule.keep == Keep::Newest(0)) {
-                let name = self.name(place, &Value::String(key.as_ref().into()));
-                self.truncated(place, value, &name, gone.count());
+                let name = self.name(location, &Value::String(key.as_ref().into()));
+                self.truncated(location, value, &name, gone.count());
             }
             if rule.each.is_none() {
                 for (key, value) in new {
                     let before = member(old, key);
                     if !before.is_unset() && !value.is_unset() && !before.semantically_equal(value) {
-                        self.rewritten(before, value, &place.then(Step::Key(key)));
+                        self.rewritten(before, value, &location.then(LocationStep::Key(key)));
                     }
                 }
             }
         }
-        let Some(each) = &rule.each else { return };
-        for (key, value) in new.iter().filter(|(_, value)| !value.is_unset()) {
-            self.rules(each, member(old, key), value, Some(&place.then(Step::Key(key))));
+        if rule.each.is_none() {
+            return Vec::new();
         }
+        let set = new.iter().filter(|(_, value)| !value.is_unset());
+        set.map(|(key, value)| Pair { step: LocationStep::Key(key), old: member(old, key), new: value }).collect()
     }
 
-    fn list(&mut self, rule: &CollectionRule, old: &Value<'_>, new: &Value<'_>, place: &Place<'_>) {
+    fn list<'v>(
+        &mut self,
+        rule: &CollectionRule,
+        old: &'v Value<'v>,
+        new: &'v Value<'v>,
+        location: &Location<'_>,
+    ) -> Vec<Pair<'v>> {
         let mut lists = Lists::new(rule, items(old), items(new), self.steps);
         if !rule.key.is_empty() {
-            self.copies(&mut lists, new, place);
+            self.copies(&mut lists, new, location);
         }
         if !self.resets_apply(&rule.resets) {
             if rule.order == Order::Any || rule.keep == Keep::Newest(0) {
-                self.unordered(rule, &lists, place);
+                self.unordered(rule, &lists, location);
             } else {
-                self.ordered(rule, &lists, (old, new), place);
+                self.ordered(rule, &lists, (old, new), location);
             }
         }
         self.steps = lists.steps();
-        if let Some(each) = &rule.each {
-            self.each(each, &lists, place);
+        if rule.each.is_none() {
+            return Vec::new();
         }
+        let before = |entry| lists.pair(&lists.old_of, entry).map_or(&ABSENT, |at| lists.old[at].value);
+        lists
+            .new
+            .iter()
+            .map(|entry| Pair { step: LocationStep::Index(entry.index), old: before(entry), new: entry.value })
+            .collect()
     }
 
     /// R8.1: identities that are there more than once. Takes surplus copies that went out of the old list.
-    fn copies(&mut self, lists: &mut Lists<'_, '_>, new: &Value<'_>, place: &Place<'_>) {
+    fn copies(&mut self, lists: &mut Lists<'_, '_>, new: &Value<'_>, location: &Location<'_>) {
         let mut waived = false;
         for id in 0..lists.identities() {
             let (before, after) = (lists.old_of.of(id).len(), lists.new_of.of(id).len());
@@ -109,10 +141,12 @@ impl Evaluation<'_> {
                 let class = if before > 0 && after == before + 1 { Class::Stale } else { Class::Invalid };
                 let last = lists.new_of.of(id).iter().map(|at| lists.new[*at].index).max().unwrap_or_default();
                 let entry = lists.new[lists.new_of.of(id)[0]].value;
-                let name = self.name(place, &identity(entry, lists.key));
+                let name = self.name(location, &identity(entry, lists.key));
                 let violation =
                     Violation { reason: Reason::HistoryDuplicate, class, old: &ABSENT, new: &items(new)[last] };
-                self.report(&place.then(Step::Index(last)), violation, |_| format!("has entry {name} {after} times"));
+                self.report(&location.then(LocationStep::Index(last)), violation, |_| {
+                    format!("has entry {name} {after} times")
+                });
             } else if after > 1 {
                 waived = true;
             }
@@ -125,7 +159,7 @@ impl Evaluation<'_> {
             }
         }
         if waived {
-            self.waive(place, Reason::HistoryDuplicate);
+            self.waive(location, Reason::HistoryDuplicate);
         }
         if waived {
             lists.old.retain(|entry| !entry.ignored);
@@ -134,11 +168,11 @@ impl Evaluation<'_> {
     }
 
     /// R8.2.
-    fn unordered(&mut self, rule: &CollectionRule, lists: &Lists<'_, '_>, place: &Place<'_>) {
+    fn unordered(&mut self, rule: &CollectionRule, lists: &Lists<'_, '_>, location: &Location<'_>) {
         let mut gone = lists.old.iter().filter(|entry| lists.pair(&lists.new_of, entry).is_none());
         if let (Some(entry), false) = (gone.next(), rule.keep == Keep::Newest(0)) {
-            let name = self.name(place, &identity(entry.value, lists.key));
-            self.truncated(place, entry.value, &name, gone.count());
+            let name = self.name(location, &identity(entry.value, lists.key));
+            self.truncated(location, entry.value, &name, gone.count());
         }
         if rule.each.is_some() {
             return;
@@ -147,7 +181,7 @@ impl Evaluation<'_> {
             if let Some(before) = lists.pair(&lists.old_of, entry).map(|at| &lists.old[at])
                 && !before.value.semantically_equal(entry.value)
             {
-                self.rewritten(before.value, entry.value, &place.then(Step::Index(entry.index)));
+                self.rewritten(before.value, entry.value, &location.then(LocationStep::Index(entry.index)));
             }
         }
     }
@@ -158,7 +192,7 @@ impl Evaluation<'_> {
         rule: &CollectionRule,
         lists: &Lists<'_, '_>,
         values: (&Value<'_>, &Value<'_>),
-        place: &Place<'_>,
+        location: &Location<'_>,
     ) {
         let class = match rule.keep {
             Keep::All => lists.append_violation(),
@@ -170,11 +204,11 @@ impl Evaluation<'_> {
         let mut gone = lists.old.iter().filter(|entry| lists.pair(&lists.new_of, entry).is_none());
         if (0..lists.identities()).any(went) {
             let first = gone.next();
-            let name =
-                first.map_or_else(|| "at the end".into(), |entry| self.name(place, &identity(entry.value, lists.key)));
+            let name = first
+                .map_or_else(|| "at the end".into(), |entry| self.name(location, &identity(entry.value, lists.key)));
             let lost = and_more(gone.count());
             let violation = Violation { reason: Reason::HistoryTruncated, class, old: values.0, new: values.1 };
-            return self.report(place, violation, |_| format!("lost entry {name}{lost}"));
+            return self.report(location, violation, |_| format!("lost entry {name}{lost}"));
         }
         let changed = lists.new.iter().find_map(|entry| {
             let before = lists.pair(&lists.old_of, entry).map(|at| lists.old[at].value)?;
@@ -182,47 +216,39 @@ impl Evaluation<'_> {
         });
         match changed {
             Some((before, entry)) => {
-                let item = place.then(Step::Index(entry.index));
+                let item = location.then(LocationStep::Index(entry.index));
                 self.rewritten_as(before, entry.value, &item, class);
             }
             None => {
                 let violation = Violation { reason: Reason::HistoryRewritten, class, old: values.0, new: values.1 };
-                self.report(place, violation, |_| "has its old entries in other places".into());
+                self.report(location, violation, |_| "has its old entries at other positions".into());
             }
         }
     }
 
-    /// R8.6.
-    fn each(&mut self, rules: &Rules, lists: &Lists<'_, '_>, place: &Place<'_>) {
-        for entry in &lists.new {
-            let before = lists.pair(&lists.old_of, entry).map_or(&ABSENT, |at| lists.old[at].value);
-            self.rules(rules, before, entry.value, Some(&place.then(Step::Index(entry.index))));
-        }
-    }
-
-    fn truncated(&mut self, place: &Place<'_>, entry: &Value<'_>, name: &str, others: usize) {
+    fn truncated(&mut self, location: &Location<'_>, entry: &Value<'_>, name: &str, others: usize) {
         let violation = Violation { reason: Reason::HistoryTruncated, class: Class::Stale, old: entry, new: &ABSENT };
         let lost = and_more(others);
-        self.report(place, violation, |_| format!("lost entry {name}{lost}"));
+        self.report(location, violation, |_| format!("lost entry {name}{lost}"));
     }
 
-    fn rewritten(&mut self, before: &Value<'_>, after: &Value<'_>, place: &Place<'_>) {
-        self.rewritten_as(before, after, place, Class::Stale);
+    fn rewritten(&mut self, before: &Value<'_>, after: &Value<'_>, location: &Location<'_>) {
+        self.rewritten_as(before, after, location, Class::Stale);
     }
 
     /// Reports a changed entry at the first part of it that differs.
-    fn rewritten_as(&mut self, before: &Value<'_>, after: &Value<'_>, place: &Place<'_>, class: Class) {
+    fn rewritten_as(&mut self, before: &Value<'_>, after: &Value<'_>, location: &Location<'_>, class: Class) {
         if let (Value::Object(old), Value::Object(new)) = (before, after) {
             let names = old.iter().chain(new.iter()).map(|(name, _)| name);
             for name in names {
                 let (old, new) = (before.get(name), after.get(name));
                 if !old.semantically_equal(new) {
-                    return self.rewritten_as(old, new, &place.then(Step::Name(name)), class);
+                    return self.rewritten_as(old, new, &location.then(LocationStep::Name(name)), class);
                 }
             }
         }
         let violation = Violation { reason: Reason::HistoryRewritten, class, old: before, new: after };
-        self.report_change(place, violation, |old, new| format!("was written as {old} and became {new}"));
+        self.report_change(location, violation, |old, new| format!("was written as {old} and became {new}"));
     }
 }
 
@@ -230,23 +256,23 @@ fn and_more(others: usize) -> String {
     if others > 0 { format!(" and {others} more") } else { String::new() }
 }
 
-type Members<'v, 'a> = &'v [(Cow<'a, str>, Value<'a>)];
+type Members<'v> = &'v [(Cow<'v, str>, Value<'v>)];
 
-fn members<'v, 'a>(value: &'v Value<'a>) -> Members<'v, 'a> {
+fn members<'v>(value: &'v Value<'v>) -> Members<'v> {
     match value {
         Value::Object(members) => members,
         _ => &[],
     }
 }
 
-fn items<'v, 'a>(value: &'v Value<'a>) -> &'v [Value<'a>] {
+fn items<'v>(value: &'v Value<'v>) -> &'v [Value<'v>] {
     match value {
         Value::List(items) => items,
         _ => &[],
     }
 }
 
-fn member<'v, 'a>(members: Members<'v, 'a>, key: &str) -> &'v Value<'a> {
+fn member<'v>(members: Members<'v>, key: &str) -> &'v Value<'v> {
     members.binary_search_by(|(name, _)| name.as_ref().cmp(key)).map_or(&ABSENT, |index| &members[index].1)
 }
 

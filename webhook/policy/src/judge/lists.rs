@@ -1,12 +1,12 @@
 //! Two lists with their entries numbered by identity.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use foldhash::fast::RandomState;
 
-use super::members;
 use crate::number::Decimal;
 use crate::rules::CollectionRule;
 use crate::spec::Order;
@@ -17,10 +17,10 @@ use crate::verdict::Class;
 /// Pairs of entries that are looked at for one verdict, besides some for each entry: more than lists of some hundred
 /// equal entries need, and what keeps hostile ones from costing quadratic time. When they are used up, what could not be
 /// found out is taken for the milder answer: a write is not refused, and a refused one is Stale.
-pub(crate) const MAX_STEPS: usize = 1 << 18;
+pub(super) const MAX_STEPS: usize = 1 << 18;
 
 /// One entry of a list, in the order in which it is judged.
-pub(super) struct Entry<'v, 'a> {
+pub(super) struct ListEntry<'v, 'a> {
     pub(super) value: &'v Value<'a>,
     /// Its place in the list as it stands.
     pub(super) index: usize,
@@ -34,8 +34,8 @@ pub(super) struct Entry<'v, 'a> {
 pub(super) struct Lists<'v, 'r> {
     pub(super) key: &'r [Box<str>],
     pub(super) each: bool,
-    pub(super) old: Vec<Entry<'v, 'v>>,
-    pub(super) new: Vec<Entry<'v, 'v>>,
+    pub(super) old: Vec<ListEntry<'v, 'v>>,
+    pub(super) new: Vec<ListEntry<'v, 'v>>,
     /// Positions of each identity in `old` and `new`.
     pub(super) old_of: Positions,
     pub(super) new_of: Positions,
@@ -53,7 +53,7 @@ pub(super) struct Positions {
 
 impl Positions {
     /// Collects the positions by identity and numbers the entries of each identity.
-    fn new(entries: &mut [Entry<'_, '_>], identities: usize) -> Self {
+    fn new(entries: &mut [ListEntry<'_, '_>], identities: usize) -> Self {
         let mut starts = vec![0; identities + 1];
         for entry in entries.iter_mut() {
             entry.ordinal = starts[entry.identity_id + 1];
@@ -82,8 +82,8 @@ impl<'v, 'r> Lists<'v, 'r> {
     pub(super) fn new(rule: &'r CollectionRule, old: &'v [Value<'v>], new: &'v [Value<'v>], steps: usize) -> Self {
         let mut identities: HashMap<Identity<'_, '_>, usize, RandomState> =
             HashMap::with_capacity_and_hasher(old.len().max(new.len()), RandomState::default());
-        let mut entries = |items: &'v [Value<'v>], others: &[Entry<'v, 'v>]| {
-            let mut entries: Vec<Entry<'v, 'v>> = Vec::with_capacity(items.len());
+        let mut entries = |items: &'v [Value<'v>], others: &[ListEntry<'v, 'v>]| {
+            let mut entries: Vec<ListEntry<'v, 'v>> = Vec::with_capacity(items.len());
             // The others from here on were not met again yet.
             let mut ahead = 0;
             let mut add = |(index, value): (usize, &'v Value<'v>)| {
@@ -101,7 +101,7 @@ impl<'v, 'r> Lists<'v, 'r> {
                         *identities.entry(Identity { entry: value, key: &rule.key }).or_insert(next)
                     }
                 };
-                entries.push(Entry { value, index, identity_id, ordinal: 0, ignored: false });
+                entries.push(ListEntry { value, index, identity_id, ordinal: 0, ignored: false });
             };
             match rule.order {
                 Order::Prepend => items.iter().enumerate().rev().for_each(&mut add),
@@ -136,7 +136,7 @@ impl<'v, 'r> Lists<'v, 'r> {
     }
 
     /// Where the pair of an entry is in the other list.
-    pub(super) fn pair(&self, of: &Positions, entry: &Entry<'_, '_>) -> Option<usize> {
+    pub(super) fn pair(&self, of: &Positions, entry: &ListEntry<'_, '_>) -> Option<usize> {
         of.of(entry.identity_id).get(entry.ordinal).copied()
     }
 
@@ -153,12 +153,12 @@ impl<'v, 'r> Lists<'v, 'r> {
     }
 
     /// As [`Lists::entries_equal`], in a step.
-    fn equal(&self, old: &Entry<'_, '_>, new: &Entry<'_, '_>) -> bool {
+    fn equal(&self, old: &ListEntry<'_, '_>, new: &ListEntry<'_, '_>) -> bool {
         self.step() && self.entries_equal(old, new)
     }
 
     /// Whether two entries are equal.
-    fn entries_equal(&self, old: &Entry<'_, '_>, new: &Entry<'_, '_>) -> bool {
+    fn entries_equal(&self, old: &ListEntry<'_, '_>, new: &ListEntry<'_, '_>) -> bool {
         old.identity_id == new.identity_id
             && (self.key.is_empty() || old.ordinal == new.ordinal)
             && (self.each || old.value.semantically_equal(new.value))
@@ -201,7 +201,7 @@ impl<'v, 'r> Lists<'v, 'r> {
         let starts = self.new.first().map(|first| self.old_of.of(first.identity_id)).unwrap_or_default();
         let fits = |start: usize| {
             let kept = end - start;
-            let follows = |entry: &Entry<'_, '_>| {
+            let follows = |entry: &ListEntry<'_, '_>| {
                 self.among(&self.old_of, 0..start, entry.identity_id, |at| match self.key {
                     [] => self.equal(&self.old[at], entry),
                     _ => self.old[at].ordinal == entry.ordinal,
@@ -310,7 +310,11 @@ fn part_eq(a: &Value<'_>, b: &Value<'_>) -> bool {
 }
 
 fn set_members<'v, 'a>(value: &'v Value<'a>) -> impl Iterator<Item = (&'v str, &'v Value<'a>)> {
-    members(value).iter().filter(|(_, value)| !value.is_unset()).map(|(key, value)| (key.as_ref(), value))
+    let members: &[(Cow<'_, str>, Value<'_>)] = match value {
+        Value::Object(members) => members,
+        _ => &[],
+    };
+    members.iter().filter(|(_, value)| !value.is_unset()).map(|(key, value)| (key.as_ref(), value))
 }
 
 fn part_hash<H: Hasher>(value: &Value<'_>, state: &mut H) {
