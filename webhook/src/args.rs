@@ -66,10 +66,6 @@ pub struct WebhookArgs {
     /// What to log, as `level` or `target=level,...`.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "STATUSGUARD_LOG")]
     pub log: String,
-    /// Collector to which a span of every call is sent, as OTLP (HTTP/protobuf) to URL/v1/traces; plain http only.
-    /// Calls never wait for it: what it does not take in time is dropped.
-    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = otlp_endpoint)]
-    pub otlp_endpoint: Option<String>,
     /// Bounds of the server.
     #[command(flatten)]
     pub bounds: Bounds,
@@ -318,22 +314,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
-/// Reads a collector's base URL. Nothing at all is as good as no flag: so OpenTelemetry reads its variables.
-fn otlp_endpoint(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        return Ok(String::new());
-    }
-    let url: http::Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-    match url.scheme_str() {
-        Some("http") if url.query().is_none() => Ok(text.trim_end_matches('/').to_owned()),
-        Some("https") => {
-            Err("https is not supported: use http to a collector in the same pod or cluster, which can go on by https"
-                .into())
-        }
-        _ => Err("not a URL like http://localhost:4318".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,24 +324,6 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         for bad in ["", "5", "s", "1d", "-1s", "1.5s", "99999999999h"] {
             assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn collectors_are_base_urls_of_plain_http() {
-        assert_eq!(otlp_endpoint("http://localhost:4318").as_deref(), Ok("http://localhost:4318"));
-        assert_eq!(otlp_endpoint("http://[::1]:4318/tenant/").as_deref(), Ok("http://[::1]:4318/tenant"));
-        assert_eq!(otlp_endpoint("").as_deref(), Ok(""));
-        for (bad, expected) in [
-            ("https://localhost:4318", "https is not supported"),
-            ("localhost:4318", "not a URL"),
-            ("/v1/traces", "not a URL"),
-            ("grpc://localhost:4317", "not a URL"),
-            ("http://", "not a URL"),
-            ("http://localhost:4318?a=b", "not a URL"),
-        ] {
-            let error = otlp_endpoint(bad).expect_err(bad);
-            assert!(error.contains(expected), "{bad}: {error}");
         }
     }
 

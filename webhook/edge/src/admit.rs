@@ -11,11 +11,9 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, timeout_at};
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
 
 use crate::body::{self, BodyBudget, BodyError};
-use crate::judge::{Decision, GroupResource, Judge, Recorder, ReviewAnswer};
+use crate::judge::{CallContext, Decision, GroupResource, Judge, Recorder, ReviewAnswer};
 use crate::limits::Limits;
 use crate::malformed::MalformedReview;
 use crate::metrics::{EdgeMetrics, FindingLabels, PolicyLabels};
@@ -23,12 +21,13 @@ use crate::panic::{Panicked, caught};
 use crate::record::Records;
 use crate::reply::{self, FailedCall};
 use crate::review::Review;
+use crate::trace_context;
 
 /// Bytes of a path and of a message that are logged.
 const LOGGED_PATH: usize = 256;
 const LOGGED_REASON: usize = 1024;
 
-const NO_TARGET: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
+const NO_RESOURCE: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
 
 /// Everything a call needs.
 pub(crate) struct Admission<J, C> {
@@ -64,48 +63,32 @@ async fn admit<J: Judge, C: Recorder<J::Record>>(
 ) -> Response {
     let arrived = Instant::now();
     let _inflight = Inflight::new(&admission.metrics);
-    let span = tracing::debug_span!(
-        "admission",
-        group = Empty,
-        resource = Empty,
-        uid = Empty,
-        operation = Empty,
-        namespace = Empty,
-        name = Empty,
-        user = Empty,
-        policy = Empty,
-        outcome = Empty,
-        class = Empty,
-    );
-    async move {
-        let (parts, mut body) = request.into_parts();
-        let until = admission.limits.budget(parts.uri.query()).map(|budget| arrived + budget);
-        let answer = match until {
-            Ok(until) => admission.answer(&parts, &mut body, arrived, until).await,
-            Err(_) => Err(bad_request("timeout in the query is not a duration like 10s")),
-        };
-        match answer {
-            Ok(reply) => reply,
-            Err(mut failure) => {
-                if !body.is_end_stream() {
-                    let until = until.unwrap_or(arrived + admission.limits.deadline);
-                    let rest = body::discard(&mut body, admission.limits.body);
-                    failure.close = timeout_at(until, rest).await != Ok(true);
-                }
-                let path = parts.uri.path();
-                tracing::warn!(
-                    code = failure.code.as_u16(),
-                    path = path.get(..LOGGED_PATH).unwrap_or(path),
-                    uid = failure.uid.as_deref(),
-                    reason = failure.message.get(..LOGGED_REASON).unwrap_or(&failure.message),
-                    "call not judged"
-                );
-                failure.into_response()
+    let (parts, mut body) = request.into_parts();
+    let until = admission.limits.budget(parts.uri.query()).map(|budget| arrived + budget);
+    let answer = match until {
+        Ok(until) => admission.answer(&parts, &mut body, arrived, until).await,
+        Err(_) => Err(bad_request("timeout in the query is not a duration like 10s")),
+    };
+    match answer {
+        Ok(reply) => reply,
+        Err(mut failure) => {
+            if !body.is_end_stream() {
+                let until = until.unwrap_or(arrived + admission.limits.deadline);
+                let rest = body::discard(&mut body, admission.limits.body);
+                failure.close = timeout_at(until, rest).await != Ok(true);
             }
+            let path = parts.uri.path();
+            tracing::warn!(
+                code = failure.code.as_u16(),
+                path = path.get(..LOGGED_PATH).unwrap_or(path),
+                uid = failure.uid.as_deref(),
+                trace_id = trace_context::trace_id(&parts.headers),
+                reason = failure.message.get(..LOGGED_REASON).unwrap_or(&failure.message),
+                "call not judged"
+            );
+            failure.into_response()
         }
     }
-    .instrument(span)
-    .await
 }
 
 impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
@@ -116,7 +99,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         arrived: Instant,
         until: Instant,
     ) -> Result<Response, FailedCall> {
-        let target = target(parts.uri.path())?;
+        let resource = resource(parts.uri.path())?;
         if parts.method != Method::POST {
             let code = StatusCode::METHOD_NOT_ALLOWED;
             return Err(FailedCall::new(code, "MethodNotAllowed", "admission reviews are sent by POST"));
@@ -134,21 +117,22 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             }
         };
         let review = Review::read(&bytes).map_err(|malformed| self.malformed(malformed))?;
-        note(&review);
-        if (&*review.resource.group, &*review.resource.name) != (target.group, target.resource) {
+        if (&*review.resource.group, &*review.resource.name) != (resource.group, resource.resource) {
             self.metrics.malformed("target");
             return Err(FailedCall {
                 uid: Some(review.uid.clone().into_owned()),
                 ..bad_request(format!(
                     "the path is for {} but the review is of {}; the webhook's rule and its path \
                      do not fit",
-                    qualified(target.resource, target.group),
+                    qualified(resource.resource, resource.group),
                     qualified(&review.resource.name, &review.resource.group)
                 ))
             });
         }
-        let answer = self.judge(target, &review, until).await?;
-        let reply = self.conclude(answer, &review, until).await;
+        let trace_id = trace_context::trace_id(&parts.headers);
+        let call = CallContext { resource, trace_id, deadline: until.into_std() };
+        let answer = self.judge(&call, &review, until).await?;
+        let reply = self.conclude(answer, &call, &review, until).await;
         reply
             .inspect(|(_, policy)| {
                 let duration = self.metrics.duration.get_or_create(policy);
@@ -159,27 +143,33 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
 
     async fn judge(
         &self,
-        target: GroupResource<'_>,
+        call: &CallContext<'_>,
         review: &Review<'_>,
         until: Instant,
     ) -> Result<ReviewAnswer<J::Record>, FailedCall> {
         let panicked = |Panicked| {
             self.metrics.panicked("judge");
-            tracing::error!(name = &*review.name, namespace = &*review.namespace, "judge panicked");
+            tracing::error!(
+                name = &*review.name,
+                namespace = &*review.namespace,
+                trace_id = call.trace_id,
+                "judge panicked"
+            );
             FailedCall::internal("the guard failed in judging this write", &review.uid)
         };
         let deadline = until.min(Instant::now() + self.limits.policy_wait);
-        let ready = caught(async { self.judge.wait_ready(target).await });
+        let ready = caught(async { self.judge.wait_ready(call.resource).await });
         if let Ok(ready) = timeout_at(deadline, ready).await {
             ready.map_err(panicked)?;
         }
-        catch_unwind(AssertUnwindSafe(|| self.judge.judge(target, review))).map_err(|_| panicked(Panicked))
+        catch_unwind(AssertUnwindSafe(|| self.judge.judge(call, review))).map_err(|_| panicked(Panicked))
     }
 
     /// Counts and records what was judged, and makes the reply.
     async fn conclude(
         &self,
         answer: ReviewAnswer<J::Record>,
+        call: &CallContext<'_>,
         review: &Review<'_>,
         until: Instant,
     ) -> Result<(Response, PolicyLabels), FailedCall> {
@@ -189,8 +179,6 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             return Err(FailedCall::internal(reason, &review.uid));
         }
         self.metrics.requests.get_or_create(&labels).inc();
-        let span = Span::current();
-        span.record("policy", &*labels.policy).record("outcome", &*labels.outcome).record("class", &*labels.class);
         if unknown_policy {
             self.metrics.unknown_policy.inc();
         }
@@ -204,6 +192,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
                 name = &*review.name,
                 user = &*review.user,
                 dry_run = review.dry_run,
+                trace_id = call.trace_id,
                 "write with findings"
             );
         }
@@ -279,29 +268,15 @@ impl Drop for Inflight {
     }
 }
 
-/// The target a path names.
-fn target(path: &str) -> Result<GroupResource<'_>, FailedCall> {
+/// The resource a path names.
+fn resource(path: &str) -> Result<GroupResource<'_>, FailedCall> {
     let parts = path.strip_prefix("/admit/").and_then(|parts| parts.split_once('/'));
     match parts {
         Some((group, resource)) if !group.is_empty() && !resource.is_empty() && !resource.contains('/') => {
             Ok(GroupResource { group: if group == "core" { "" } else { group }, resource })
         }
-        _ => Err(FailedCall::new(StatusCode::NOT_FOUND, "NotFound", NO_TARGET)),
+        _ => Err(FailedCall::new(StatusCode::NOT_FOUND, "NotFound", NO_RESOURCE)),
     }
-}
-
-fn note(review: &Review<'_>) {
-    let span = Span::current();
-    if span.is_disabled() {
-        return;
-    }
-    span.record("group", &*review.resource.group)
-        .record("resource", &*review.resource.name)
-        .record("uid", &*review.uid)
-        .record("operation", review.operation.as_str())
-        .record("namespace", &*review.namespace)
-        .record("name", &*review.name)
-        .record("user", &*review.user);
 }
 
 fn bad_request(message: impl Into<std::borrow::Cow<'static, str>>) -> FailedCall {

@@ -1,6 +1,7 @@
 //! What the edge asks of the rest of the guard: a judge, and a recorder for what it refused.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use crate::review::Review;
 
@@ -14,6 +15,17 @@ pub struct GroupResource<'a> {
     pub resource: &'a str,
 }
 
+/// What a judge gets to know of a call beside its review.
+#[derive(Debug, Clone, Copy)]
+pub struct CallContext<'a> {
+    /// What the call's path names.
+    pub resource: GroupResource<'a>,
+    /// The id of the API server's trace (W3C Trace Context), when the call is part of one: 32 hexadecimal digits.
+    pub trace_id: Option<&'a str>,
+    /// When an answer comes too late.
+    pub deadline: Instant,
+}
+
 /// Decides about one write.
 ///
 /// Guarantees: a panic in any method ends that call alone, with a failure that leaves the choice to
@@ -22,15 +34,15 @@ pub trait Judge: Send + Sync + 'static {
     /// What is to be recorded about a write.
     type Record: Send + 'static;
 
-    /// Waits until what is needed for this target is there. The edge waits no longer than
+    /// Waits until what is needed for this resource is there. The edge waits no longer than
     /// [`Limits::policy_wait`](crate::Limits::policy_wait), then calls [`Judge::judge`] all the
     /// same. The default has nothing to wait for.
-    fn wait_ready(&self, _target: GroupResource<'_>) -> impl Future<Output = ()> + Send {
+    fn wait_ready(&self, _resource: GroupResource<'_>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
     /// Judges. Runs on the connection's task: it computes and does not block.
-    fn judge(&self, target: GroupResource<'_>, review: &Review<'_>) -> ReviewAnswer<Self::Record>;
+    fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<Self::Record>;
 }
 
 /// Keeps records.
@@ -68,7 +80,7 @@ pub struct ReviewAnswer<R> {
     pub labels: Labels,
     /// Reasons of the findings, for `statusguard_findings_total`.
     pub findings: Vec<Cow<'static, str>>,
-    /// No policy is known for the target: counted.
+    /// No policy is known for the resource: counted.
     pub unknown_policy: bool,
     /// To be kept before the reply goes out.
     pub record: Option<R>,

@@ -35,11 +35,14 @@ mod review;
 mod review_parser;
 mod serve;
 mod tls;
+mod trace_context;
 
 pub use drain::Shutdown;
 pub use error::Error;
 pub use health::{Health, ReadinessGate};
-pub use judge::{Cause, Decision, Denial, GroupResource, Judge, Labels, NoRecords, Recorder, ReviewAnswer};
+pub use judge::{
+    CallContext, Cause, Decision, Denial, GroupResource, Judge, Labels, NoRecords, Recorder, ReviewAnswer,
+};
 pub use limits::Limits;
 pub use listen::Drained;
 pub use malformed::{MalformedReason, MalformedReview};

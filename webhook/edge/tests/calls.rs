@@ -5,7 +5,7 @@ mod common;
 
 use common::{HttpReply, PATH, Script, allow, allowing, head, labels, review, stale, start};
 use serde_json::json;
-use statusguard_edge::{Decision, GroupResource, Limits, Review, ReviewAnswer};
+use statusguard_edge::{CallContext, Decision, Limits, Review, ReviewAnswer};
 
 #[tokio::test]
 async fn an_allowed_write() {
@@ -27,7 +27,7 @@ async fn an_allowed_write() {
 
 #[tokio::test]
 async fn a_refused_write() {
-    let server = start(Script(|_: GroupResource<'_>, _: &Review<'_>| stale::<()>()), Limits::default()).await;
+    let server = start(Script(|_: &CallContext<'_>, _: &Review<'_>| stale::<()>()), Limits::default()).await;
     let reply = server.post(&review("put")).await;
     assert_eq!(reply.status, 200, "a denial sent with another code is a failed call");
     let object: serde_json::Value = serde_json::from_slice(&review("put")).unwrap();
@@ -67,7 +67,7 @@ async fn a_refused_write() {
 
 #[tokio::test]
 async fn warnings_and_annotations_arrive_as_the_api_server_takes_them() {
-    let judge = Script(|_: GroupResource<'_>, _: &Review<'_>| {
+    let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| {
         let mut answer = allow::<()>();
         answer.warnings = vec!["two\nlines\t".to_owned(), String::new(), "two lines".to_owned()];
         answer.annotations = vec![
@@ -174,8 +174,8 @@ async fn requests_that_are_no_calls() {
 
 #[tokio::test]
 async fn the_path_names_what_is_judged() {
-    let judge = Script(|target: GroupResource<'_>, review: &Review<'_>| {
-        assert_eq!((target.group, target.resource), ("", "pods"));
+    let judge = Script(|call: &CallContext<'_>, review: &Review<'_>| {
+        assert_eq!((call.resource.group, call.resource.resource), ("", "pods"));
         assert_eq!(review.resource.group, "");
         allow::<()>()
     });
@@ -192,7 +192,7 @@ async fn the_path_names_what_is_judged() {
 
 #[tokio::test]
 async fn a_judge_that_cannot_judge() {
-    let judge = Script(|_: GroupResource<'_>, _: &Review<'_>| -> ReviewAnswer<()> {
+    let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| -> ReviewAnswer<()> {
         ReviewAnswer::new(Decision::Fail("the policy could not be read".to_owned()), labels("Failed", ""))
     });
     let server = start(judge, Limits::default()).await;
@@ -208,7 +208,7 @@ async fn a_judge_that_cannot_judge() {
 
 #[tokio::test]
 async fn too_many_warnings_are_cut_as_the_api_server_would() {
-    let judge = Script(|_: GroupResource<'_>, _: &Review<'_>| {
+    let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| {
         let mut answer = allow::<()>();
         answer.warnings = (0..60).map(|n| format!("{n:03}{}", "é".repeat(300))).collect();
         answer

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Client, Dialer, EdgeServer, PATH, PATIENCE, Script, allow, allowing, review, start, start_recording};
-use statusguard_edge::{GroupResource, Limits, Recorder, Review, ReviewAnswer};
+use statusguard_edge::{CallContext, Limits, Recorder, Review, ReviewAnswer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -165,8 +165,8 @@ impl Recorder<()> for RecordGate {
     }
 }
 
-fn recording() -> Script<impl Fn(GroupResource<'_>, &Review<'_>) -> ReviewAnswer<()>> {
-    Script(|_: GroupResource<'_>, _: &Review<'_>| {
+fn recording() -> Script<impl Fn(&CallContext<'_>, &Review<'_>) -> ReviewAnswer<()>> {
+    Script(|_: &CallContext<'_>, _: &Review<'_>| {
         let mut answer = allow();
         answer.record = Some(());
         answer

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{EdgeServer, HttpReply, PATH, PATIENCE, Script, allow, allowing, head, review, start, start_recording};
 use serde_json::json;
-use statusguard_edge::{GroupResource, Judge, Limits, Recorder, Review, ReviewAnswer};
+use statusguard_edge::{CallContext, GroupResource, Judge, Limits, Recorder, Review, ReviewAnswer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -177,7 +177,7 @@ async fn a_body_that_breaks_off() {
 
 #[tokio::test]
 async fn a_reply_that_nobody_takes() {
-    let judge = Script(|_: GroupResource<'_>, _: &Review<'_>| {
+    let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| {
         let mut answer = allow::<()>();
         answer.annotations.push(("much".to_owned(), "x".repeat(MIB)));
         answer
@@ -323,7 +323,7 @@ impl Judge for Panicking {
         assert!(self.0 != "known", "told to");
     }
 
-    fn judge(&self, _: GroupResource<'_>, review: &Review<'_>) -> ReviewAnswer<()> {
+    fn judge(&self, _: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<()> {
         assert!(self.0 != "judge" || review.dry_run, "told to");
         let mut answer = allow();
         answer.record = Some(());
@@ -426,7 +426,7 @@ impl Judge for Waiting {
         std::future::pending::<()>().await;
     }
 
-    fn judge(&self, _: GroupResource<'_>, _: &Review<'_>) -> ReviewAnswer<()> {
+    fn judge(&self, _: &CallContext<'_>, _: &Review<'_>) -> ReviewAnswer<()> {
         let mut answer = allow();
         answer.unknown_policy = true;
         answer

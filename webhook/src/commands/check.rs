@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use statusguard_policy::{Class, Judgement, Object, Operation, Policy, Value, Verdict, Waiver};
 
 use crate::args::{CheckArgs, OutputFormat};
-use crate::{Exit, document, policies};
+use crate::exit::Exit;
+use crate::{document, policies};
 
 use super::table::table;
 

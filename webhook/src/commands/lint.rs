@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 use statusguard_policy::{Policy, Problem, Severity};
 
 use crate::args::OutputFormat;
-use crate::{Exit, document, policies};
+use crate::exit::Exit;
+use crate::{document, policies};
 
 use super::crd::Crds;
 

@@ -10,7 +10,8 @@ mod table;
 mod test;
 
 use crate::args::PolicyCommand;
-use crate::{Exit, policies};
+use crate::exit::Exit;
+use crate::policies;
 
 /// Runs a `policy` command.
 pub fn policy(command: PolicyCommand) -> anyhow::Result<Exit> {

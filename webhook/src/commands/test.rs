@@ -7,7 +7,8 @@ use serde::Serialize;
 use statusguard_policy::{Judgement, Object, Operation, Policy, Value, Verdict};
 
 use crate::args::OutputFormat;
-use crate::{Exit, document, policies};
+use crate::exit::Exit;
+use crate::{document, policies};
 
 /// One case as it was written.
 struct TestCase {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use statusguard_edge::{
-    Cause, Decision, Denial, GroupResource, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation,
+    CallContext, Cause, Decision, Denial, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation,
 };
 use statusguard_policy::spec::Mode;
 use statusguard_policy::{Class, Judgement, Object, Operation, ParseError, Policy, Value, Verdict};
@@ -90,8 +90,8 @@ impl PolicyJudge {
 impl Judge for PolicyJudge {
     type Record = Refusal;
 
-    fn judge(&self, target: GroupResource<'_>, review: &Review<'_>) -> ReviewAnswer<Refusal> {
-        let Some(entry) = self.store.get(target.group, target.resource) else {
+    fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<Refusal> {
+        let Some(entry) = self.store.get(call.resource.group, call.resource.resource) else {
             let mut answer = ReviewAnswer::new(Decision::Allow, labels("", Outcome::Allowed, None));
             answer.unknown_policy = true;
             return answer;
@@ -130,7 +130,7 @@ impl Judge for PolicyJudge {
         if outcome != Outcome::Allowed {
             answer.annotations = vec![annotation(review, outcome, &judgement)];
             if !review.dry_run {
-                answer.record = Some(refusal(name, outcome, review, judgement));
+                answer.record = Some(refusal(name, outcome, call, review, judgement));
             }
         }
         answer
@@ -175,7 +175,13 @@ fn annotation(review: &Review<'_>, outcome: Outcome, judgement: &Judgement) -> (
     (format!("version-{version}"), format!("{}: {}", outcome.as_str(), grounds.join(", ")))
 }
 
-fn refusal(policy: &'static str, outcome: Outcome, review: &Review<'_>, judgement: Judgement) -> Refusal {
+fn refusal(
+    policy: &'static str,
+    outcome: Outcome,
+    call: &CallContext<'_>,
+    review: &Review<'_>,
+    judgement: Judgement,
+) -> Refusal {
     let metadata = review.subject().map(|object| &object.metadata);
     let text = |field: Option<&Cow<'_, str>>| field.map(ToString::to_string).unwrap_or_default();
     Refusal {
@@ -189,7 +195,55 @@ fn refusal(policy: &'static str, outcome: Outcome, review: &Review<'_>, judgemen
         resource_version: text(metadata.and_then(|metadata| metadata.resource_version.as_ref())),
         user: review.user.to_string(),
         field_manager: text(review.field_manager.as_ref()),
+        trace_id: call.trace_id.unwrap_or_default().to_owned(),
         findings: judgement.findings,
         waivers: judgement.waivers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::time::Duration;
+
+    use statusguard_edge::GroupResource;
+
+    use super::*;
+
+    const POLICY: &str = "apiVersion: statusguard.dev/v1alpha1\nkind: StatusPolicy\nmetadata: {name: jobs.example.org}\nspec:\n  target: {group: example.org, version: v1, resource: jobs}\n  monotone: [{path: .status.attempts}]\n";
+    const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[test]
+    fn a_record_says_what_was_refused_to_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("jobs.yaml"), POLICY).unwrap();
+        let judge = PolicyJudge::new(Arc::new(PolicyStore::open(folder.path().into()).unwrap()), 0);
+        let object = |attempts: u32| {
+            serde_json::json!({
+                "metadata": { "name": "j1", "namespace": "web", "uid": "u-1", "resourceVersion": "7" },
+                "status": { "attempts": attempts },
+            })
+        };
+        let body = serde_json::json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "r-1", "operation": "UPDATE", "subResource": "status", "name": "j1", "namespace": "web",
+                "kind": { "group": "example.org", "version": "v1", "kind": "Job" },
+                "resource": { "group": "example.org", "version": "v1", "resource": "jobs" },
+                "userInfo": { "username": "alice" }, "options": { "fieldManager": "worker" },
+                "object": object(2), "oldObject": object(3),
+            },
+        })
+        .to_string();
+        let review = Review::read(body.as_bytes()).unwrap();
+        let resource = GroupResource { group: "example.org", resource: "jobs" };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let call = CallContext { resource, trace_id: Some(TRACE_ID), deadline };
+        let record = judge.judge(&call, &review).record.unwrap();
+        assert_eq!((record.outcome, record.class, record.policy), ("Denied", Some(Class::Stale), "jobs.example.org"));
+        assert_eq!((&*record.namespace, &*record.name, &*record.uid), ("web", "j1", "u-1"));
+        assert_eq!((&*record.resource_version, &*record.user, &*record.field_manager), ("7", "alice", "worker"));
+        assert_eq!(record.trace_id, TRACE_ID);
+        assert_eq!(record.findings[0].field, "status.attempts");
     }
 }

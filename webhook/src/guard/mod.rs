@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! policy folder ──> PolicyStore ──> PolicyJudge ──> edge ──> API server
-//!                              │                └──> Traces (if asked for) ──> collector
 //!                              └──> Refusals (recorder)
 //! ```
 
@@ -11,7 +10,6 @@ mod damping;
 mod judge;
 mod refusals;
 mod store;
-mod traces;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -24,18 +22,15 @@ use rustls::server::ResolvesServerCert;
 use statusguard_edge::{Drained, Edge, EdgeMetrics, Health, Limits, ReadinessGate, Shutdown};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::Exit;
 use crate::args::{LogFormat, WebhookArgs};
+use crate::exit::Exit;
 
 pub use configuration::{Backend, webhook};
 pub use refusals::{Refusal, Refusals};
 
 use judge::PolicyJudge;
 use store::PolicyStore;
-use traces::Traces;
 
 /// Refused writes that are kept in memory, and bytes of their texts.
 const REFUSALS_KEPT: usize = 1000;
@@ -74,7 +69,6 @@ impl Guard {
             repeat_limit,
             log_format: _,
             log: _,
-            otlp_endpoint: _,
             bounds: _,
         } = args;
         let chain = std::fs::read(&tls_cert).with_context(|| format!("reading --tls-cert {}", tls_cert.display()))?;
@@ -172,23 +166,18 @@ impl Guard {
 /// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
 pub fn run(args: WebhookArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    let exit = runtime.block_on(serve(args));
-    // Nothing is waited for: looking up the collector's name may take longer than a shutdown should.
-    runtime.shutdown_background();
-    exit
+    runtime.block_on(serve(args))
 }
 
 async fn serve(args: WebhookArgs) -> anyhow::Result<Exit> {
-    let traces =
-        args.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()).map(Traces::start).transpose()?;
-    log_to_stderr(&args, traces.as_ref())?;
+    log_to_stderr(&args)?;
     // Before anything is announced: a signal that comes early must not end the process as it would by itself.
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let guard = Guard::bind(args).await?;
     tracing::info!(admission = %guard.address()?, plain = %guard.plain_address()?, "guard started");
     let shutdown = guard.shutdown();
-    let mut signals = tokio::spawn(async move {
+    let signals = tokio::spawn(async move {
         for _ in 0..2 {
             tokio::select! {
                 _ = terminate.recv() => tracing::info!("SIGTERM"),
@@ -198,32 +187,21 @@ async fn serve(args: WebhookArgs) -> anyhow::Result<Exit> {
         }
     });
     let drained = guard.serve().await;
-    if let Some(traces) = traces {
-        tokio::select! {
-            biased;
-            // The second one.
-            _ = &mut signals => {}
-            () = traces.flush() => {}
-        }
-    }
     signals.abort();
     drained.map(|_| Exit::Success)
 }
 
-/// Sets up the log and, if there are any, the traces, which take their spans whatever is logged.
-fn log_to_stderr(args: &WebhookArgs, traces: Option<&Traces>) -> anyhow::Result<()> {
+/// Sets up the log.
+fn log_to_stderr(args: &WebhookArgs) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
         .with_context(|| format!("--log {}: use `level` or `target=level,...`", args.log))?;
-    let lines =
-        tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    let lines = match args.log_format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().boxed(),
-    };
-    let lines = tracing_subscriber::registry().with(lines.with_filter(filter));
-    let set = match traces {
-        Some(traces) => lines.with(traces.layer()).try_init(),
-        None => lines.try_init(),
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    let set = match args.log_format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
     };
     set.map_err(|error| anyhow::anyhow!("setting up the log: {error}"))
 }

@@ -30,6 +30,8 @@ pub struct Refusal {
     pub user: String,
     /// `options.fieldManager`, empty when the client did not send it.
     pub field_manager: String,
+    /// The id of the API server's trace, empty when the call was not part of one.
+    pub trace_id: String,
     /// The violated rules.
     pub findings: Vec<Finding>,
     /// The waived rules.
@@ -39,7 +41,15 @@ pub struct Refusal {
 impl Refusal {
     /// Bytes of its texts.
     fn weight(&self) -> usize {
-        let texts = [&self.namespace, &self.name, &self.uid, &self.resource_version, &self.user, &self.field_manager];
+        let texts = [
+            &self.namespace,
+            &self.name,
+            &self.uid,
+            &self.resource_version,
+            &self.user,
+            &self.field_manager,
+            &self.trace_id,
+        ];
         let findings = self.findings.iter().flat_map(|f| [&f.field, &f.old, &f.new, &f.what]);
         let waivers = self.waivers.iter().map(|waiver| &waiver.field);
         texts.into_iter().chain(findings).chain(waivers).map(String::len).sum()
@@ -106,6 +116,7 @@ mod tests {
             resource_version: String::new(),
             user: String::new(),
             field_manager: String::new(),
+            trace_id: String::new(),
             findings: Vec::new(),
             waivers: Vec::new(),
         }

@@ -16,8 +16,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rustls::pki_types::{CertificateDer, ServerName};
 use statusguard_edge::{
-    Cause, Decision, Denial, Drained, Edge, EdgeMetrics, Error, GroupResource, Health, Judge, Labels, Limits,
-    NoRecords, Recorder, Review, ReviewAnswer, Shutdown, certificate, serve,
+    CallContext, Cause, Decision, Denial, Drained, Edge, EdgeMetrics, Error, Health, Judge, Labels, Limits, NoRecords,
+    Recorder, Review, ReviewAnswer, Shutdown, certificate, serve,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -36,13 +36,13 @@ pub struct Script<F>(pub F);
 
 impl<F, R> Judge for Script<F>
 where
-    F: Fn(GroupResource<'_>, &Review<'_>) -> ReviewAnswer<R> + Send + Sync + 'static,
+    F: Fn(&CallContext<'_>, &Review<'_>) -> ReviewAnswer<R> + Send + Sync + 'static,
     R: Send + 'static,
 {
     type Record = R;
 
-    fn judge(&self, target: GroupResource<'_>, review: &Review<'_>) -> ReviewAnswer<R> {
-        (self.0)(target, review)
+    fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<R> {
+        (self.0)(call, review)
     }
 }
 
@@ -75,8 +75,8 @@ pub fn stale<R>() -> ReviewAnswer<R> {
 }
 
 /// Allows everything.
-pub fn allowing() -> Script<impl Fn(GroupResource<'_>, &Review<'_>) -> ReviewAnswer<()>> {
-    Script(|_: GroupResource<'_>, _: &Review<'_>| allow())
+pub fn allowing() -> Script<impl Fn(&CallContext<'_>, &Review<'_>) -> ReviewAnswer<()>> {
+    Script(|_: &CallContext<'_>, _: &Review<'_>| allow())
 }
 
 /// A server under test.
