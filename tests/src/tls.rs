@@ -63,7 +63,7 @@ impl Authority {
     /// A serving certificate for `names`, each a DNS name or an IP address.
     ///
     /// # Errors
-    /// When a name is no legal subject alternative name.
+    /// When a name is not a legal subject alternative name.
     pub fn leaf<N: Into<String>>(&self, names: impl IntoIterator<Item = N>) -> anyhow::Result<Leaf> {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
         let mut params = CertificateParams::new(names.clone())

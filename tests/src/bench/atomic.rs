@@ -1,7 +1,7 @@
-//! `atomic`: many writers of one object, with atomic-status and with what client-go programs do today.
+//! `atomic`: many writers of one object, with atomic-status and with client-go's usual retry loop.
 //!
 //! Both run as processes of their own against the same API server, one after the other in every round, each round on
-//! a fresh object. Every update counts one up and appends an entry that no other update appends.
+//! a fresh object. Every update increments a counter and appends an entry that no other update appends.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,7 +44,7 @@ enum Side<'a> {
     Rival(&'a Path),
 }
 
-/// What one side did in all rounds of a case.
+/// The result of one side in all rounds of a case.
 #[derive(Default)]
 struct Sum {
     acked: u64,
@@ -114,7 +114,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let (mut by_ours, mut by_rival) = (Sum::default(), Sum::default());
         for round in 0..if quick { 1 } else { ROUNDS } {
             eprintln!("{} round {}", case.name, round + 1);
-            // Neither is always the one to run on a warmer machine.
+            // Alternate, so that neither side always runs second.
             if round % 2 == 0 {
                 stage.round(&case, Side::Ours(&ours), &mut by_ours).await?;
                 stage.round(&case, Side::Rival(&rival), &mut by_rival).await?;

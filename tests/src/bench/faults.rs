@@ -2,7 +2,7 @@
 //!
 //! Several writers, each with its own connections and field manager as if it were a process of its own, and several
 //! tasks of each, contend for one object. An object takes a bounded number of updates, so that its list stays small;
-//! some objects are under way at a time. Late requests have landed before anything is counted.
+//! some objects are in progress at a time. Requests that arrive late have arrived before anything is counted.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// What the bench says in the end.
+/// The result.
 #[derive(Default, Serialize)]
 struct Row {
     case: &'static str,
@@ -64,7 +64,7 @@ struct Row {
     seconds: f64,
 }
 
-/// How an update was answered.
+/// What the caller of an update was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Written,
@@ -81,19 +81,19 @@ struct Played {
 /// Counts by kind.
 type Tallied = Arc<Mutex<BTreeMap<&'static str, u64>>>;
 
-/// One request in so many is broken.
+/// One request in this many is broken.
 const ONE_IN: u32 = 20;
 
-/// Updates of one object: its list has at most so many entries.
+/// Updates of one object: its list has at most this many entries.
 const UPDATES_PER_OBJECT: u64 = 500;
 
-/// Objects under way at a time, so that a delay of one does not idle the machine.
+/// Objects in progress at a time, so that a delay of one does not idle the machine.
 const OBJECTS_AT_A_TIME: usize = 4;
 
 /// Writers of each object, as if each were a process.
 const WRITERS: usize = 4;
 
-/// One update in so many may be given up for want of time.
+/// At most one update in this many may fail because its time ran out.
 const LATE_ONE_IN: u64 = 100;
 
 /// Tasks of each writer on one object.
@@ -105,7 +105,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When something does not run, when an update was lost or doubled, or a caller was told what is not true or that
-/// nobody knows, and when updates failed for another reason than want of time, or many did.
+/// nobody knows, and when updates failed for another reason than a time limit, or when too many failed.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let Args { updates, json } = args;
     let plane = ControlPlane::start(Options::default()).await?;

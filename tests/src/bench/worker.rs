@@ -5,7 +5,7 @@
 //! worker: connect, read once, "ready" ──▶ bench
 //! bench:  one line on standard input  ──▶ worker: work, one line of JSON, end
 //! ```
-//! A worker whose standard input ends before its work does ends at once: nobody waits for it any more.
+//! A worker whose standard input ends before its work does ends at once: its result is not wanted any more.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -142,7 +142,7 @@ where
 /// Works as `args` say, by the protocol.
 ///
 /// # Errors
-/// When the API server cannot be reached, or nobody says when to start.
+/// When the API server cannot be reached, or the signal to start does not come.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Another provider installed earlier serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -225,7 +225,7 @@ async fn a_client_that_never_reads_again_is_stopped() {
         "{printed}"
     );
 
-    // Only this writer and this write: others are told to read again, and whoever does is through.
+    // Only this writer and this write: others are told to read again, and succeed once they have.
     let other = guarded.answer(User::Alice, "damped", &sending(1)).await;
     assert_eq!((other.code.as_u16(), other.body["reason"].as_str()), (409, Some("Conflict")), "{:?}", other.body);
     let other = refusal(write(sending(0)).await);

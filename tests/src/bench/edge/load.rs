@@ -72,7 +72,7 @@ impl Load {
             stream.set_nodelay(true)?;
             let stream = tls.connect(name.clone(), stream).await.context("TLS handshake")?;
             let (sender, connection) = handshake(TokioIo::new(stream)).await.context("HTTP handshake")?;
-            // How it ends is seen by the calls.
+            // The calls see how it ends.
             tokio::spawn(connection);
             anyhow::Ok(sender)
         });

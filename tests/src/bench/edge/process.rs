@@ -42,7 +42,7 @@ impl Process {
             .arg(format!("--tls-key={}", leaf.key.display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Log lines are written as in production, and read by nobody.
+            // Log lines are written as in production, but not read.
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()

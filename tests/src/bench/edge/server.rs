@@ -42,14 +42,14 @@ pub enum Server {
     Guard,
     /// Allows everything.
     Constant,
-    /// What one writes with kube.
+    /// A typical webhook, written with kube.
     Typical,
 }
 
 /// Longest body, as the guard's default.
 pub const BODY: usize = 8 << 20;
 
-/// As the guard's, so that all three read alike: of HTTP, and of TLS before it.
+/// As the guard's, so that all three read in the same way: HTTP, and TLS before it.
 const READ_BUFFER: usize = 64 << 10;
 const READ_AHEAD: usize = 32 << 10;
 
@@ -130,7 +130,7 @@ async fn serve(routes: Router, tls_cert: &Path, tls_key: &Path) -> anyhow::Resul
         stream.set_nodelay(true).context("setting TCP_NODELAY")?;
         let (tls, routes) = (tls.clone(), routes.clone());
         tokio::spawn(async move {
-            // How a connection ends is told by its client.
+            // The client reports how a connection ended.
             let stream = BufReader::with_capacity(READ_AHEAD, stream);
             let Ok(stream) = tls.accept(stream).await else { return };
             let connection = http1::Builder::new()

@@ -329,7 +329,7 @@ impl Reply {
                     return Ok(Some(Self { code, close, body: bytes[start..].to_vec() }));
                 }
             }
-            // Whoever hangs up in the middle of a reply is noticed by it.
+            // A connection that closes in the middle of a reply shows here.
             match stream.read(&mut chunk).await {
                 Ok(0) | Err(_) if bytes.is_empty() => return Ok(None),
                 Ok(0) | Err(_) => bail!("a reply that breaks off: {}", String::from_utf8_lossy(&bytes)),

@@ -147,7 +147,7 @@ impl Forge {
 }
 
 /// Whether a uid may stand in the reply to a body: the review's own one in a verdict, else at least one that the body
-/// holds. Of a body that is no review it cannot be told which one is meant: it may be cut off, or name two.
+/// holds. In a body that is not a review the uid is not known: it may be cut off, or there may be two.
 pub fn may_answer(body: &[u8], uid: &str, verdict: bool) -> bool {
     let held = |uid: &str| body.windows(uid.len().max(1)).any(|window| window == uid.as_bytes());
     match serde_json::from_slice::<Value>(body) {

@@ -1,7 +1,7 @@
-//! `hostile`: broken, forged and slow requests at the guard for as long as one likes.
+//! `hostile`: broken, forged and slow requests to the guard, for a chosen time.
 //!
-//! Every reply is checked against its own request, and the first wrong one ends the run. At the end nothing may be left
-//! behind: no panic, no byte, no connection, no memory, and the guard judges as before.
+//! Every reply is checked against its own request, and the first wrong one ends the run. At the end there must be
+//! no panic, no connection, no body and no memory left, and the guard must judge as before.
 
 mod attack;
 mod forge;
@@ -28,7 +28,7 @@ use crate::figures::{rounded, table, write_rows};
 /// Arguments of `hostile`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How long.
+    /// For how many seconds.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
     /// Where to write the row as JSON.
@@ -36,15 +36,15 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// Memory is noted, and progress told, so often.
+/// How often memory is sampled and progress is printed.
 const SAMPLE: Duration = Duration::from_secs(5);
 /// Connections of slow peers end by the guard's own limits within this time.
 const SETTLE: Duration = Duration::from_secs(30);
-/// What memory may grow by between the first third and the last.
+/// How much memory may grow between the first third and the last.
 const GROWTH_MIB: f64 = 16.0;
-/// What memory may ever be: the bodies that may be held, and what two judges at work take.
+/// The most memory allowed: the bodies that may be held, and what two judgements take.
 const MOST_MIB: f64 = 256.0;
-/// How many attackers take each way.
+/// How many attackers there are of each kind.
 const ATTACKERS: [(Way, usize); 7] = [
     (Way::Forged, 12),
     (Way::Costly, 2),
@@ -69,7 +69,7 @@ struct Row {
 /// Attacks, checks and prints.
 ///
 /// # Errors
-/// At the first reply that is not the reply to its request, and when something is left behind.
+/// At the first reply that is not the reply to its request, and when something remains at the end.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("statusguard-bench-").tempdir().context("making a folder")?;
     let authority = Authority::new("statusguard bench")?;
@@ -129,7 +129,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the guard holds nothing of anybody.
+/// Waits until the guard holds no connection and no body.
 async fn settled(plain: std::net::SocketAddr) -> anyhow::Result<()> {
     let deadline = Instant::now() + SETTLE;
     loop {
