@@ -94,7 +94,7 @@ impl<K: StatusResource> Builder<K> {
     /// restart: found in the list, it proves that one of them has appended it, not which, and a write of
     /// the others would be acknowledged for it.
     pub fn append_only(mut self, list: impl Into<String>, identity: impl Into<String>) -> Self {
-        self.append_only.push(AppendOnly { list: list.into(), identity: identity.into() });
+        self.append_only.push(AppendOnly::new(list.into(), identity.into()));
         self
     }
 

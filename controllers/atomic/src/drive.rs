@@ -12,11 +12,12 @@ use crate::backoff::Backoff;
 use crate::cache::{Version, text};
 use crate::compose::{Batch, Composed};
 use crate::error::{RetryReason, WriteError};
+use crate::json::alike;
 use crate::object::StatusResource;
 use crate::protocol::{End, Event, State, next};
 use crate::queue::{CAPACITY, ClosureResult, QueueLease, UpdateRequest, said};
 use crate::version::is_newer;
-use crate::wire::Wire;
+use crate::wire::{Addressee, Wire};
 use crate::writer::{Shared, UpdateOutcome};
 
 /// Serves the queue of one object.
@@ -69,7 +70,13 @@ pub(crate) struct Fatal {
 impl<K: StatusResource> Driver<K> {
     pub(crate) fn new(shared: Arc<Shared<K>>, lease: QueueLease) -> Self {
         let collection = K::url_path(&shared.kind, lease.id.key.namespace.as_deref());
-        let wire = Wire::new(&shared.endpoint, collection, lease.id.key.name.clone());
+        let object = Addressee {
+            api_version: shared.composer.api_version.clone(),
+            kind: shared.composer.kind.clone(),
+            name: lease.id.key.name.clone(),
+            uid: lease.id.uid.clone(),
+        };
+        let wire = Wire::new(&shared.endpoint, collection, object);
         Self {
             shared,
             lease,
@@ -231,7 +238,7 @@ impl<K: StatusResource> Driver<K> {
             Ok(Composed::Nothing(results)) => {
                 tracing::Span::current().record("outcome", "unchanged");
                 match K::deserialize(&*base.raw) {
-                    Ok(object) => self.answer(&results, &Arc::new(object)),
+                    Ok(object) => self.answer(&results, &Arc::new(object), true),
                     Err(source) => self.fail(&WriteError::Unreadable { committed: false, source: Arc::new(source) }),
                 }
                 None
@@ -321,12 +328,13 @@ impl<K: StatusResource> Driver<K> {
         self.last = None;
         self.shared.endpoint.metrics.merged(batch.changes());
         let number = text(&raw, "resourceVersion");
+        let stored_as_sent = raw.get("status").is_some_and(|stored| alike(stored, &batch.status));
         match Version::<K>::read(raw) {
             Ok(version) => {
                 let Version { version: number, raw, .. } = version.clone();
                 self.base = Some(Base { version: number, raw, live: write.live });
                 self.shared.cache.put(self.lease.id.key.clone(), version.clone());
-                self.answer(&batch.results, &version.object);
+                self.answer(&batch.results, &version.object, stored_as_sent);
             }
             Err(source) => {
                 self.stale = true;
@@ -351,13 +359,13 @@ impl<K: StatusResource> Driver<K> {
     }
 
     /// Notes that a PUT may still land on the base.
-    fn mark_unresolved(&self) {
+    pub(crate) fn mark_unresolved(&self) {
         if let Some(base) = &self.base {
             self.shared.cache.mark_unresolved(&self.lease.id, &base.version);
         }
     }
 
-    fn answer(&mut self, results: &[ClosureResult], object: &Arc<K>) {
+    fn answer(&mut self, results: &[ClosureResult], object: &Arc<K>, stored_as_sent: bool) {
         self.shared.queues.holds(&self.lease, self.queue.len().saturating_sub(results.len()));
         let merged = results.iter().filter(|result| **result == ClosureResult::Changed).count();
         for result in results {
@@ -365,7 +373,7 @@ impl<K: StatusResource> Driver<K> {
             let (object, attempts) = (object.clone(), request.tries);
             match result {
                 ClosureResult::Changed => {
-                    request.pending.answer(Ok(UpdateOutcome::Written { object, attempts, merged }))
+                    request.pending.answer(Ok(UpdateOutcome::Written { object, attempts, merged, stored_as_sent }))
                 }
                 ClosureResult::Same => request.pending.answer(Ok(UpdateOutcome::Unchanged { object })),
                 ClosureResult::Declined => request.pending.decline(),

@@ -62,7 +62,7 @@
 //!     Ok(())
 //! }).await;
 //! match outcome {
-//!     Ok(UpdateOutcome::Written { object, attempts, merged }) => { /* emit events: it is committed */ }
+//!     Ok(UpdateOutcome::Written { object, .. }) => { /* emit events: it is committed */ }
 //!     Ok(UpdateOutcome::Unchanged { .. }) => {}
 //!     Err(Error::Closure(Finished)) => {}
 //!     Err(Error::Refused { causes, .. }) => { /* this status is not legal on the current version */ }
@@ -195,6 +195,7 @@ mod cache;
 mod compose;
 mod drive;
 mod error;
+mod json;
 mod merge;
 mod metrics;
 mod object;

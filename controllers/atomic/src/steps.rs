@@ -24,6 +24,13 @@ impl<K: StatusResource> Driver<K> {
         let sent = Instant::now();
         match self.wire.put(batch.body.clone()).await {
             Put::Written(object) => {
+                if let Some(base) = &self.base {
+                    self.learn(base, batch, &object);
+                    // Nothing was stored, so the base is still current, and an earlier PUT may land on it.
+                    if doubt && object["metadata"]["resourceVersion"] == base.version.as_str() {
+                        self.mark_unresolved();
+                    }
+                }
                 write.landed = Some(object);
                 write.live = Some(sent);
                 Event::Written
@@ -104,6 +111,7 @@ impl<K: StatusResource> Driver<K> {
             First::Version(object) if object["metadata"]["uid"] != self.lease.id.uid.as_str() => Event::Unclear,
             First::Version(object) => match authorship::of_next(&self.lost(base, batch), &object) {
                 Author::Ours => {
+                    self.learn(base, batch, &object);
                     write.landed = Some(object);
                     Event::NextIsOurs
                 }
@@ -152,6 +160,11 @@ impl<K: StatusResource> Driver<K> {
             },
             Author::Unclear => Event::Unclear,
         }
+    }
+
+    /// Learns from the version that a batch has made on its base.
+    fn learn(&self, base: &Base, batch: &Batch, version: &Value) {
+        self.shared.append_only.iter().for_each(|list| list.learn(&base.raw, &batch.status, version));
     }
 
     fn lost<'a>(&'a self, base: &'a Base, batch: &'a Batch) -> Lost<'a> {

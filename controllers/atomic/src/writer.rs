@@ -60,7 +60,8 @@ pub(crate) struct Shared<K: StatusResource> {
 /// What became of an update.
 #[derive(Debug)]
 pub enum UpdateOutcome<K> {
-    /// It is written, exactly once.
+    /// The API server accepted it, exactly once.
+    #[non_exhaustive]
     Written {
         /// The object as it was written, or (only after a lost answer without history) a later version.
         object: Arc<K>,
@@ -68,6 +69,11 @@ pub enum UpdateOutcome<K> {
         attempts: u32,
         /// How many updates the last PUT carried, this one included.
         merged: usize,
+        /// Whether the object has the very status that the PUT carried. If not, the API server pruned what
+        /// the CRD does not declare, filled in a default, or stored another form of a value; a
+        /// webhook changed something; or, where `object` is a later version, somebody else did. With the
+        /// `resourceVersion` from before, nothing at all was stored.
+        stored_as_sent: bool,
     },
     /// The closure changed nothing, so nothing was sent for it.
     Unchanged {
