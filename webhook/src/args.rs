@@ -23,12 +23,12 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the validating admission webhook.
-    Webhook(Box<Webhook>),
+    Webhook(Box<WebhookArgs>),
     /// Judge one write offline, as the guard would.
-    Check(Check),
+    Check(CheckArgs),
     /// Work on policies.
     #[command(subcommand)]
-    Policy(Policy),
+    Policy(PolicyCommand),
     /// Print a completion script for a shell.
     Completion {
         /// The shell.
@@ -38,7 +38,7 @@ pub enum Command {
 
 /// Arguments of the server.
 #[derive(Debug, Group)]
-pub struct Webhook {
+pub struct WebhookArgs {
     /// Folder of StatusPolicy documents (*.yaml, *.yml, *.json), read again when a file changes.
     #[arg(long, value_name = "DIR")]
     pub policy_dir: PathBuf,
@@ -66,10 +66,6 @@ pub struct Webhook {
     /// What to log, as `level` or `target=level,...`.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "STATUSGUARD_LOG")]
     pub log: String,
-    /// Collector to which a span of every call is sent, as OTLP (HTTP/protobuf) to URL/v1/traces; plain http only.
-    /// Calls never wait for it: what it does not take in time is dropped.
-    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = otlp_endpoint)]
-    pub otlp_endpoint: Option<String>,
     /// Bounds of the server.
     #[command(flatten)]
     pub bounds: Bounds,
@@ -114,13 +110,13 @@ pub struct Bounds {
     pub max_records: usize,
     /// Shutdown: how long new connections are still accepted at least.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    pub drain_spread: Duration,
+    pub min_drain: Duration,
     /// Shutdown: how long connections may take to end by themselves.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
-    pub drain_grace: Duration,
+    pub drain_timeout: Duration,
     /// Shutdown, past that: how long a connection must have been idle to be closed.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
-    pub drain_quiet: Duration,
+    pub idle_close_after: Duration,
 }
 
 impl Bounds {
@@ -141,9 +137,9 @@ impl Bounds {
             policy_wait,
             record_wait,
             max_records,
-            drain_spread,
-            drain_grace,
-            drain_quiet,
+            min_drain,
+            drain_timeout,
+            idle_close_after,
         } = self;
         let limits = Limits {
             body: *max_body,
@@ -157,9 +153,9 @@ impl Bounds {
             policy_wait: *policy_wait,
             record_wait: *record_wait,
             records: *max_records,
-            spread: *drain_spread,
-            grace: *drain_grace,
-            quiet: *drain_quiet,
+            min_drain: *min_drain,
+            drain_timeout: *drain_timeout,
+            idle_close_after: *idle_close_after,
         };
         let usage = |problem: String| Args::command().error(ErrorKind::ValueValidation, problem);
         limits.check().map(|()| limits).map_err(|error| match error {
@@ -179,8 +175,8 @@ fn flag(limit: &str) -> &str {
         "header" => "--header-timeout",
         "idle" => "--idle-timeout",
         "deadline" => "--deadline",
-        "spread" => "--drain-spread",
-        "quiet" => "--drain-quiet",
+        "min_drain" => "--min-drain",
+        "idle_close_after" => "--idle-close-after",
         other => other,
     }
 }
@@ -196,7 +192,7 @@ pub enum LogFormat {
 
 /// How results look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub enum OutputFormat {
     /// For people.
     #[default]
     Table,
@@ -207,7 +203,7 @@ pub enum Output {
 /// Arguments of `check`.
 #[derive(Debug, Group)]
 #[command(group(clap::ArgGroup::new("write").args(["old", "review"]).required(true)))]
-pub struct Check {
+pub struct CheckArgs {
     /// The policy; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     pub policy: PathBuf,
@@ -222,12 +218,12 @@ pub struct Check {
     pub review: Option<PathBuf>,
     /// Table or JSON.
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// What to do with policies.
 #[derive(Debug, Subcommand)]
-pub enum Policy {
+pub enum PolicyCommand {
     /// Compile policies and name every problem.
     Lint {
         /// Policy files or folders; `-` reads standard input.
@@ -238,7 +234,7 @@ pub enum Policy {
         crd: Option<PathBuf>,
         /// Table or JSON.
         #[arg(short, long, value_enum, default_value_t)]
-        output: Output,
+        output: OutputFormat,
     },
     /// Draw the phase machines of a policy.
     Graph {
@@ -265,7 +261,7 @@ pub enum Policy {
         policy: Option<PathBuf>,
         /// Table or JSON.
         #[arg(short, long, value_enum, default_value_t)]
-        output: Output,
+        output: OutputFormat,
     },
     /// Write a commented first policy from a CRD's schema.
     Init {
@@ -318,22 +314,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
-/// Reads a collector's base URL. Nothing at all is as good as no flag: so OpenTelemetry reads its variables.
-fn otlp_endpoint(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        return Ok(String::new());
-    }
-    let url: http::Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-    match url.scheme_str() {
-        Some("http") if url.query().is_none() => Ok(text.trim_end_matches('/').to_owned()),
-        Some("https") => {
-            Err("https is not supported: use http to a collector in the same pod or cluster, which can go on by https"
-                .into())
-        }
-        _ => Err("not a URL like http://localhost:4318".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,24 +324,6 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         for bad in ["", "5", "s", "1d", "-1s", "1.5s", "99999999999h"] {
             assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn collectors_are_base_urls_of_plain_http() {
-        assert_eq!(otlp_endpoint("http://localhost:4318").as_deref(), Ok("http://localhost:4318"));
-        assert_eq!(otlp_endpoint("http://[::1]:4318/tenant/").as_deref(), Ok("http://[::1]:4318/tenant"));
-        assert_eq!(otlp_endpoint("").as_deref(), Ok(""));
-        for (bad, expected) in [
-            ("https://localhost:4318", "https is not supported"),
-            ("localhost:4318", "not a URL"),
-            ("/v1/traces", "not a URL"),
-            ("grpc://localhost:4317", "not a URL"),
-            ("http://", "not a URL"),
-            ("http://localhost:4318?a=b", "not a URL"),
-        ] {
-            let error = otlp_endpoint(bad).expect_err(bad);
-            assert!(error.contains(expected), "{bad}: {error}");
         }
     }
 
@@ -382,8 +344,8 @@ mod tests {
             ("--header-timeout=0s", "--header-timeout: must"),
             ("--idle-timeout=0s", "--idle-timeout: must"),
             ("--deadline=31s", "--deadline: 31s"),
-            ("--drain-grace=2s", "--drain-spread: 5s"),
-            ("--drain-quiet=0s", "--drain-quiet: must"),
+            ("--drain-timeout=2s", "--min-drain: 5s"),
+            ("--idle-close-after=0s", "--idle-close-after: must"),
         ] {
             let args = ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", flag];
             let Ok(Args { command: Command::Webhook(args) }) = Args::try_parse_from(args) else {

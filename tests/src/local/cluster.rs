@@ -76,8 +76,8 @@ impl DemoCluster {
             format!("--listen={listen}:0"),
             "--plain-listen=127.0.0.1:0".into(),
             // At the end no write is in progress, and the API server keeps its connections open.
-            "--drain-spread=0s".into(),
-            "--drain-grace=0s".into(),
+            "--min-drain=0s".into(),
+            "--drain-timeout=0s".into(),
         ])?;
         let Command::Webhook(webhook) = args.command else {
             bail!("these are not the arguments of `statusguard webhook`")

@@ -43,13 +43,13 @@ pub struct Limits {
     /// dropped and counted in `statusguard_records_dropped_total`.
     pub records: usize,
     /// Shutdown: at least so long new connections are accepted, until no endpoint leads here any
-    /// more. Default 5 s, at most `grace`.
-    pub spread: Duration,
+    /// more. Default 5 s, at most `drain_timeout`.
+    pub min_drain: Duration,
     /// Shutdown: at most so long replies ask their connections to end. Default 20 s. Over it: what
     /// is idle is closed.
-    pub grace: Duration,
-    /// Shutdown, past `grace`: how long a connection must have been idle to be closed. Default 1 s.
-    pub quiet: Duration,
+    pub drain_timeout: Duration,
+    /// Shutdown, past `drain_timeout`: how long a connection must have been idle to be closed. Default 1 s.
+    pub idle_close_after: Duration,
 }
 
 impl Default for Limits {
@@ -66,9 +66,9 @@ impl Default for Limits {
             policy_wait: Duration::from_millis(500),
             record_wait: Duration::from_millis(500),
             records: 1024,
-            spread: Duration::from_secs(5),
-            grace: Duration::from_secs(20),
-            quiet: Duration::from_secs(1),
+            min_drain: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(20),
+            idle_close_after: Duration::from_secs(1),
         }
     }
 }
@@ -85,7 +85,7 @@ impl Limits {
             ("header", self.header),
             ("idle", self.idle),
             ("deadline", self.deadline),
-            ("quiet", self.quiet),
+            ("idle_close_after", self.idle_close_after),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| value.is_zero()) {
             return out(name, "must be longer than zero".into());
@@ -102,8 +102,11 @@ impl Limits {
         if self.deadline > LONGEST_DEADLINE {
             return out("deadline", format!("{:?} is more than {LONGEST_DEADLINE:?}", self.deadline));
         }
-        if self.spread > self.grace {
-            return out("spread", format!("{:?} is more than the whole grace time, {:?}", self.spread, self.grace));
+        if self.min_drain > self.drain_timeout {
+            return out(
+                "min_drain",
+                format!("{:?} is more than the whole drain time-out, {:?}", self.min_drain, self.drain_timeout),
+            );
         }
         Ok(())
     }
@@ -210,7 +213,7 @@ mod tests {
             (with(|limits| limits.connections = 0), "connections: must be"),
             (with(|limits| limits.header = Duration::ZERO), "header: must be longer"),
             (with(|limits| limits.deadline = Duration::from_secs(31)), "deadline: 31s is more than 30s"),
-            (with(|limits| limits.grace = Duration::ZERO), "spread: 5s is more than"),
+            (with(|limits| limits.drain_timeout = Duration::ZERO), "min_drain: 5s is more than"),
         ] {
             assert!(problem.contains(expected), "{problem}");
         }
