@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use self::load::Load;
 use self::process::Process;
-use self::review::{ReviewBody, StatusChange};
+use self::review::{RequestBody, StatusChange};
 use self::server::BenchServer;
 use crate::figures::{Latencies, ratio, rounded, table, write_rows};
 
@@ -205,7 +205,7 @@ impl Turns {
         &mut self,
         process: &Process,
         load: &mut Load,
-        bodies: &[ReviewBody],
+        bodies: &[RequestBody],
         turn: Duration,
     ) -> anyhow::Result<()> {
         let before = process.processor_time()?;

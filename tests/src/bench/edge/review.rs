@@ -17,7 +17,7 @@ pub enum StatusChange {
 
 /// One request body.
 #[derive(Debug, Clone)]
-pub struct ReviewBody {
+pub struct RequestBody {
     /// The review's uid, another one in each body.
     pub uid: String,
     /// The review.
@@ -70,7 +70,7 @@ impl StatusChange {
 ///
 /// # Errors
 /// When there is no room for a review in so few bytes.
-pub fn bodies(size: usize, write: StatusChange, count: usize) -> anyhow::Result<Vec<ReviewBody>> {
+pub fn bodies(size: usize, write: StatusChange, count: usize) -> anyhow::Result<Vec<RequestBody>> {
     let (old, new) = write.statuses(size);
     let bare = review(0, &[], "", write, &old, &new);
     let room = size.checked_sub(bare.len()).with_context(|| format!("a bare review has {} bytes", bare.len()))?;
@@ -83,7 +83,7 @@ pub fn bodies(size: usize, write: StatusChange, count: usize) -> anyhow::Result<
         .map(|number| {
             let text = review(number, &labels, &text, write, &old, &new);
             ensure!(size - text.len() <= 1, "a review of {size} bytes has {}", text.len());
-            Ok(ReviewBody { uid: uid(number), bytes: text.into() })
+            Ok(RequestBody { uid: uid(number), bytes: text.into() })
         })
         .collect()
 }
