@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// How many write, and how much.
-struct Case {
+struct Contention {
     name: &'static str,
     processes: usize,
     /// In each process.
@@ -81,12 +81,12 @@ struct Figures {
 }
 
 /// A round is short enough for its list to stay small: at most 2000 entries.
-const CASES: [Case; 5] = [
-    Case { name: "writers=1", processes: 1, writers: 1, updates: 400 },
-    Case { name: "writers=10", processes: 1, writers: 10, updates: 50 },
-    Case { name: "writers=50", processes: 1, writers: 50, updates: 20 },
-    Case { name: "writers=100", processes: 1, writers: 100, updates: 20 },
-    Case { name: "processes=10", processes: 10, writers: 10, updates: 10 },
+const CASES: [Contention; 5] = [
+    Contention { name: "writers=1", processes: 1, writers: 1, updates: 400 },
+    Contention { name: "writers=10", processes: 1, writers: 10, updates: 50 },
+    Contention { name: "writers=50", processes: 1, writers: 50, updates: 20 },
+    Contention { name: "writers=100", processes: 1, writers: 100, updates: 20 },
+    Contention { name: "processes=10", processes: 10, writers: 10, updates: 10 },
 ];
 
 /// Rounds of a case that is not quick.
@@ -143,7 +143,7 @@ struct Stage {
 
 impl Stage {
     /// One side's turn on a fresh object.
-    async fn round(&self, case: &Case, side: Side<'_>, sum: &mut Sum) -> anyhow::Result<()> {
+    async fn round(&self, case: &Contention, side: Side<'_>, sum: &mut Sum) -> anyhow::Result<()> {
         let object = tally::create(&self.api).await?;
         let name = object.metadata.name.clone().context("a created object has a name")?;
         let mut workers = Vec::with_capacity(case.processes);

@@ -66,7 +66,7 @@ struct Row {
 
 /// What the caller of an update was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+enum UpdateAnswer {
     Written,
     NotWritten(&'static str),
     Unknown,
@@ -75,7 +75,7 @@ enum Answer {
 /// An object and how its updates were answered, by identity.
 struct Played {
     name: String,
-    answers: Vec<(u64, Answer)>,
+    answers: Vec<(u64, UpdateAnswer)>,
 }
 
 /// Counts by kind.
@@ -214,7 +214,7 @@ async fn play(
                 let error = anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
                 eprintln!("{name}, update {number}, after {:.1} s: {error}", begun.elapsed().as_secs_f64());
             }
-            answers.push((number, Answer::of(outcome)?));
+            answers.push((number, UpdateAnswer::of(outcome)?));
             done.fetch_add(1, Ordering::Relaxed);
         }
     });
@@ -222,7 +222,7 @@ async fn play(
     Ok(Played { name, answers })
 }
 
-impl Answer {
+impl UpdateAnswer {
     fn of(outcome: Result<atomic_status::UpdateOutcome<Dynamic>, Error>) -> anyhow::Result<Self> {
         match outcome {
             Ok(outcome) => {
@@ -237,21 +237,21 @@ impl Answer {
 
 impl Row {
     /// Compares what is stored with what callers were told.
-    fn judge(&mut self, name: &str, stored: &Stored, answers: &[(u64, Answer)]) -> anyhow::Result<()> {
+    fn judge(&mut self, name: &str, stored: &Stored, answers: &[(u64, UpdateAnswer)]) -> anyhow::Result<()> {
         let (mut acked, mut unknown) = (0, 0);
         for (number, answer) in answers {
             let is_there = stored.entries.contains_key(&number.to_string());
             match answer {
-                Answer::Written => {
+                UpdateAnswer::Written => {
                     acked += 1;
                     self.lost += u64::from(!is_there);
                 }
-                Answer::NotWritten(category) => {
+                UpdateAnswer::NotWritten(category) => {
                     self.failed += 1;
                     self.denied += u64::from(is_there);
                     *self.errors.entry(category).or_default() += 1;
                 }
-                Answer::Unknown => unknown += 1,
+                UpdateAnswer::Unknown => unknown += 1,
             }
         }
         let counter = stored.count;
@@ -320,8 +320,12 @@ mod tests {
             count,
             entries: entries.iter().map(|(id, times)| ((*id).to_owned(), *times)).collect(),
         };
-        let answers =
-            [(0, Answer::Written), (1, Answer::Written), (2, Answer::NotWritten("budget")), (3, Answer::Unknown)];
+        let answers = [
+            (0, UpdateAnswer::Written),
+            (1, UpdateAnswer::Written),
+            (2, UpdateAnswer::NotWritten("budget")),
+            (3, UpdateAnswer::Unknown),
+        ];
         let mut row = Row::default();
         row.judge("a", &stored(2, &[("0", 1), ("1", 1)]), &answers).unwrap();
         row.judge("b", &stored(3, &[("0", 1), ("1", 1), ("3", 1)]), &answers).unwrap();

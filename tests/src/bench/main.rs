@@ -21,11 +21,11 @@ use clap::{Parser, Subcommand};
 #[command(name = "statusguard-bench", version, about, max_term_width = 100)]
 struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: Benchmark,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Benchmark {
     /// Status updates of many writers on one object: atomic-status compared with client-go.
     Atomic(atomic::Args),
     /// Admission calls: the guard compared with a constant reply and with a typical webhook.
@@ -44,13 +44,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
-        Command::Atomic(args) => on_all_cores(atomic::run(args)),
-        Command::Faults(args) => on_all_cores(faults::run(args)),
-        Command::Hostile(args) => on_all_cores(hostile::run(args)),
-        Command::AtomicWorker(args) => on_all_cores(worker::run(args)),
+        Benchmark::Atomic(args) => on_all_cores(atomic::run(args)),
+        Benchmark::Faults(args) => on_all_cores(faults::run(args)),
+        Benchmark::Hostile(args) => on_all_cores(hostile::run(args)),
+        Benchmark::AtomicWorker(args) => on_all_cores(worker::run(args)),
         // These pin themselves to cores before they start a runtime.
-        Command::Edge(args) => edge::run(args),
-        Command::EdgeServer(args) => edge::server::run(args),
+        Benchmark::Edge(args) => edge::run(args),
+        Benchmark::EdgeServer(args) => edge::server::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

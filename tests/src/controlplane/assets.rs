@@ -123,7 +123,7 @@ fn build_into(root: &Path, key: &str) -> anyhow::Result<()> {
         gobuild::version(),
         root.join(key).display()
     ));
-    let seen = gobuild::Seen::default();
+    let seen = gobuild::BuildProgress::default();
     let programs = {
         let shown = seen.clone();
         let _progress = Progress::start(move || format!("control plane: building: {shown}"));

@@ -20,7 +20,7 @@ use super::assets::THREE_WAYS;
 
 /// What the build has done so far, by its own account.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(super) struct BuildProgress {
     downloaded: Arc<AtomicUsize>,
     compiled: Arc<AtomicUsize>,
     /// How many packages there are; those in Go's own cache are not compiled again. 0 until it is known.
@@ -62,7 +62,7 @@ pub(super) fn cache_key() -> String {
 }
 
 /// Builds below `folder`, which must not exist, and returns the folder with the programs.
-pub(super) fn build(folder: &Path, seen: &Seen) -> anyhow::Result<PathBuf> {
+pub(super) fn build(folder: &Path, seen: &BuildProgress) -> anyhow::Result<PathBuf> {
     check_go()?;
     let module = folder.join("module");
     for (path, content) in SOURCES {
@@ -84,7 +84,7 @@ pub(super) fn build(folder: &Path, seen: &Seen) -> anyhow::Result<PathBuf> {
 }
 
 /// Runs go, counts what it says on stderr, and returns what it prints on stdout.
-fn run(go: &mut Command, seen: &Seen) -> anyhow::Result<String> {
+fn run(go: &mut Command, seen: &BuildProgress) -> anyhow::Result<String> {
     let mut child =
         go.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("starting go")?;
     // On a thread of its own: go would wait for ever on a full pipe.
@@ -166,7 +166,7 @@ fn linker_flags() -> String {
     format!("-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}")
 }
 
-impl Seen {
+impl BuildProgress {
     fn count(&self, line: &str) {
         if line.starts_with("go: downloading ") {
             self.downloaded.fetch_add(1, Ordering::Relaxed);
@@ -176,7 +176,7 @@ impl Seen {
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for BuildProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (downloaded, compiled) = (self.downloaded.load(Ordering::Relaxed), self.compiled.load(Ordering::Relaxed));
         if downloaded > 0 {

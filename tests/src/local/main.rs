@@ -12,11 +12,11 @@ use clap::{Parser, Subcommand};
 #[command(name = "statusguard-local", version, about)]
 struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: LocalCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum LocalCommand {
     /// Start everything, print some commands to try, and run until Ctrl-C.
     Up,
     /// Show a lost update: first without the guard, then with it.
@@ -27,9 +27,9 @@ enum Command {
 async fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let result = match command {
-        Command::Up => demo::up().await,
+        LocalCommand::Up => demo::up().await,
         // Dropping the demo stops everything it started.
-        Command::Demo => tokio::select! {
+        LocalCommand::Demo => tokio::select! {
             result = demo::demo() => result,
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         },

@@ -21,8 +21,8 @@ use tokio_rustls::TlsConnector;
 
 use self::load::Load;
 use self::process::Process;
-use self::review::{Body, Write};
-use self::server::Server;
+use self::review::{RequestBody, StatusChange};
+use self::server::BenchServer;
 use crate::figures::{Latencies, ratio, rounded, table, write_rows};
 
 /// Arguments of `edge`.
@@ -47,9 +47,9 @@ struct Pace {
 }
 
 #[derive(Clone, Copy)]
-struct Case {
+struct EdgeCase {
     size: usize,
-    write: Write,
+    write: StatusChange,
     connections: usize,
 }
 
@@ -92,9 +92,9 @@ struct Turns {
     latencies: Latencies,
 }
 
-const SERVERS: [Server; 3] = [Server::Guard, Server::Constant, Server::Typical];
+const SERVERS: [BenchServer; 3] = [BenchServer::Guard, BenchServer::Constant, BenchServer::Typical];
 const SIZES: [usize; 3] = [2 << 10, 16 << 10, 256 << 10];
-const WRITES: [Write; 3] = [Write::Unchanged, Write::Legal, Write::Refused];
+const WRITES: [StatusChange; 3] = [StatusChange::Unchanged, StatusChange::Legal, StatusChange::Refused];
 const CONNECTIONS: [usize; 2] = [1, 64];
 
 /// Different bodies of a case, so that no server sees the same bytes twice in a row.
@@ -145,7 +145,7 @@ async fn measure(quick: bool, only: &str, core: usize) -> anyhow::Result<Vec<Row
     for size in SIZES {
         for connections in CONNECTIONS {
             for write in WRITES {
-                let case = Case { size, write, connections };
+                let case = EdgeCase { size, write, connections };
                 if !case.name().starts_with(only) {
                     continue;
                 }
@@ -158,7 +158,7 @@ async fn measure(quick: bool, only: &str, core: usize) -> anyhow::Result<Vec<Row
     Ok(rows)
 }
 
-impl Case {
+impl EdgeCase {
     fn name(&self) -> String {
         format!("{}KiB/{}/{}", self.size >> 10, self.write.name(), self.connections)
     }
@@ -167,7 +167,7 @@ impl Case {
         let bodies = review::bodies(self.size, self.write, BODIES)?;
         let mut loads = Vec::with_capacity(processes.len());
         for (process, server) in processes.iter().zip(SERVERS) {
-            let allowed = self.write != Write::Refused || server == Server::Constant;
+            let allowed = self.write != StatusChange::Refused || server == BenchServer::Constant;
             let mut load = Load::open(process.address, tls, self.connections, allowed).await?;
             load.run(&bodies, Instant::now() + WARM_UP).await?;
             loads.push(load);
@@ -201,7 +201,13 @@ impl Case {
 }
 
 impl Turns {
-    async fn add(&mut self, process: &Process, load: &mut Load, bodies: &[Body], turn: Duration) -> anyhow::Result<()> {
+    async fn add(
+        &mut self,
+        process: &Process,
+        load: &mut Load,
+        bodies: &[RequestBody],
+        turn: Duration,
+    ) -> anyhow::Result<()> {
         let before = process.processor_time()?;
         let begun = Instant::now();
         let answered = load.run(bodies, begun + turn).await?;

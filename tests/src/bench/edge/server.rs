@@ -23,7 +23,7 @@ use super::{constant, cores, typical};
 pub struct Args {
     /// Which one.
     #[arg(long, value_enum)]
-    pub server: Server,
+    pub server: BenchServer,
     /// The core that it runs on.
     #[arg(long)]
     pub core: usize,
@@ -37,7 +37,7 @@ pub struct Args {
 
 /// What serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Server {
+pub enum BenchServer {
     /// The guard, with the policies that come with the project.
     Guard,
     /// Allows everything.
@@ -53,7 +53,7 @@ pub const BODY: usize = 8 << 20;
 const READ_BUFFER: usize = 64 << 10;
 const READ_AHEAD: usize = 32 << 10;
 
-impl Server {
+impl BenchServer {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,9 +78,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     runtime.block_on(async {
         let serving = async {
             match server {
-                Server::Guard => guard(&tls_cert, &tls_key).await,
-                Server::Constant => serve(constant::routes(), &tls_cert, &tls_key).await,
-                Server::Typical => serve(typical::routes(), &tls_cert, &tls_key).await,
+                BenchServer::Guard => guard(&tls_cert, &tls_key).await,
+                BenchServer::Constant => serve(constant::routes(), &tls_cert, &tls_key).await,
+                BenchServer::Typical => serve(typical::routes(), &tls_cert, &tls_key).await,
             }
         };
         tokio::select! {

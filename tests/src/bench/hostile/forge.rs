@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _};
 use serde_json::{Value, json};
 
-use crate::edge::review::{self, Write};
+use crate::edge::review::{self, StatusChange};
 
 /// Real reviews, and what is made of them.
 pub struct Forge {
@@ -29,9 +29,9 @@ impl Forge {
     pub fn new() -> anyhow::Result<Self> {
         let mut reviews = Vec::new();
         for size in [2 << 10, 16 << 10, 256 << 10] {
-            for write in [Write::Unchanged, Write::Legal, Write::Refused] {
+            for write in [StatusChange::Unchanged, StatusChange::Legal, StatusChange::Refused] {
                 let body = review::bodies(size, write, 1)?.remove(0);
-                reviews.push((body.bytes.to_vec(), body.uid, write != Write::Refused));
+                reviews.push((body.bytes.to_vec(), body.uid, write != StatusChange::Refused));
             }
         }
         Ok(Self { reviews, forged: 0 })

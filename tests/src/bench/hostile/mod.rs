@@ -21,8 +21,8 @@ use tokio::net::TcpStream;
 use self::attack::{Attacker, Counts, Way};
 use crate::edge::load::{self, Load};
 use crate::edge::process::Process;
-use crate::edge::review::{self, Write};
-use crate::edge::server::Server;
+use crate::edge::review::{self, StatusChange};
+use crate::edge::server::BenchServer;
 use crate::figures::{rounded, table, write_rows};
 
 /// Arguments of `hostile`.
@@ -75,7 +75,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let authority = Authority::new("statusguard bench")?;
     let leaf = authority.leaf([load::SERVER_NAME])?.write(folder.path())?;
     let tls = load::tls(authority.der())?;
-    let guard = Process::start(Server::Guard, 0, &leaf).await?;
+    let guard = Process::start(BenchServer::Guard, 0, &leaf).await?;
     let plain = guard.plain.context("the guard has no plain port")?;
 
     let over = Arc::new(AtomicBool::new(false));
@@ -103,8 +103,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         counts.add(&count?);
     }
     settled(plain).await?;
-    for write in [Write::Legal, Write::Refused, Write::Unchanged] {
-        let mut load = Load::open(guard.address, &tls, 1, write != Write::Refused).await?;
+    for write in [StatusChange::Legal, StatusChange::Refused, StatusChange::Unchanged] {
+        let mut load = Load::open(guard.address, &tls, 1, write != StatusChange::Refused).await?;
         load.run(&review::bodies(16 << 10, write, 16)?, Instant::now() + Duration::from_millis(100)).await?;
     }
 
