@@ -14,11 +14,12 @@ use crate::compose::{Batch, Composed};
 use crate::error::{RetryReason, WriteError};
 use crate::json::alike;
 use crate::object::StatusResource;
+use crate::outcome::UpdateOutcome;
 use crate::protocol::{End, Event, State, next};
 use crate::queue::{CAPACITY, ClosureResult, QueueLease, UpdateRequest, said};
 use crate::version::is_newer;
 use crate::wire::{Addressee, Wire};
-use crate::writer::{Shared, UpdateOutcome};
+use crate::writer::Shared;
 
 /// Serves the queue of one object.
 pub(crate) struct Driver<K: StatusResource> {

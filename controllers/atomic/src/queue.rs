@@ -12,7 +12,7 @@ use crate::cache::ObjectKey;
 use crate::error::{Error, WriteError};
 use crate::metrics::Instruments;
 use crate::object::StatusResource;
-use crate::writer::{ClosureOutput, UpdateOutcome};
+use crate::outcome::{ClosureOutput, UpdateOutcome};
 
 /// How many updates may wait for one object.
 pub(crate) const CAPACITY: usize = 1024;

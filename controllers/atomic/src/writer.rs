@@ -1,6 +1,5 @@
 //! The writer and its one call.
 
-use std::convert::Infallible;
 use std::future::IntoFuture;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use crate::compose::Composer;
 use crate::drive::Driver;
 use crate::error::Error;
 use crate::object::{RawStatus, StatusResource};
+use crate::outcome::{ClosureOutput, UpdateOutcome};
 use crate::queue::{CallerBase, ClosureCall, ObjectId, Queued, Reply, UpdateQueues, UpdateRequest};
 use crate::version::is_newer;
 use crate::wire::Endpoint;
@@ -57,83 +57,6 @@ pub(crate) struct Shared<K: StatusResource> {
     pub(crate) tasks: TaskTracker,
 }
 
-/// What became of an update.
-#[derive(Debug)]
-pub enum UpdateOutcome<K> {
-    /// The API server accepted it, exactly once.
-    #[non_exhaustive]
-    Written {
-        /// The object as it was written, or (only after a lost answer without history) a later version.
-        object: Arc<K>,
-        /// How many PUTs carried this update; 1 unless something stood in the way.
-        attempts: u32,
-        /// How many updates the last PUT carried, this one included.
-        merged: usize,
-        /// Whether the object has the very status that the PUT carried. If not, the API server pruned what
-        /// the CRD does not declare, filled in a default, or stored another form of a value; a
-        /// webhook changed something; or, where `object` is a later version, somebody else did. With the
-        /// `resourceVersion` from before, nothing at all was stored.
-        stored_as_sent: bool,
-    },
-    /// The closure changed nothing, so nothing was sent for it.
-    Unchanged {
-        /// The object the closure saw.
-        object: Arc<K>,
-    },
-}
-
-impl<K> UpdateOutcome<K> {
-    /// The object after the update.
-    #[must_use]
-    pub fn object(&self) -> &Arc<K> {
-        match self {
-            Self::Written { object, .. } | Self::Unchanged { object } => object,
-        }
-    }
-
-    /// The object after the update.
-    #[must_use]
-    pub fn into_object(self) -> Arc<K> {
-        match self {
-            Self::Written { object, .. } | Self::Unchanged { object } => object,
-        }
-    }
-
-    /// Whether the update changed the status.
-    #[must_use]
-    pub fn is_written(&self) -> bool {
-        matches!(self, Self::Written { .. })
-    }
-}
-
-/// What a closure may return: nothing, or a result whose error declines the update.
-pub trait ClosureOutput: Send + 'static {
-    /// The error by which a closure declines.
-    type Error: Send + 'static;
-
-    /// Whether the update is to be written.
-    ///
-    /// # Errors
-    /// The reason why it is not.
-    fn into_result(self) -> Result<(), Self::Error>;
-}
-
-impl ClosureOutput for () {
-    type Error = Infallible;
-
-    fn into_result(self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-impl<E: Send + 'static> ClosureOutput for Result<(), E> {
-    type Error = E;
-
-    fn into_result(self) -> Self {
-        self
-    }
-}
-
 impl<K: StatusResource<DynamicType = ()>> StatusWriter<K> {
     /// A writer for a kind known at compile time; `name` says who writes (a controller's name).
     pub fn builder(client: Client, name: impl Into<String>) -> Builder<K> {
@@ -150,8 +73,9 @@ impl<K: StatusResource> StatusWriter<K> {
     /// Updates the status of `object`: runs `closure` on the freshest status known and writes what
     /// it changed.
     ///
-    /// The closure returns nothing, or a `Result<(), E>` whose error declines the update. It may run
-    /// several times, on different statuses, and must have no side effects.
+    /// The closure returns nothing, a `bool` that says whether it changed something, or a `Result` of those
+    /// whose error declines the update (see [`ClosureOutput`]). It may run several times, on different
+    /// statuses, and must have no side effects.
     ///
     /// Nothing happens before the returned value is awaited. Dropped while awaited, the update is
     /// either applied whole or not at all, and updates of others that share its write are not
