@@ -91,13 +91,13 @@ pub struct TallyStatus {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub phase: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub log: Vec<Entry>,
+    pub log: Vec<TallyEntry>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, Tag>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-pub struct Entry {
+pub struct TallyEntry {
     pub id: String,
 }
 
@@ -188,7 +188,7 @@ pub fn count(id: &str) -> impl FnMut(&mut TallyStatus) + Send + 'static {
     let id = id.to_owned();
     move |status| {
         increment(&mut status.counter);
-        status.log.push(Entry { id: id.clone() });
+        status.log.push(TallyEntry { id: id.clone() });
     }
 }
 
