@@ -99,13 +99,14 @@ impl<K: StatusResource> Composer<K> {
             None => K::Status::default(),
         };
         let before = serde_json::to_value(&first).map_err(unwritable)?;
-        let last = self.run(first.clone(), &mut batch.updates, rest);
+        let last = self.run(first.clone(), &mut batch.updates, rest).map_err(unwritable)?;
         let mut after = serde_json::to_value(&last).map_err(unwritable)?;
 
         if before == after && batch.updates.len() > 1 && batch.changes() > 0 {
             // Updates that undo each other are still one write each.
             rest.splice(..0, batch.updates.drain(1..));
-            after = serde_json::to_value(self.run(first, &mut batch.updates, rest)).map_err(unwritable)?;
+            let last = self.run(first, &mut batch.updates, rest).map_err(unwritable)?;
+            after = serde_json::to_value(&last).map_err(unwritable)?;
         }
         if before == after {
             for update in batch.updates.iter_mut().filter(|update| update.result == ClosureResult::Changed) {
@@ -131,7 +132,7 @@ impl<K: StatusResource> Composer<K> {
         first: K::Status,
         updates: &mut Vec<UpdateRequest<K>>,
         rest: &mut Vec<UpdateRequest<K>>,
-    ) -> K::Status {
+    ) -> Result<K::Status, serde_json::Error> {
         let mut status = first.clone();
         let mut kept = first;
         for index in 0..updates.len() {
@@ -141,7 +142,8 @@ impl<K: StatusResource> Composer<K> {
             if !(update.closure)(&mut status) {
                 update.result = ClosureResult::Declined;
                 status = kept.clone();
-            } else if status == kept {
+            // A type may leave out of its comparison what it writes.
+            } else if status == kept && serde_json::to_value(&status)? == serde_json::to_value(&kept)? {
                 update.result = ClosureResult::Same;
             } else if self.phase.as_ref().is_some_and(|changes| changes(&kept, &status)) {
                 rest.splice(..0, updates.drain(index + 1..));
@@ -150,7 +152,7 @@ impl<K: StatusResource> Composer<K> {
                 kept = status.clone();
             }
         }
-        status
+        Ok(status)
     }
 
     /// The whole object with its new status. `managedFields` stay out: absent, they are kept.

@@ -1,7 +1,8 @@
 //! What a closure may say, and what becomes of its update.
 
-use std::convert::Infallible;
 use std::sync::Arc;
+
+use crate::error::Never;
 
 /// What became of an update.
 #[derive(Debug)]
@@ -53,6 +54,77 @@ impl<K> UpdateOutcome<K> {
 }
 
 /// What a closure may return: nothing, or a result whose error declines the update.
+///
+/// A `bool` is taken as well, so that a closure may end in [`append_once`](crate::append_once) or
+/// [`set_condition`](crate::set_condition); it has no effect, because the writer sees for itself what changed:
+///
+/// ```no_run
+/// # use atomic_status::{append_once, set_once, AlreadySet, Dynamic, Error, StatusWriter};
+/// # use kube::CustomResource;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(CustomResource, Serialize, Deserialize, Clone, Debug)]
+/// # #[kube(group = "example.org", version = "v1", kind = "Delivery", namespaced, status = "DeliveryStatus", schema = "disabled")]
+/// # struct DeliverySpec {}
+/// # #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+/// # #[serde(default)]
+/// # struct DeliveryStatus { log: Vec<String>, started: Option<String> }
+/// # async fn doc(writer: StatusWriter<Delivery>, delivery: Delivery) -> Result<(), Error<AlreadySet>> {
+/// writer.update(&delivery, |status| append_once(&mut status.log, "sent".to_owned(), String::clone)).await?;
+/// writer.update(&delivery, |status| set_once(&mut status.started, "10:00".to_owned())).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What a closure captures
+/// The closure is kept until its update is answered, may run again, and may outlive a caller that stops waiting. So it
+/// is `'static` and owns what it captures: it cannot borrow from its caller, and gives away no captured value but a
+/// copy of it.
+///
+/// ```no_run
+/// # use atomic_status::{Dynamic, Error, StatusWriter};
+/// # async fn doc(writer: StatusWriter<Dynamic>, delivery: Dynamic, target: &str) -> Result<(), Error> {
+/// let (target, message) = (target.to_owned(), format!("for {target}"));
+/// writer
+///     .update(&delivery, move |status| {
+///         status["target"] = target.clone().into();
+///         status["message"] = message.clone().into();
+///     })
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors of several types
+/// Under one `?` they become what both convert to: the error type of the function, if it is [`Error`](crate::Error) of
+/// the one error that a closure may return, else `anyhow::Error` or a boxed error.
+///
+/// ```no_run
+/// # use atomic_status::{Dynamic, Error, StatusWriter};
+/// # async fn doc(writer: StatusWriter<Dynamic>, delivery: Dynamic) {
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("it is delivered already")]
+/// struct Delivered;
+///
+/// async fn one(writer: &StatusWriter<Dynamic>, delivery: &Dynamic) -> Result<(), Error<Delivered>> {
+///     writer.update(delivery, |status| status["phase"] = "Sending".into()).await?;
+///     writer.update(delivery, |status| if status["phase"] == "Sent" { Err(Delivered) } else { Ok(()) }).await?;
+///     Ok(())
+/// }
+///
+/// async fn several(writer: &StatusWriter<Dynamic>, delivery: &Dynamic) -> anyhow::Result<()> {
+///     one(writer, delivery).await?;
+///     writer
+///         .update(delivery, |status| {
+///             let tries: i64 = serde_json::from_value(status["tries"].clone())?;
+///             anyhow::ensure!(tries < 5, "tried {tries} times");
+///             status["tries"] = (tries + 1).into();
+///             Ok(())
+///         })
+///         .await?;
+///     Ok(())
+/// }
+/// # }
+/// ```
 pub trait ClosureOutput: Send + 'static {
     /// The error by which a closure declines.
     type Error: Send + 'static;
@@ -65,9 +137,17 @@ pub trait ClosureOutput: Send + 'static {
 }
 
 impl ClosureOutput for () {
-    type Error = Infallible;
+    type Error = Never;
 
-    fn into_result(self) -> Result<(), Infallible> {
+    fn into_result(self) -> Result<(), Never> {
+        Ok(())
+    }
+}
+
+impl ClosureOutput for bool {
+    type Error = Never;
+
+    fn into_result(self) -> Result<(), Never> {
         Ok(())
     }
 }
@@ -77,5 +157,13 @@ impl<E: Send + 'static> ClosureOutput for Result<(), E> {
 
     fn into_result(self) -> Self {
         self
+    }
+}
+
+impl<E: Send + 'static> ClosureOutput for Result<bool, E> {
+    type Error = E;
+
+    fn into_result(self) -> Result<(), E> {
+        self.map(drop)
     }
 }

@@ -221,7 +221,7 @@ impl<K: StatusResource> UpdateQueues<K> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-    use std::convert::Infallible;
+    use crate::error::Never;
     use std::time::Duration;
 
     use super::*;
@@ -235,7 +235,7 @@ mod tests {
 
     fn request(permit: OwnedSemaphorePermit) -> UpdateRequest<Dynamic> {
         let (since, metrics) = (Instant::now(), Instruments::new(Metrics::default(), String::new()));
-        let caller = Call::<_, Infallible>::open(oneshot::channel().0, permit, since, metrics);
+        let caller = Call::<_, Never>::open(oneshot::channel().0, permit, since, metrics);
         let closure = caller.clone().closure(|_| ());
         let (deadline, result) = (since + Duration::from_secs(10), ClosureResult::Changed);
         UpdateRequest { caller_base: None, fresh: false, since, deadline, tries: 0, result, closure, caller }

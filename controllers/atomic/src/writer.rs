@@ -36,8 +36,9 @@ impl<K: StatusResource> StatusWriter<K> {
     /// Updates the status of `object`: runs `closure` on the freshest status known and writes what
     /// it changed.
     ///
-    /// The closure returns nothing, or a `Result<(), E>` whose error declines the update. It may run
-    /// several times, on different statuses, and must have no side effects.
+    /// The closure returns nothing, a `bool` that says whether it changed something, or a `Result` of those
+    /// whose error declines the update (see [`ClosureOutput`]). It may run several times, on different
+    /// statuses, and must have no side effects.
     ///
     /// Nothing happens before the returned value is awaited. Dropped while awaited, the update is
     /// either applied whole or not at all, and updates of others that share its write are not
