@@ -55,6 +55,8 @@ pub enum Fault {
         /// Whether the API server gets the request (and has answered it) before the client gets the error.
         after_forwarding: bool,
     },
+    /// The client gets 200 with this text, as from a proxy in between; the API server never sees the request.
+    Page(&'static str),
     /// The client's connection is reset at once; the API server gets the request only after this time, or when
     /// [`FaultProxy::release_late`] is called.
     LandLate(Duration),
@@ -328,6 +330,7 @@ async fn handle(request: Request<Incoming>, shared: Arc<ProxyState>) -> Result<R
             }
             Ok(failure(code, retry_after))
         }
+        Fault::Page(text) => Ok(Response::new(text_body(text.to_owned()))),
         Fault::LandLate(time) => {
             shared.late.send_modify(|late| late.outstanding += 1);
             tokio::spawn(land(shared, parts, body, time));
@@ -384,6 +387,10 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove("keep-alive");
 }
 
+fn text_body(text: String) -> Body {
+    Full::from(text).map_err(|never| match never {}).boxed_unsync()
+}
+
 /// An error in the form of the API server's.
 fn failure(code: u16, retry_after: Option<u32>) -> Response<ProxyBody> {
     let reason = match code {
@@ -405,8 +412,7 @@ fn failure(code: u16, retry_after: Option<u32>) -> Response<ProxyBody> {
     if let Some(seconds) = retry_after {
         status["details"] = json!({ "retryAfterSeconds": seconds });
     }
-    let body = Full::from(status.to_string()).map_err(|never| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
+    let mut response = Response::new(text_body(status.to_string()));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-pub use args::{Args, Bounds, CheckArgs, Command, GraphFormat, LogFormat, OutputFormat, PolicyCommand, WebhookArgs};
+pub use args::{Args, CheckArgs, Command, GraphFormat, LogFormat, OutputFormat, PolicyCommand, WebhookArgs};
 pub use exit::Exit;
 pub use guard::{Backend, Guard, Refusal, Refusals, webhook};
 

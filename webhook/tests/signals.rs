@@ -26,7 +26,7 @@ fn sigterm_drains() {
 
 #[test]
 fn a_second_sigterm_ends_it_at_once() {
-    let mut server = GuardProcess::start(&["--drain-timeout=1h", "--handshake-timeout=1h"]);
+    let mut server = GuardProcess::start(&["--drain-timeout=1h"]);
     // A connection that never says anything, which a drain would wait for.
     let silent = TcpStream::connect(server.admission).unwrap();
     server.terminate();

@@ -62,7 +62,7 @@
 //!     Ok(())
 //! }).await;
 //! match outcome {
-//!     Ok(UpdateOutcome::Written { object, attempts, merged }) => { /* emit events: it is committed */ }
+//!     Ok(UpdateOutcome::Written { object, .. }) => { /* emit events: it is committed */ }
 //!     Ok(UpdateOutcome::Unchanged { .. }) => {}
 //!     Err(Error::Closure(Finished)) => {}
 //!     Err(Error::Refused { causes, .. }) => { /* this status is not legal on the current version */ }
@@ -195,13 +195,15 @@ mod cache;
 mod compose;
 mod drive;
 mod error;
+mod json;
+mod limit;
 mod merge;
 mod metrics;
 mod object;
+mod outcome;
 mod protocol;
 mod queue;
 mod status;
-mod steps;
 mod version;
 mod wire;
 mod writer;
@@ -210,6 +212,7 @@ pub use builder::{Builder, InvalidName};
 pub use error::{Error, RefusalCause, RetryReason};
 pub use metrics::Metrics;
 pub use object::{Dynamic, RawStatus, StatusResource, WithRawStatus};
+pub use outcome::{ClosureOutput, UpdateOutcome};
 pub use status::{AlreadySet, Counter, append_once, increment, set_condition, set_once};
 pub use version::compare_versions;
-pub use writer::{ClosureOutput, StatusWriter, Update, UpdateOutcome};
+pub use writer::{StatusWriter, Update};

@@ -52,16 +52,24 @@ pub(crate) enum First {
     Fault(RetryReason),
 }
 
-/// The requests to one collection of objects.
+/// The requests about one object.
 pub(crate) struct Wire {
     client: Client,
     once: SingleUseBody,
     collection: Request,
-    name: String,
+    object: Addressee,
     manager: String,
     subresource: bool,
     timeout: Duration,
     metrics: Instruments,
+}
+
+/// The object that requests are about, which an answer has to show.
+pub(crate) struct Addressee {
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
 }
 
 /// What all objects of a writer have in common.
@@ -76,9 +84,9 @@ pub(crate) struct Endpoint {
 }
 
 impl Wire {
-    pub(crate) fn new(endpoint: &Endpoint, collection: String, name: String) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, collection: String, object: Addressee) -> Self {
         let Endpoint { client, once, manager, subresource, timeout, metrics } = endpoint.clone();
-        Self { client, once, collection: Request::new(collection), name, manager, subresource, timeout, metrics }
+        Self { client, once, collection: Request::new(collection), object, manager, subresource, timeout, metrics }
     }
 
     pub(crate) async fn put(&self, body: Bytes) -> Put {
@@ -116,9 +124,9 @@ impl Wire {
     async fn exchange_put(&self, body: Bytes, guard: &SendGuard) -> Result<Answer, kube::Error> {
         let params = PostParams { dry_run: false, field_manager: Some(self.manager.clone()) };
         let request = if self.subresource {
-            self.collection.replace_subresource("status", &self.name, &params, Vec::new())
+            self.collection.replace_subresource("status", &self.object.name, &params, Vec::new())
         } else {
-            self.collection.replace(&self.name, &params, Vec::new())
+            self.collection.replace(&self.object.name, &params, Vec::new())
         };
         let (parts, _) = request.map_err(kube::Error::BuildRequest)?.into_parts();
         let request = http::Request::from_parts(parts, self.once.body(body, guard).await?);
@@ -126,13 +134,14 @@ impl Wire {
     }
 
     async fn exchange_get(&self) -> Result<Answer, kube::Error> {
-        let request = self.collection.get(&self.name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
+        let request =
+            self.collection.get(&self.object.name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
         Answer::of(self.client.send(request.map(kube::client::Body::from)).await?).await
     }
 
     async fn exchange_watch(&self, version: &str, patience: Duration) -> First {
         let params = WatchParams {
-            field_selector: Some(format!("metadata.name={}", self.name)),
+            field_selector: Some(format!("metadata.name={}", self.object.name)),
             timeout: u32::try_from(patience.as_secs() + 1).ok(),
             bookmarks: false,
             ..WatchParams::default()
@@ -143,7 +152,10 @@ impl Wire {
             std::pin::pin!(events).try_next().await
         };
         match first.await {
-            Ok(Some(WatchEvent::Added(object) | WatchEvent::Modified(object))) => First::Version(object),
+            Ok(Some(WatchEvent::Added(object) | WatchEvent::Modified(object))) if self.object.is_shown_by(&object) => {
+                First::Version(object)
+            }
+            Ok(Some(WatchEvent::Added(_) | WatchEvent::Modified(_))) => First::Fault(not_the_object()),
             Ok(Some(WatchEvent::Deleted(_))) => First::Deletion,
             Ok(Some(WatchEvent::Error(status))) => no_history(*status),
             Err(kube::Error::Api(status)) => no_history(*status),
@@ -154,15 +166,16 @@ impl Wire {
 
     fn read_put(&self, answer: Answer) -> Put {
         if answer.code.is_success() {
-            return match answer.object() {
+            let object = answer.json().filter(|object| self.object.is_shown_by(object));
+            return match object.filter(|object| object["metadata"]["uid"] == self.object.uid.as_str()) {
                 Some(object) => Put::Written(object),
-                None => Put::Unknown(answer.reason(), None),
+                None => Put::Unknown(not_the_object(), None),
             };
         }
         let status = answer.status();
         match answer.code.as_u16() {
             _ if is_denial(&status) => Put::Refused(refusal(answer.code, status)),
-            404 if names(&status, &self.name) => Put::Missing,
+            404 if names(&status, &self.object.name) => Put::Missing,
             429 => Put::NotApplied(answer.reason(), answer.retry_after),
             // Admission comes before storage: what it failed on is not applied.
             500 if status.message.contains("failed calling webhook") => Put::NotApplied(answer.reason(), None),
@@ -177,18 +190,36 @@ impl Wire {
 
     fn read_get(&self, answer: Answer) -> Get {
         if answer.code.is_success() {
-            return match answer.object() {
+            return match answer.json().filter(|object| self.object.is_shown_by(object)) {
                 Some(object) => Get::Found(object),
-                None => Get::Fault(answer.reason(), None),
+                None => Get::Fault(not_the_object(), None),
             };
         }
         let status = answer.status();
         match answer.code.as_u16() {
-            404 if names(&status, &self.name) => Get::Missing,
+            404 if names(&status, &self.object.name) => Get::Missing,
             408 | 429 | 500.. => Get::Fault(answer.reason(), answer.retry_after),
             _ => Get::Fatal(Arc::new(kube::Error::Api(status.boxed()))),
         }
     }
+}
+
+impl Addressee {
+    /// Whether `answer` is an object of this name and kind, in some version. A proxy may answer with a page of its own.
+    fn is_shown_by(&self, answer: &Value) -> bool {
+        let metadata = &answer["metadata"];
+        let says_something = |member: &str| metadata[member].as_str().is_some_and(|text| !text.is_empty());
+        answer["apiVersion"] == self.api_version.as_str()
+            && answer["kind"] == self.kind.as_str()
+            && metadata["name"] == self.name.as_str()
+            && says_something("uid")
+            && says_something("resourceVersion")
+    }
+}
+
+/// Why an answer with 200 does not count.
+fn not_the_object() -> RetryReason {
+    RetryReason::Answer { code: 200, reason: String::new(), message: "the answer is not the object".to_owned() }
 }
 
 /// A complete HTTP answer.
@@ -206,8 +237,8 @@ impl Answer {
         Ok(Self { code, retry_after: seconds.map(Duration::from_secs), body })
     }
 
-    fn object(&self) -> Option<Value> {
-        serde_json::from_slice(&self.body).ok().filter(Value::is_object)
+    fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
     }
 
     /// The `Status` that the answer carries, or one made of what a proxy said.

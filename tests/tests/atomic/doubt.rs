@@ -187,6 +187,8 @@ async fn without_history(
         setup = setup.append_only("/log", "id");
     }
     duel.writer = setup.build().unwrap();
+    // Its answer shows that identities are stored as they are sent.
+    duel.object = duel.writer.update(&duel.object, count("second")).await.unwrap().into_object();
     let fault = if landed { Fault::CutAfterSending } else { Fault::CutBeforeSending };
     let gate = duel.break_puts_until_opened(fault);
     let update = tokio::spawn(duel.writer.update(&duel.object, count("mine")).into_future());
@@ -203,7 +205,7 @@ async fn without_history(
 async fn without_history_a_live_read_proves_what_landed() {
     let (answer, log) = without_history(true, false, async |_| ()).await;
     assert!(answer.unwrap().is_written());
-    assert_eq!(log, ["first", "mine"]);
+    assert_eq!(log, ["first", "second", "mine"]);
 }
 
 #[tokio::test]
@@ -213,7 +215,7 @@ async fn without_history_and_proof_the_caller_is_told_that_nobody_knows() {
     };
     let (answer, log) = without_history(false, false, over).await;
     assert!(matches!(answer, Err(Error::Unknown(_))), "{answer:?}");
-    assert_eq!(log, ["first", "over"]);
+    assert_eq!(log, ["first", "second", "over"]);
 }
 
 #[tokio::test]
@@ -223,14 +225,14 @@ async fn without_history_an_identity_tells_whether_it_landed() {
     };
     let (answer, log) = without_history(false, true, over).await;
     assert!(answer.unwrap().is_written());
-    assert_eq!(log, ["first", "over", "mine"], "it had not");
+    assert_eq!(log, ["first", "second", "over", "mine"], "it had not");
 
     let over = async |duel: &Duel<'_>| {
         duel.rival.update(&duel.object, count("over")).fresh().await.unwrap();
     };
     let (answer, log) = without_history(true, true, over).await;
     assert!(answer.unwrap().is_written());
-    assert_eq!(log, ["first", "mine", "over"], "it had");
+    assert_eq!(log, ["first", "second", "mine", "over"], "it had");
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ pub(crate) fn busy(limits: &Arc<Limits>) -> Router {
     Router::new().fallback(async move |request: Request| {
         // The API server writes a whole review before it reads; past the time-out it does not matter any more.
         let mut body = request.into_body();
-        let read = timeout_at(Instant::now() + limits.deadline, body::discard(&mut body, limits.body)).await;
+        let read = timeout_at(Instant::now() + limits.deadline, body::discard(&mut body, limits.max_body)).await;
         FailedCall { close: read != Ok(true), ..FailedCall::busy("the guard has too many connections; ask again") }
     })
 }
@@ -74,7 +74,7 @@ async fn admit<J: Judge, C: Recorder<J::Record>>(
         Err(mut failure) => {
             if !body.is_end_stream() {
                 let until = until.unwrap_or(arrived + admission.limits.deadline);
-                let rest = body::discard(&mut body, admission.limits.body);
+                let rest = body::discard(&mut body, admission.limits.max_body);
                 failure.close = timeout_at(until, rest).await != Ok(true);
             }
             let path = parts.uri.path();
@@ -106,7 +106,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         }
         self.check_headers(&parts.headers)?;
         let mut held = self.budget.hold();
-        let reading = body::read(body, self.limits.body, &mut held);
+        let reading = body::read(body, self.limits.max_body, &mut held);
         let bytes = match timeout_at(until, reading).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) => return Err(self.not_read(&error)),
@@ -235,7 +235,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         match error {
             BodyError::TooLarge => {
                 self.metrics.shed("body_size");
-                let message = format!("the body has more than {} bytes", self.limits.body);
+                let message = format!("the body has more than {} bytes", self.limits.max_body);
                 FailedCall::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
             }
             BodyError::Busy => {

@@ -43,7 +43,7 @@ pub use health::{Health, ReadinessGate};
 pub use judge::{
     CallContext, Cause, Decision, Denial, GroupResource, Judge, Labels, NoRecords, Recorder, ReviewAnswer,
 };
-pub use limits::Limits;
+pub use limits::{Limits, duration};
 pub use listen::Drained;
 pub use malformed::{MalformedReason, MalformedReview};
 pub use metrics::EdgeMetrics;

@@ -171,17 +171,17 @@ impl Acceptor {
     /// Serves a connection, or says that there are too many.
     fn accept(&mut self, stream: TcpStream) {
         let open = self.connections.len();
-        let full = open >= self.limits.connections;
+        let full = open >= self.limits.max_connections;
         if full {
             if let Some(metrics) = &self.metrics {
                 metrics.shed("connections");
             }
             if !self.full {
-                tracing::warn!(limit = self.limits.connections, "serving no more connections");
+                tracing::warn!(limit = self.limits.max_connections, "serving no more connections");
             }
         }
         self.full = full;
-        if open >= self.limits.connections.saturating_add(SPARE) {
+        if open >= self.limits.max_connections.saturating_add(SPARE) {
             return;
         }
         let routes = if full { &self.busy } else { &self.routes };

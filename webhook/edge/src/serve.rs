@@ -70,7 +70,7 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         judge,
         records: Records::new(recorder, limits.records, metrics.clone()),
         limits: Arc::clone(&limits),
-        budget: BodyBudget::new(metrics.body_bytes.clone(), limits.bodies),
+        budget: BodyBudget::new(metrics.body_bytes.clone(), limits.max_bodies),
         metrics: metrics.clone(),
     });
     let listener = health.gate("admission listener");
@@ -92,7 +92,7 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         busy: routes.clone(),
         routes,
         keep_alive: false,
-        limits: Arc::new(Limits { connections: PLAIN_CONNECTIONS, ..Limits::clone(&limits) }),
+        limits: Arc::new(Limits { max_connections: PLAIN_CONNECTIONS, ..Limits::clone(&limits) }),
         metrics: None,
         phases: watch::channel(DrainPhase::Serving).0,
     };

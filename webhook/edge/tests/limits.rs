@@ -59,7 +59,7 @@ async fn a_body_of_nine_mib() {
 
 #[tokio::test]
 async fn a_body_without_announced_length() {
-    let limits = Limits { body: 64 << 10, ..Limits::default() };
+    let limits = Limits { max_body: 64 << 10, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let mut client = server.connect().await;
     let head = format!(
@@ -210,7 +210,7 @@ async fn a_header_without_end() {
 
 #[tokio::test]
 async fn more_connections_than_allowed() {
-    let server = start(allowing(), Limits { connections: 2, ..Limits::default() }).await;
+    let server = start(allowing(), Limits { max_connections: 2, ..Limits::default() }).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
     assert_eq!(first.post(PATH, &review("put")).await.status, 200);
@@ -235,7 +235,7 @@ async fn more_connections_than_allowed() {
 async fn thousands_of_connections_that_say_nothing() {
     // Past the limit some more are told that the guard is busy.
     const SPARE: f64 = 64.0;
-    let limits = Limits { connections: 500, handshake: SHORT, ..Limits::default() };
+    let limits = Limits { max_connections: 500, handshake: SHORT, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let (address, mut flood) = (server.admission, tokio::task::JoinSet::new());
     for _ in 0..3000 {
@@ -271,7 +271,7 @@ async fn thousands_of_connections_that_say_nothing() {
 
 #[tokio::test]
 async fn more_bytes_in_flight_than_allowed() {
-    let limits = Limits { body: 8 << 10, bodies: 10 << 10, ..Limits::default() };
+    let limits = Limits { max_body: 8 << 10, max_bodies: 10 << 10, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let body = review("put");
     let mut padded = vec![b' '; 8 << 10];
@@ -300,7 +300,7 @@ async fn more_bytes_in_flight_than_allowed() {
 /// What is announced but not sent holds nothing.
 #[tokio::test]
 async fn announced_bodies_are_no_bodies() {
-    let limits = Limits { body: 8 << 10, bodies: 8 << 10, ..Limits::default() };
+    let limits = Limits { max_body: 8 << 10, max_bodies: 8 << 10, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let mut silent = Vec::new();
     for _ in 0..10 {

@@ -58,7 +58,7 @@ impl Guard {
     /// # Errors
     /// When a file cannot be read, the certificate does not fit, or a port is taken.
     pub async fn bind(args: WebhookArgs) -> anyhow::Result<Self> {
-        let limits = args.bounds.limits()?;
+        args.check()?;
         let WebhookArgs {
             policy_dir,
             tls_cert,
@@ -69,7 +69,7 @@ impl Guard {
             repeat_limit,
             log_format: _,
             log: _,
-            bounds: _,
+            limits,
         } = args;
         let chain = std::fs::read(&tls_cert).with_context(|| format!("reading --tls-cert {}", tls_cert.display()))?;
         let key = std::fs::read(&tls_key).with_context(|| format!("reading --tls-key {}", tls_key.display()))?;

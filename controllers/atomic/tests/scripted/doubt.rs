@@ -214,11 +214,21 @@ async fn without_history_an_identity_decides_both_ways() {
     assert!(writer.update(&base, entry).await.unwrap().is_written());
     server.seen();
 
+    // Its absence proves something once an answer has shown that identities are stored as they are sent.
     let absent = raw("9", json!({"log": [{"id": "a"}, {"id": "b"}]}));
-    let mut script = lost(absent);
+    let server = Server::start(lost(absent.clone())).await;
+    let writer = builder(&server).append_only("/log", "id").build().unwrap();
+    let error = writer.update(&base, entry).await.unwrap_err();
+    assert!(matches!(error, Error::Unknown(_)), "{error:?}");
+    server.seen();
+
+    let mut script = vec![("PUT", Reply::Accept("1"))];
+    script.append(&mut lost(absent));
     script.push(("PUT", Reply::Accept("10")));
     let server = Server::start(script).await;
     let writer = builder(&server).append_only("/log", "id").build().unwrap();
+    let first = |status: &mut super::DeliveryStatus| status.log.push(super::Entry { id: "a".into() });
+    let base = writer.update(&object("0", json!({"log": []})), first).await.unwrap().into_object();
     let outcome = writer.update(&base, entry).await.unwrap();
     assert_eq!(outcome.object().status.as_ref().unwrap().log.len(), 3);
     server.seen();
@@ -322,7 +332,10 @@ async fn an_earlier_attempt_that_lands_late_does_not_acknowledge_what_was_merged
     };
     let server = Server::start([]).await;
     let writer = builder(&server).append_only("/log", "id").budget(Duration::from_millis(300)).build().unwrap();
-    let base = object("1", json!({"log": []}));
+    let new = object("0", json!({"log": []}));
+    // Its answer shows that identities are stored as they are sent.
+    server.expect([("PUT", Reply::Accept("1"))]);
+    let base = writer.update(&new, entry("a")).await.unwrap().into_object();
 
     // The first attempt ends as unknown on version 1.
     server.expect_any(failed(500));
@@ -330,10 +343,10 @@ async fn an_earlier_attempt_that_lands_late_does_not_acknowledge_what_was_merged
     assert!(matches!(error, Error::Unknown(_)), "{error:?}");
 
     // The second one carries another update, and the first lands while its answer is lost.
-    let mut late = raw("2", json!({"log": [{"id": "b"}]}));
+    let mut late = raw("2", json!({"log": [{"id": "a"}, {"id": "b"}]}));
     late["metadata"]["managedFields"] = json!([managed(writer.field_manager(), json!({"f:log": {}}))]);
     server.expect([
-        ("GET", Reply::Json(200, raw("1", json!({"log": []})))),
+        ("GET", Reply::Json(200, raw("1", json!({"log": [{"id": "a"}]})))),
         ("PUT", Reply::Cut),
         ("PUT", conflict()),
         ("WATCH", event("MODIFIED", late.clone())),
@@ -347,7 +360,7 @@ async fn an_earlier_attempt_that_lands_late_does_not_acknowledge_what_was_merged
     assert!(merged.unwrap().is_written());
     let seen = server.seen();
     let last = seen.iter().rev().find(|seen| seen.what == "PUT").unwrap();
-    assert_eq!(last.body["status"]["log"], json!([{"id": "b"}, {"id": "c"}]));
+    assert_eq!(last.body["status"]["log"], json!([{"id": "a"}, {"id": "b"}, {"id": "c"}]));
 }
 
 #[tokio::test]

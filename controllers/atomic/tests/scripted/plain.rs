@@ -23,7 +23,9 @@ async fn one_put_and_no_read() {
     let writer = writer(&server);
     let outcome = writer.update(&object("1", json!({"phase": "A"})), attempt).await.unwrap();
 
-    let UpdateOutcome::Written { object, attempts: 1, merged: 1 } = &outcome else { panic!("{outcome:?}") };
+    let UpdateOutcome::Written { object, attempts: 1, merged: 1, stored_as_sent: true, .. } = &outcome else {
+        panic!("{outcome:?}")
+    };
     assert_eq!(object.status.as_ref().unwrap().attempts, 1);
     let [put] = &server.seen()[..] else { panic!() };
     let manager = writer.field_manager().replace('/', "%2F");
