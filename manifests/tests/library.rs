@@ -129,13 +129,13 @@ fn warnings_are_the_known_ones() {
     assert_eq!(
         warnings,
         [
-            "remediationrequests.kubernaut.ai: among Pending, Blocked every write is allowed, so a stale one is not seen",
-            "remediationrequests.kubernaut.ai: among Blocked, Analyzing every write is allowed, so a stale one is not seen",
-            "orders.acme.cert-manager.io: among pending, ready, processing every write is allowed, so a stale one is not seen",
-            "workflows.argoproj.io: among Pending, Running every write is allowed, so a stale one is not seen",
+            "remediationrequests.kubernaut.ai: every write among Pending, Blocked is allowed, so a stale write among them is not detected",
+            "remediationrequests.kubernaut.ai: every write among Blocked, Analyzing is allowed, so a stale write among them is not detected",
+            "orders.acme.cert-manager.io: every write among pending, ready, processing is allowed, so a stale write among them is not detected",
+            "workflows.argoproj.io: every write among Pending, Running is allowed, so a stale write among them is not detected",
             "workflows.argoproj.io: no rule guards the witness `.status.compressedNodes`",
             "workflows.argoproj.io: no rule guards the witness `.status.offloadNodeStatusVersion`",
-            "services.example.org: among Healthy, Degraded every write is allowed, so a stale one is not seen",
+            "services.example.org: every write among Healthy, Degraded is allowed, so a stale write among them is not detected",
         ]
     );
 }

@@ -120,7 +120,7 @@ pub fn read_object(file: &Path) -> Result<Value<'static>, Error> {
     }
 }
 
-/// What keeps a value from being one Kubernetes object, and what to do. Judged as one it would have no
+/// What keeps a value from being one Kubernetes object, and a hint. Judged as one it would have no
 /// status, and so nothing that could be lost.
 pub fn not_an_object(value: &Value<'_>) -> Option<(&'static str, &'static str)> {
     let Value::Object(_) = value else {

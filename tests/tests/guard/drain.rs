@@ -40,7 +40,7 @@ impl Front {
         accepting.spawn(async move {
             loop {
                 let (mut near, _) = listener.accept().await.unwrap();
-                // Held while connecting: once the target has changed, nobody is on the way to the old one.
+                // Held while connecting: once the target has changed, no connection is on its way to the old one.
                 let target = targets.read().await;
                 let far = TcpStream::connect(*target).await;
                 drop(target);

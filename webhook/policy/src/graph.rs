@@ -52,7 +52,7 @@ pub(crate) enum Reading<'v> {
     Unknown(&'v str),
     /// Neither a string nor, with `states`, a list.
     Malformed,
-    /// Several states, none of which is entered from all others. Sorted.
+    /// Several states, and not exactly one of them is entered from each of the others. Sorted.
     Ambiguous(Vec<usize>),
 }
 

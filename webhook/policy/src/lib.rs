@@ -1,8 +1,9 @@
-//! The `StatusPolicy` language: what the status of a resource may do from one write to the next.
+//! The `StatusPolicy` language: which changes of a resource's status are legal from one write to the next.
 //!
 //! A policy document compiles to a [`Policy`]; [`Policy::judge`] compares an old and a
 //! new object and says whether the write is legal, explained by a stale read, or never
-//! legal. Everything here is pure: no clock, no network, no tokio, no Kubernetes client.
+//! legal. Everything here is pure: there is no clock, no network access, no tokio and no
+//! Kubernetes client.
 //!
 //! ```
 //! use statusguard_policy::{Object, Operation, Policy, Verdict, Value};
@@ -24,8 +25,6 @@
 //! # let _ = Value::Null;
 //! ```
 
-mod changes;
-mod collection;
 mod compile;
 mod graph;
 mod judge;
@@ -33,6 +32,7 @@ mod machine;
 mod magnitude;
 mod number;
 mod path;
+mod problem;
 mod rules;
 mod shown;
 pub mod spec;
@@ -40,9 +40,9 @@ mod time;
 mod value;
 mod verdict;
 
-pub use compile::{Problem, Severity};
 pub use judge::{MAX_FINDINGS, Object};
 pub use machine::Machine;
+pub use problem::{Problem, Severity};
 pub use rules::{Policy, is_core};
 pub use spec::{StatusPolicy, StatusPolicySpec};
 pub use value::{MAX_DEPTH, ParseError, Value};

@@ -1,4 +1,4 @@
-//! Phase machines as drawings and sentences need them: every edge spelled out.
+//! Phase machines with every edge spelled out, for drawings and explanations.
 
 use crate::rules::{Policy, Rules};
 
@@ -9,9 +9,9 @@ pub struct Machine {
     pub path: String,
     /// All known phases, in the order in which the policy names them.
     pub phases: Vec<String>,
-    /// Those that are left only by an edge that names them.
+    /// Phases that are left only by a transition that names them.
     pub final_phases: Vec<String>,
-    /// Edges by name; `""` is no phase yet, `"*"` any unknown name.
+    /// Edges by name; `""` stands for no phase, `"*"` for every unknown name.
     pub edges: Vec<(String, String)>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::number::{Decimal, Sum};
+use crate::number::{Decimal, ExactSum};
 use crate::path::Path;
 use crate::rules::Term;
 use crate::time::Instant;
@@ -95,8 +95,8 @@ impl Term {
     }
 }
 
-pub(crate) fn sum(terms: &[Term], item: &Value<'_>) -> Sum {
-    let mut sum = Sum::default();
+pub(crate) fn sum(terms: &[Term], item: &Value<'_>) -> ExactSum {
+    let mut sum = ExactSum::default();
     for term in terms {
         match (term, term.path().of(item)) {
             (Term::Length(_), Value::List(items)) => sum.add_count(items.len()),

@@ -146,7 +146,7 @@ impl std::hash::Hash for Decimal<'_> {
 
 /// An exact sum: `small` + `digits` × 10^`exponent`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sum {
+pub(crate) struct ExactSum {
     /// Counts and integers of few digits, which is what counters are: they need no memory.
     small: i128,
     digits: BigInt,
@@ -154,7 +154,7 @@ pub(crate) struct Sum {
     exponent: i64,
 }
 
-impl Sum {
+impl ExactSum {
     pub(crate) fn add_count(&mut self, count: usize) {
         self.small += count as i128;
     }
@@ -183,13 +183,13 @@ impl Sum {
     }
 
     /// The absolute difference of two sums.
-    pub(crate) fn gap(&self, other: &Sum) -> Sum {
+    pub(crate) fn gap(&self, other: &ExactSum) -> ExactSum {
         if let Some((a, b)) = self.small().zip(other.small()) {
-            return Sum { small: (a - b).abs(), ..Sum::default() };
+            return ExactSum { small: (a - b).abs(), ..ExactSum::default() };
         }
         let common = self.exponent.min(other.exponent);
         let difference = self.total(common) - other.total(common);
-        Sum { small: 0, digits: difference.magnitude().clone().into(), exponent: common }
+        ExactSum { small: 0, digits: difference.magnitude().clone().into(), exponent: common }
     }
 
     pub(crate) fn is_zero(&self) -> bool {
@@ -212,7 +212,7 @@ fn rescaled(digits: &BigInt, from: i64, to: i64) -> BigInt {
     if power == 0 { digits.clone() } else { digits * BigInt::from(10).pow(power) }
 }
 
-impl Ord for Sum {
+impl Ord for ExactSum {
     fn cmp(&self, other: &Self) -> Ordering {
         if let Some((a, b)) = self.small().zip(other.small()) {
             return a.cmp(&b);
@@ -222,22 +222,22 @@ impl Ord for Sum {
     }
 }
 
-impl PartialOrd for Sum {
+impl PartialOrd for ExactSum {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Sum {
+impl PartialEq for ExactSum {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Sum {}
+impl Eq for ExactSum {}
 
 /// Plain decimal text.
-impl std::fmt::Display for Sum {
+impl std::fmt::Display for ExactSum {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(sum) = self.small() {
             return write!(out, "{sum}");
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn sums_are_exact() {
         let sum = |terms: &[&str]| {
-            let mut sum = Sum::default();
+            let mut sum = ExactSum::default();
             for term in terms {
                 sum.add(&Decimal::of_json(term));
             }

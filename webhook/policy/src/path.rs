@@ -71,7 +71,7 @@ impl fmt::Display for Path {
 
 /// One step from a value to a part of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step<'a> {
+pub(crate) enum LocationStep<'a> {
     Path(&'a Path),
     Name(&'a str),
     Index(usize),
@@ -81,27 +81,27 @@ pub(crate) enum Step<'a> {
 /// A place in the status, as a chain from the inside out: building it costs nothing
 /// until a finding prints it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    parent: Option<&'a Place<'a>>,
-    step: Step<'a>,
+pub(crate) struct Location<'a> {
+    parent: Option<&'a Location<'a>>,
+    step: LocationStep<'a>,
 }
 
-impl<'a> Place<'a> {
-    pub(crate) fn then(&'a self, step: Step<'a>) -> Place<'a> {
-        Place { parent: Some(self), step }
+impl<'a> Location<'a> {
+    pub(crate) fn then(&'a self, step: LocationStep<'a>) -> Location<'a> {
+        Location { parent: Some(self), step }
     }
 
-    pub(crate) fn under(parent: Option<&'a Place<'a>>, path: &'a Path) -> Place<'a> {
-        Place { parent, step: Step::Path(path) }
+    pub(crate) fn under(parent: Option<&'a Location<'a>>, path: &'a Path) -> Location<'a> {
+        Location { parent, step: LocationStep::Path(path) }
     }
 
     /// Where `path` leads from what this place's own step starts at.
-    pub(crate) fn beside(&self, path: &'a Path) -> Place<'a> {
-        Place { parent: self.parent, step: Step::Path(path) }
+    pub(crate) fn beside(&self, path: &'a Path) -> Location<'a> {
+        Location { parent: self.parent, step: LocationStep::Path(path) }
     }
 
-    fn steps(&self) -> Vec<Step<'a>> {
-        let mut steps = self.parent.map(Place::steps).unwrap_or_default();
+    fn steps(&self) -> Vec<LocationStep<'a>> {
+        let mut steps = self.parent.map(Location::steps).unwrap_or_default();
         steps.push(self.step);
         steps
     }
@@ -117,17 +117,19 @@ impl<'a> Place<'a> {
         let steps = self.steps();
         let mut text = String::from("status");
         for (index, step) in steps.iter().enumerate() {
-            let content = matches!(step, Step::Name(_) | Step::Key(_));
+            let content = matches!(step, LocationStep::Name(_) | LocationStep::Key(_));
             if content && hidden.iter().any(|path| relation(&steps[..index], path) == Relation::Within) {
                 break;
             }
             // Writing to a string does not fail.
             let _ = match step {
-                Step::Path(path) if path.names().is_empty() => Ok(()),
-                Step::Path(path) => write!(text, ".{path}"),
-                Step::Name(name) => write!(text, ".{name}"),
-                Step::Index(index) => write!(text, "[{index}]"),
-                Step::Key(key) => write!(text, "[").and(crate::value::quoted(key, &mut text)).and(write!(text, "]")),
+                LocationStep::Path(path) if path.names().is_empty() => Ok(()),
+                LocationStep::Path(path) => write!(text, ".{path}"),
+                LocationStep::Name(name) => write!(text, ".{name}"),
+                LocationStep::Index(index) => write!(text, "[{index}]"),
+                LocationStep::Key(key) => {
+                    write!(text, "[").and(crate::value::quoted(key, &mut text)).and(write!(text, "]"))
+                }
             };
         }
         text
@@ -144,13 +146,13 @@ enum Relation {
     Within,
 }
 
-fn relation(steps: &[Step<'_>], path: &Path) -> Relation {
+fn relation(steps: &[LocationStep<'_>], path: &Path) -> Relation {
     let mut names = path.names().iter().map(|name| &**name);
     for step in steps {
         let walked: &mut dyn Iterator<Item = &str> = match step {
-            Step::Path(path) => &mut path.names().iter().map(|name| &**name),
-            Step::Name(name) | Step::Key(name) => &mut std::iter::once(*name),
-            Step::Index(_) => return Relation::Within,
+            LocationStep::Path(path) => &mut path.names().iter().map(|name| &**name),
+            LocationStep::Name(name) | LocationStep::Key(name) => &mut std::iter::once(*name),
+            LocationStep::Index(_) => return Relation::Within,
         };
         for name in walked {
             match names.next() {
@@ -193,10 +195,10 @@ mod tests {
     fn places_print_as_findings_name_them() {
         let list = Path::parse_status(".status.deliveryAttempts").unwrap();
         let error = Path::parse(".error", true).unwrap();
-        let root = Place::under(None, &list);
-        let item = root.then(Step::Index(2));
-        assert_eq!(item.then(Step::Path(&error)).shown(&[]), "status.deliveryAttempts[2].error");
-        assert_eq!(root.then(Step::Key("a\"b")).shown(&[]), "status.deliveryAttempts[\"a\\\"b\"]");
+        let root = Location::under(None, &list);
+        let item = root.then(LocationStep::Index(2));
+        assert_eq!(item.then(LocationStep::Path(&error)).shown(&[]), "status.deliveryAttempts[2].error");
+        assert_eq!(root.then(LocationStep::Key("a\"b")).shown(&[]), "status.deliveryAttempts[\"a\\\"b\"]");
         assert!(item.touches(&Path::parse_status(".status.deliveryAttempts.secret").unwrap()));
         assert!(!item.touches(&Path::parse_status(".status.other").unwrap()));
     }
@@ -205,10 +207,10 @@ mod tests {
     fn names_below_a_hidden_path_are_hidden() {
         let nodes = Path::parse_status(".status.nodes").unwrap();
         let token = Path::parse(".token", true).unwrap();
-        let root = Place::under(None, &nodes);
-        let node = root.then(Step::Key("a"));
-        let token = node.then(Step::Path(&token));
-        let name = token.then(Step::Name("secret"));
+        let root = Location::under(None, &nodes);
+        let node = root.then(LocationStep::Key("a"));
+        let token = node.then(LocationStep::Path(&token));
+        let name = token.then(LocationStep::Name("secret"));
         for (hidden, expected) in [
             (".status.nodes", "status.nodes"),
             (".status.nodes.a", "status.nodes[\"a\"].token"),

@@ -1,8 +1,8 @@
 //! The compiled form of a policy: paths resolved, phases as small integers.
 
-use crate::compile::Problem;
 use crate::graph::Graph;
 use crate::path::Path;
+use crate::problem::Problem;
 use crate::spec::{Keep, Order, StatusPolicySpec};
 
 /// A compiled policy.
@@ -68,7 +68,7 @@ pub(crate) enum Term {
     Length(Path),
 }
 
-/// When a rule drops its comparison with old. Phases are nodes of the root's graph.
+/// When a rule does not compare with the old value. Phases are nodes of the root's graph.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resets {
     pub(crate) from: Vec<usize>,
@@ -96,14 +96,14 @@ impl Policy {
         &self.spec
     }
 
-    /// What compiled, but probably is not meant.
+    /// The warnings of the document.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
     }
 
-    /// Whether this targets one of Kubernetes' own kinds without saying `core: true`:
-    /// judged by the tools, not enforced in a cluster.
+    /// Whether the target is one of Kubernetes' own kinds and `core: true` is missing: the tools judge such a policy, but
+    /// it is not enforced in a cluster.
     #[must_use]
     pub fn unconfirmed_core(&self) -> bool {
         is_core(&self.spec.target.group) && !self.spec.target.core

@@ -1,7 +1,7 @@
 //! The `StatusPolicy` resource: the types of the YAML document, which are also the CRD.
 //!
-//! Everything below `.spec` keeps unknown fields in the API server, so that
-//! compiling can name a misspelt key instead of the server dropping it.
+//! The API server keeps unknown fields below `.spec`, so that the compiler can report a misspelt key instead of the
+//! server dropping it.
 
 use std::collections::BTreeMap;
 
@@ -42,33 +42,33 @@ pub const KIND: &str = "StatusPolicy";
 pub struct StatusPolicySpec {
     /// The resource whose status is guarded.
     pub target: Target,
-    /// What happens to a write that breaks a rule. Default: Enforce.
+    /// What happens to a write that violates a rule. Default: Enforce.
     #[serde(default)]
     pub mode: Mode,
     /// What the API server does when the guard cannot be reached. Default: Ignore;
-    /// Fail is for those who run the guard highly available.
+    /// Choose Fail when the guard runs with several replicas.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
-    /// Writers that are never refused: break-glass and restore tools. Their writes
+    /// Writers whose writes are never refused, such as restore tools and break-glass groups. Their writes
     /// are allowed and recorded as Bypassed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exempt: Option<Exempt>,
-    /// Paths whose values never leave the guard: not in messages, not in the ledger, not in logs.
+    /// Paths whose values never leave the guard: they appear neither in messages nor in records nor in logs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redact: Vec<String>,
-    /// The phase machine, at most one.
+    /// The phase machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Numbers, digit strings and times that never fall.
+    /// Numbers, strings of digits and times that never decrease.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monotone: Vec<Monotone>,
-    /// Fields that, once set, do not change.
+    /// Fields that do not change once they are set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_once: Vec<SetOnce>,
-    /// Lists and maps whose entries are kept.
+    /// Lists and maps whose entries stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collections: Vec<Collection>,
-    /// Sums that agree.
+    /// Sums that are equal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub equal: Vec<Equal>,
 }
@@ -79,21 +79,21 @@ pub struct StatusPolicySpec {
 pub struct Target {
     /// API group; empty for the core group.
     pub group: String,
-    /// The one version whose paths the rules name; other versions are converted by the API server.
+    /// The version in which the rules' paths are written; the API server converts writes in other versions to it.
     pub version: String,
     /// Plural name of the resource.
     pub resource: String,
-    /// `status`, or empty for a kind that keeps its status in the main resource. Default: status.
+    /// `status`, or empty for a kind without a status subresource. Default: status.
     #[serde(default = "status_subresource")]
     pub subresource: String,
-    /// Guard one of Kubernetes' own kinds. Its failure policy is always Ignore.
+    /// Must be true to guard one of Kubernetes' own kinds, whose failure policy is always Ignore.
     #[serde(default)]
     pub core: bool,
-    /// Namespaces whose objects are guarded, passed through to the webhook.
+    /// Selects the namespaces whose objects are guarded; copied to the webhook configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "label_selector")]
     pub namespace_selector: Option<serde_json::Value>,
-    /// Objects that are guarded, passed through to the webhook.
+    /// Selects the objects that are guarded; copied to the webhook configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "label_selector")]
     pub object_selector: Option<serde_json::Value>,
@@ -103,31 +103,31 @@ fn status_subresource() -> String {
     "status".into()
 }
 
-/// What happens to a write that breaks a rule.
+/// What happens to a write that violates a rule.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Mode {
-    /// Refused.
+    /// The write is refused.
     #[default]
     Enforce,
-    /// Allowed with a warning to the client, and recorded.
+    /// The write is allowed and recorded, and the client gets a warning.
     Warn,
-    /// Allowed silently, and recorded.
+    /// The write is allowed and recorded.
     Audit,
-    /// Compiled, not enforced.
+    /// The policy is compiled but not enforced.
     Off,
 }
 
 /// What the API server does when the guard cannot be reached.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum FailurePolicy {
-    /// The write goes through unguarded.
+    /// The write is stored without having been judged.
     #[default]
     Ignore,
     /// The write fails.
     Fail,
 }
 
-/// Writers that are never refused.
+/// Writers whose writes are never refused.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 pub struct Exempt {
     /// User names as the API server knows them, e.g. `system:serviceaccount:velero:velero`.
@@ -138,23 +138,23 @@ pub struct Exempt {
     pub groups: Vec<String>,
 }
 
-/// The five rules for one item of a collection, with paths relative to the item.
+/// The rules for one entry of a collection, with paths relative to the entry.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleSet {
-    /// The phase machine of the item, at most one.
+    /// The phase machine of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Numbers, digit strings and times that never fall.
+    /// Numbers, strings of digits and times that never decrease.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monotone: Vec<Monotone>,
-    /// Fields that, once set, do not change.
+    /// Fields that do not change once they are set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_once: Vec<SetOnce>,
     /// Lists and maps inside the item.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collections: Vec<Collection>,
-    /// Sums that agree.
+    /// Sums that are equal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub equal: Vec<Equal>,
 }
@@ -163,107 +163,107 @@ pub struct RuleSet {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Phase {
-    /// Where the phase is: a string, or with `states` a conditions list.
+    /// Where the phase is: a string or, with `states`, a list of conditions.
     pub path: String,
-    /// Phases that are read from a conditions list: name to `Type=Status`.
+    /// For phases that are kept in a list of conditions: name of the phase to `Type=Status`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub states: BTreeMap<String, String>,
-    /// Phases that are legal from none, also after a reset. Omitted: any.
+    /// Phases that an object without a phase may enter, also after a reset. Omitted: every phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial: Option<Vec<String>>,
-    /// The edges.
+    /// The transitions between phases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transitions: Vec<Transition>,
-    /// Phases that are left only by an edge that names them.
+    /// Phases that are left only by a transition that names them.
     #[serde(default, rename = "final", skip_serializing_if = "Vec::is_empty")]
     pub final_phases: Vec<String>,
-    /// Phases that may be passed without being written; `["*"]`: all.
+    /// Phases that one write may pass through without storing them; `["*"]`: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skip: Vec<String>,
-    /// When the comparison with the old phase is dropped.
+    /// When the old phase is not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets: Option<Resets>,
 }
 
-/// Edges from each of `from` to each of `to`.
+/// Transitions from each phase of `from` to each phase of `to`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 pub struct Transition {
-    /// Phases; `"*"`: any but final and none; `""`: none.
+    /// Names of phases; `"*"`: every phase that is not final; `""`: no phase.
     pub from: Vec<String>,
-    /// Phases; `"*"`: any name; `""`: none.
+    /// Names of phases; `"*"`: every phase, also unknown ones; `""`: no phase.
     pub to: Vec<String>,
 }
 
-/// When a rule drops its comparison with the old value.
+/// When a rule does not compare with the old value.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 pub struct Resets {
     /// The old phase is one of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Vec<String>>,
-    /// The new phase is one of these, also when it did not change.
+    /// The new phase is one of these, even if the phase did not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Vec<String>>,
-    /// One of these witnesses advanced: set, or a number, time or list length that rose.
+    /// One of these witnesses advanced: it became set, or its number, time or list length increased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<Vec<String>>,
 }
 
-/// A number, digits or a time that never falls.
+/// A number, string of digits or time that never decreases.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Monotone {
-    /// Where it is.
+    /// Path of the field.
     pub path: String,
-    /// Whether it may return to zero in any write.
+    /// Whether any write may set it to zero.
     #[serde(default)]
     pub to_zero: bool,
-    /// Upper bound; only `.metadata.generation`.
+    /// Upper bound; only `.metadata.generation` is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<String>,
-    /// When the comparison with the old value is dropped.
+    /// When the old value is not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets: Option<Resets>,
 }
 
-/// A field that, once set, does not change.
+/// A field that does not change once it is set.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SetOnce {
-    /// Where it is.
+    /// Path of the field.
     pub path: String,
     /// Phases in which it must be set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_in: Vec<String>,
-    /// When the comparison with the old value is dropped.
+    /// When the old value is not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets: Option<Resets>,
 }
 
-/// A list or map whose entries are kept.
+/// A list or map whose entries stay.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 pub struct Collection {
-    /// Where it is.
+    /// Path of the field.
     pub path: String,
-    /// Member names that identify an entry of a list. Omitted: the entry is its own identity.
+    /// Names of the members that identify an entry of a list. Omitted: the whole entry is its identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
-    /// Where new entries come. Default: Append; maps are always Any.
+    /// Where new entries are added. Default: Append; maps are always Any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// How many of the entries stay: All, or at least the N newest; 0: entries may go. Default: All.
+    /// How many entries stay: All, or at least the N newest; 0: entries may be removed. Default: All.
     #[serde(default)]
     #[schemars(schema_with = "keep_schema")]
     pub keep: Keep,
-    /// Rules for each entry. Omitted: entries are frozen; `{}`: their content is free.
+    /// Rules for each entry. Omitted: entries do not change; `{}`: their content is not guarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "free_object")]
     pub each: Option<RuleSet>,
-    /// When the comparison with the old entries is dropped.
+    /// When the old entries are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets: Option<Resets>,
 }
 
-/// Where new entries of a list come.
+/// Where new entries of a list are added.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Order {
     /// At the end.
@@ -281,7 +281,7 @@ pub enum Keep {
     /// All of them.
     #[default]
     All,
-    /// At least so many of the newest; 0: entries may go.
+    /// At least this many of the newest; 0: entries may be removed.
     Newest(u32),
 }
 
@@ -307,24 +307,24 @@ impl<'de> Deserialize<'de> for Keep {
     }
 }
 
-/// Two sums that agree. A term is the path of a number, or `len(path)`.
+/// Two sums that are equal. A term is the path of a number, or `len(path)`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 pub struct Equal {
-    /// Terms of one side.
+    /// The terms of one side.
     pub left: Vec<String>,
-    /// Terms of the other.
+    /// The terms of the other side.
     pub right: Vec<String>,
 }
 
-/// What the guard found of a policy.
+/// What the guard observed of a policy.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusPolicyStatus {
-    /// The generation that the conditions speak of.
+    /// The generation of the policy that the conditions describe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Compiled`: the document is a policy and the API server serves its target.
-    /// `Enforced`: the webhook configuration holds it and a call was seen to arrive.
+    /// `Enforced`: the webhook configuration contains it and a call has arrived.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<serde_json::Value>,

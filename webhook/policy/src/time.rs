@@ -45,7 +45,7 @@ impl<'a> Instant<'a> {
     }
 
     /// Equal instants; to the second if either has no fraction.
-    pub(crate) fn same(&self, other: &Instant<'_>) -> bool {
+    pub(crate) fn semantically_equal(&self, other: &Instant<'_>) -> bool {
         self.seconds == other.seconds
             && match (self.fraction, other.fraction) {
                 (Some(a), Some(b)) => a == b,
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn same_to_the_second_unless_both_have_a_fraction() {
-        let same = |a, b| Instant::parse(a).zip(Instant::parse(b)).is_some_and(|(a, b)| a.same(&b));
+        let same = |a, b| Instant::parse(a).zip(Instant::parse(b)).is_some_and(|(a, b)| a.semantically_equal(&b));
         assert!(same("2024-01-01T00:00:00Z", "2024-01-01T00:00:00.9Z"));
         assert!(same("2024-01-01T00:00:00.50Z", "2024-01-01T01:00:00.5+01:00"));
         assert!(!same("2024-01-01T00:00:00.0Z", "2024-01-01T00:00:00.5Z"));

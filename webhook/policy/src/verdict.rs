@@ -1,4 +1,4 @@
-//! What the rules say about one write: findings, waivers and the verdict.
+//! The result of judging one write: verdict, findings and waivers.
 
 use std::fmt;
 
@@ -29,17 +29,17 @@ impl std::str::FromStr for Operation {
     }
 }
 
-/// A verb that no API server sends.
+/// A verb that the API server does not send.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no operation; expected CREATE, UPDATE, DELETE or CONNECT")]
+#[error("`{0}` is not an operation; expected CREATE, UPDATE, DELETE or CONNECT")]
 pub struct UnknownOperation(String);
 
-/// How a finding can be explained.
+/// Which state of the object explains a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub enum Class {
-    /// By an older state of the object: answered with `409 Conflict`.
+    /// An older one: the write is answered with `409 Conflict`.
     Stale,
-    /// By no state: answered with `422 Unprocessable Entity`, reason `Invalid`.
+    /// None: the write is answered with `422 Unprocessable Entity`, reason `Invalid`.
     Invalid,
 }
 
@@ -80,12 +80,12 @@ impl Class {
     }
 }
 
-/// Which rule a write breaks, and how.
+/// Which rule a write violates, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Reason {
     /// A value of the wrong type.
     Malformed,
-    /// The phase went back.
+    /// The phase went back to an earlier one.
     PhaseRegression,
     /// No transition leads there.
     PhaseSkipped,
@@ -93,21 +93,21 @@ pub enum Reason {
     PhaseUnknown,
     /// Conditions that name several phases.
     PhaseAmbiguous,
-    /// A counter or time fell.
+    /// A counter or time decreased.
     CounterRegression,
-    /// A counter passed its bound.
+    /// A counter is above its bound.
     AboveBound,
-    /// A field changed that is set only once.
+    /// A field changed that may be set only once.
     SetOnceChanged,
-    /// A field is not set in a phase that needs it.
+    /// A field is not set in a phase that requires it.
     FieldMissing,
-    /// Entries are gone.
+    /// Entries are missing.
     HistoryTruncated,
     /// Entries changed.
     HistoryRewritten,
-    /// An entry is there more than once.
+    /// An entry occurs more than once.
     HistoryDuplicate,
-    /// Sums that should agree do not.
+    /// Two sums differ that should be equal.
     CountMismatch,
 }
 
@@ -132,8 +132,8 @@ impl Reason {
         }
     }
 
-    /// Whether this follows from another change, so that it does not make a write Invalid
-    /// that is Stale by another finding.
+    /// Whether such a finding follows from another change. A consequence does not make a write Invalid that another
+    /// finding makes Stale.
     #[must_use]
     pub fn is_consequence(self) -> bool {
         matches!(self, Reason::FieldMissing | Reason::CountMismatch)
@@ -151,7 +151,7 @@ impl fmt::Display for Reason {
 pub struct Finding {
     /// Which rule, and how.
     pub reason: Reason,
-    /// How it can be explained.
+    /// Which state of the object explains it.
     pub class: Class,
     /// Where, e.g. `status.deliveryAttempts[2].error`; indices are of the new list.
     pub field: String,
@@ -164,14 +164,14 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// What happened and what to do; stands on its own next to the field.
+    /// What happened and what to do; complete together with the field's name.
     #[must_use]
     pub fn message(&self) -> String {
         format!("{}; {}", self.what, self.class.advice())
     }
 }
 
-/// A rule not held against a write, because the old status broke it already.
+/// A violation that is not held against a write, because the old status already violated the rule.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Waiver {
     /// The reason that its finding would have had.
@@ -180,16 +180,16 @@ pub struct Waiver {
     pub field: String,
 }
 
-/// What the rules say about one write.
+/// The verdict of the rules on one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Verdict {
-    /// Nothing is held against it.
+    /// No rule is violated.
     Allow,
-    /// Allowed, though a rule stays broken as it was.
+    /// Allowed: only rules are violated that the old status already violated.
     Repair,
-    /// Explained by an older base.
+    /// An older state of the object explains the write.
     Stale,
-    /// Legal from no base.
+    /// No state of the object explains the write.
     Invalid,
 }
 
@@ -216,18 +216,18 @@ impl Verdict {
     }
 }
 
-/// The verdict on one write, with its grounds.
+/// The verdict on one write, with its findings and waivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// What the rules say, before mode, exemptions and R11.
+    /// The verdict of the rules, before mode, exemptions and R11 are applied.
     pub verdict: Verdict,
     /// Violated rules, the first [`crate::MAX_FINDINGS`] of them.
     pub findings: Vec<Finding>,
-    /// Findings beyond those.
+    /// The number of further findings.
     pub more: usize,
-    /// Rules that were waived, bounded likewise.
+    /// Waived violations, at most as many.
     pub waivers: Vec<Waiver>,
-    /// The reasons of all findings and waivers, also of those beyond the bound; each once, in no order.
+    /// The reasons of all findings and waivers, including those that are not listed; each once, in any order.
     pub reasons: Vec<Reason>,
     /// Whether a refusal is softened to a warning, because the object is being deleted (R11).
     pub softened: bool,
@@ -246,13 +246,13 @@ impl Judgement {
         }
     }
 
-    /// The class of the refusal that the rules ask for; `None` when the write may pass.
+    /// The class of the refusal; `None` when the write is allowed.
     #[must_use]
     pub fn refusal(&self) -> Option<Class> {
         if self.softened { None } else { self.verdict.class() }
     }
 
-    /// One sentence for a person: what was refused, why, and what to do.
+    /// A text for people: what was refused, why, and what to do.
     #[must_use]
     pub fn summary(&self, object: &str) -> String {
         let grounds: Vec<String> =

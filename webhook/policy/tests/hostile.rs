@@ -146,7 +146,7 @@ fn mutated_policies_compile_or_say_why() {
         }
         match Policy::compile(&document) {
             Err(problems) => {
-                assert!(problems.iter().all(|problem| !problem.message.is_empty() && !problem.cure.is_empty()))
+                assert!(problems.iter().all(|problem| !problem.message.is_empty() && !problem.hint.is_empty()))
             }
             Ok(policy) => {
                 for _ in 0..20 {

@@ -33,23 +33,23 @@ fn cases_by_hand() {
 #[test]
 fn implementation_equals_model() {
     let seen: RefCell<BTreeMap<String, usize>> = RefCell::default();
-    let cases = property(6_000, 700, |tape| {
-        let policy = gen_policy::policy(tape);
+    let cases = property(6_000, 700, |choices| {
+        let policy = gen_policy::policy(choices);
         fast::compile(&policy).map_err(|problem| format!("{problem}\n{}", policy.json()))?;
         let mut maker = Maker { junk: true, made: 0 };
-        let mut old = maker.object(&policy, tape);
+        let mut old = maker.object(&policy, choices);
         for _ in 0..4 {
             let mut new = old.clone();
-            if tape.percent(10) {
-                maker.generation(&mut new, tape);
+            if choices.percent(10) {
+                maker.generation(&mut new, choices);
             }
-            if tape.percent(5) {
-                let time = any(tape, 0);
+            if choices.percent(5) {
+                let time = any(choices, 0);
                 set_path(&mut new, ".metadata.deletionTimestamp", time);
             }
-            maker.edit(policy.at("spec"), &mut new, tape);
+            maker.edit(policy.at("spec"), &mut new, choices);
             let operation =
-                *tape.pick(&["UPDATE", "UPDATE", "UPDATE", "UPDATE", "UPDATE", "UPDATE", "CREATE", "DELETE"]);
+                *choices.pick(&["UPDATE", "UPDATE", "UPDATE", "UPDATE", "UPDATE", "UPDATE", "CREATE", "DELETE"]);
             let case = Case { operation, old: &old, new: &new };
             if compare::difference(&policy, &case).is_some() {
                 return Err(compare::report(&policy, operation, &old, &new));
@@ -107,16 +107,16 @@ const EVERY_REASON: [&str; 26] = [
 
 #[test]
 fn allowed_junk_breaks_nothing() {
-    property(4_000, 1_500, |tape| {
-        let policy = gen_policy::policy(tape);
+    property(4_000, 1_500, |choices| {
+        let policy = gen_policy::policy(choices);
         let compiled = fast::compile(&policy)?;
         let mut maker = Maker { junk: true, made: 0 };
         let mut generation = 1;
         let mut old = Val::parse("{metadata: {name: x, generation: 1}}");
         for _ in 0..12 {
             let mut new = old.clone();
-            maker.edit(policy.at("spec"), &mut new, tape);
-            if tape.percent(10) {
+            maker.edit(policy.at("spec"), &mut new, choices);
+            if choices.percent(10) {
                 generation += 1;
                 set_path(&mut new, ".metadata.generation", Val::int(generation));
             }
@@ -148,11 +148,11 @@ fn allowed_junk_breaks_nothing() {
 
 #[test]
 fn a_state_over_itself_is_allowed() {
-    property(2_000, 500, |tape| {
-        let policy = gen_policy::policy(tape);
-        let object = Maker { junk: true, made: 0 }.object(&policy, tape);
+    property(2_000, 500, |choices| {
+        let policy = gen_policy::policy(choices);
+        let object = Maker { junk: true, made: 0 }.object(&policy, choices);
         let mut other = object.clone();
-        other.set("status", respell(object.at("status"), tape));
+        other.set("status", respell(object.at("status"), choices));
         for new in [&object, &other] {
             if verdict(&policy, &object, new)? != Verdict::Allow {
                 return Err(compare::report(&policy, "UPDATE", &object, new));
@@ -164,12 +164,12 @@ fn a_state_over_itself_is_allowed() {
 
 #[test]
 fn resets_only_widen() {
-    property(4_000, 700, |tape| {
-        let policy = gen_policy::policy(tape);
+    property(4_000, 700, |choices| {
+        let policy = gen_policy::policy(choices);
         let mut maker = Maker { junk: true, made: 0 };
-        let old = maker.object(&policy, tape);
+        let old = maker.object(&policy, choices);
         let mut new = old.clone();
-        maker.edit(policy.at("spec"), &mut new, tape);
+        maker.edit(policy.at("spec"), &mut new, choices);
         set_path(&mut new, ".status.fires", Val::int(1));
         let mut wide = policy.clone();
         let rules = add_resets(policy.at("spec"));
@@ -213,13 +213,13 @@ fn add_resets(rules: &Val) -> Val {
 
 #[test]
 fn nothing_else_in_the_object_matters() {
-    property(4_000, 800, |tape| {
-        let policy = gen_policy::policy(tape);
+    property(4_000, 800, |choices| {
+        let policy = gen_policy::policy(choices);
         let compiled = fast::compile(&policy)?;
         let mut maker = Maker { junk: true, made: 0 };
-        let old = maker.object(&policy, tape);
+        let old = maker.object(&policy, choices);
         let mut new = old.clone();
-        maker.edit(policy.at("spec"), &mut new, tape);
+        maker.edit(policy.at("spec"), &mut new, choices);
         let plain = fast::judge_json(&compiled, "UPDATE", &old.json(), &new.json())?;
         let mut texts = Vec::new();
         let mut others = Vec::new();
@@ -228,13 +228,13 @@ fn nothing_else_in_the_object_matters() {
             for path in
                 [".spec.size", ".metadata.labels", ".metadata.name", ".kind", ".data", ".metadata.resourceVersion"]
             {
-                if tape.percent(50) {
-                    let value = any(tape, 2);
+                if choices.percent(50) {
+                    let value = any(choices, 2);
                     set_path(&mut other, path, value);
                 }
             }
             let mut text = String::new();
-            other.write(&mut text, &mut |names| tape.shuffle(names));
+            other.write(&mut text, &mut |names| choices.shuffle(names));
             texts.push(text);
             others.push(other);
         }

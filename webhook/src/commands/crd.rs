@@ -44,8 +44,8 @@ impl Crds {
                 Err(Error::unfit(&file, reason, format!("the file holds: {}", kinds.join(", "))))
             }
             (Some(_), Some(_)) => {
-                let cure = format!("choose with --kind: {}", kinds.join(", "));
-                Err(Error::unfit(&file, "several CustomResourceDefinitions", cure))
+                let hint = format!("choose with --kind: {}", kinds.join(", "));
+                Err(Error::unfit(&file, "several CustomResourceDefinitions", hint))
             }
         }
     }
@@ -79,8 +79,8 @@ impl Crds {
     }
 }
 
-fn problem(severity: Severity, message: &str, cure: &str) -> Problem {
-    Problem { severity, path: "spec.target".into(), message: message.into(), cure: cure.into() }
+fn problem(severity: Severity, message: &str, hint: &str) -> Problem {
+    Problem { severity, path: "spec.target".into(), message: message.into(), hint: hint.into() }
 }
 
 /// The versions of a CRD.

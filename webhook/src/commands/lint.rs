@@ -21,7 +21,7 @@ struct LintLine {
     severity: &'static str,
     path: String,
     message: String,
-    cure: String,
+    hint: String,
 }
 
 impl LintLine {
@@ -35,14 +35,14 @@ impl LintLine {
             },
             path: problem.path.clone(),
             message: problem.message.clone(),
-            cure: problem.cure.clone(),
+            hint: problem.hint.clone(),
         }
     }
 
     /// An error of a whole file or folder.
-    fn of_file(file: &Path, path: &str, (message, cure): (String, String)) -> Self {
+    fn of_file(file: &Path, path: &str, (message, hint): (String, String)) -> Self {
         let (file, path) = (file.display().to_string(), path.into());
-        Self { file, document: None, severity: "error", path, message, cure }
+        Self { file, document: None, severity: "error", path, message, hint }
     }
 }
 
@@ -87,10 +87,10 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: OutputFormat) -> anyho
             println!("{}", serde_json::to_string(&serde_json::json!({ "policies": policies, "problems": lines }))?)
         }
         OutputFormat::Table => {
-            for LintLine { file, document, severity, path, message, cure } in &lines {
+            for LintLine { file, document, severity, path, message, hint } in &lines {
                 let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
                 let document = document.map(|number| format!(" (document {number})")).unwrap_or_default();
-                println!("{file}{document}: {severity}: {at}{message}\n    {cure}");
+                println!("{file}{document}: {severity}: {at}{message}\n    {hint}");
             }
             println!("{policies} policies, {errors} errors, {} warnings", lines.len() - errors);
         }

@@ -141,12 +141,12 @@ fn run_file(
     for (index, case) in cases.iter().enumerate() {
         let case = match TestCase::read(case) {
             Ok(case) => case,
-            Err((reason, cure)) => {
+            Err((reason, hint)) => {
                 let name = match case.get("name") {
                     Value::String(name) => format!("cases[{index}] {name}"),
                     _ => format!("cases[{index}]"),
                 };
-                failures.push(FailedCase::unusable(file, &name, "a test case", format!("{reason}; {cure}")));
+                failures.push(FailedCase::unusable(file, &name, "a test case", format!("{reason}; {hint}")));
                 continue;
             }
         };
@@ -182,8 +182,8 @@ fn known_keys<'k>(
 
 type Wrong = (String, String);
 
-fn wrong(reason: impl Into<String>, cure: impl Into<String>) -> Wrong {
-    (reason.into(), cure.into())
+fn wrong(reason: impl Into<String>, hint: impl Into<String>) -> Wrong {
+    (reason.into(), hint.into())
 }
 
 const KEYS: [&str; 10] =
@@ -208,7 +208,7 @@ impl TestCase {
             let mut object = if has(whole) {
                 match (case.get(whole), document::not_an_object(case.get(whole))) {
                     (Value::Null, _) | (_, None) => Object::of(case.get(whole)),
-                    (_, Some((reason, cure))) => return Err(wrong(format!("`{whole}` is {reason}"), cure)),
+                    (_, Some((reason, hint))) => return Err(wrong(format!("`{whole}` is {reason}"), hint)),
                 }
             } else {
                 Object { status: case.get(status).clone(), ..Object::default() }

@@ -86,7 +86,7 @@ fn problems_name_the_document_of_a_file_with_several() {
     );
     let ran = run(&["policy", "lint", &two]);
     assert!(ran.out.contains("two.yaml (document 2): error: kind: expected"), "{}", ran.out);
-    assert!(ran.out.contains("two.yaml (document 3): error: the document is no object"), "{}", ran.out);
+    assert!(ran.out.contains("two.yaml (document 3): error: the document is not an object"), "{}", ran.out);
     assert!(ran.out.ends_with("3 policies, 2 errors, 0 warnings\n"), "{}", ran.out);
     let ran = run(&["policy", "lint", "-o", "json", &two]);
     let report: Value = serde_json::from_str(&ran.out).unwrap();
@@ -103,11 +103,11 @@ fn the_whole_library_is_linted_and_tested_at_once() {
 }
 
 #[test]
-fn unusable_files_have_a_cure_of_their_own() {
+fn unusable_files_have_a_hint_of_their_own() {
     let folder = Folder::new();
     let broken = folder.write("broken.yaml", "a: [1");
     let empty = folder.write("empty.yaml", "");
-    for (file, message, cure) in [
+    for (file, message, hint) in [
         ("nowhere.yaml", "cannot be read: No such file", "name a file that is there"),
         (&*broken, "line", "write YAML or JSON"),
         (&*empty, "the file is empty", "write a StatusPolicy"),
@@ -117,8 +117,8 @@ fn unusable_files_have_a_cure_of_their_own() {
         let report: Value = serde_json::from_str(&ran.out).unwrap();
         let problem = &report["problems"][0];
         assert_eq!(
-            (&problem["file"], &problem["path"], &problem["cure"]),
-            (&file.into(), &"(the file)".into(), &cure.into())
+            (&problem["file"], &problem["path"], &problem["hint"]),
+            (&file.into(), &"(the file)".into(), &hint.into())
         );
         assert!(problem["message"].as_str().unwrap().contains(message), "{problem}");
     }

@@ -6,6 +6,7 @@ mod cases;
 mod crds;
 mod drawings;
 mod folders;
+mod language;
 mod objects;
 
 use std::io::Write as _;
@@ -138,7 +139,7 @@ fn check_reads_reviews_and_tables() {
 }
 
 #[test]
-fn bad_input_names_file_path_and_cure() {
+fn bad_input_names_file_path_and_hint() {
     let folder = Folder::new();
     let object = folder.object("o.json", json!({}));
     let broken = folder.write("broken.yaml", "a: [1");
@@ -192,7 +193,7 @@ fn lint_names_every_problem_at_once() {
     let errors: Vec<&str> =
         problems.iter().filter(|p| p["severity"] == "error").map(|p| p["path"].as_str().unwrap()).collect();
     assert_eq!(errors, ["spec.phase.finals", "metadata.name", "spec.monotone[0].path"]);
-    assert!(problems.iter().all(|p| p["file"] == *file && p["cure"] != ""));
+    assert!(problems.iter().all(|p| p["file"] == *file && p["hint"] != ""));
     let ran = run(&["policy", "lint", POLICY]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"));
 }

@@ -6,13 +6,13 @@ use std::fmt;
 use serde_json::Value as Json;
 use serde_path_to_error::Segment;
 
-use super::Compiler;
+use super::compiler::Compiler;
 use crate::spec::StatusPolicySpec;
 
 /// Values that cannot be read and are named in one go; each costs one more reading.
 const MAX_UNREAD: usize = 64;
 
-const CURE: &str = "see the schema in `kubectl explain statuspolicies.spec`";
+const HINT: &str = "see the schema in `kubectl explain statuspolicies.spec`";
 
 impl Compiler {
     /// The typed spec, with unknown keys and everything of a wrong type reported.
@@ -22,7 +22,7 @@ impl Compiler {
                 // That has been said.
                 return None;
             }
-            self.error("spec", "missing, or no object", "say at least `target`");
+            self.error("spec", "missing, or not an object", "say at least `target`");
             return None;
         };
         let mut json = json.clone();
@@ -48,24 +48,8 @@ impl Compiler {
                 }
             }
         }
-        self.error("spec", "there is more that cannot be read", "mend the other places first");
+        self.error("spec", "more values cannot be read", "correct the values that are listed first");
         None
-    }
-
-    /// Whether a place, or something around it, could not be read.
-    pub(super) fn unread(&self, path: &str) -> bool {
-        self.unread.iter().any(|unread| is_below(path, unread))
-    }
-
-    /// Whether a place, or something around it or inside, could not be read.
-    pub(super) fn unread_below(&self, path: &str) -> bool {
-        self.unread(path) || self.unread.iter().any(|unread| is_below(unread, path))
-    }
-
-    /// Whether phases or edges of the `phase` at a path could not be read.
-    pub(super) fn unread_phases(&self, at: &str) -> bool {
-        let parts = ["states", "initial", "transitions", "final", "skip"];
-        self.unread(at) || parts.iter().any(|part| self.unread_below(&format!("{at}.{part}")))
     }
 
     /// Reports every value that is to be an object and is none. serde would take a list for an object,
@@ -119,14 +103,14 @@ impl Compiler {
         if let Some(name) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
             let (at, member) = (shown(segments), format!("{}.{name}", shown(segments)));
             if !self.unread(&member) {
-                self.error(at, message, CURE);
+                self.error(at, message, HINT);
                 self.unread.push(member);
             }
             let Some(Json::Object(members)) = find(json, segments) else { return false };
             members.insert(name.into(), stub(name));
             return true;
         }
-        self.error(shown(segments), message, CURE);
+        self.error(shown(segments), message, HINT);
         // Lists of anything but text are dealt with by `objects`.
         if let (Some(Segment::Seq { .. }), Some(item)) = (segments.last(), find(json, segments)) {
             *item = Json::String(String::new());
@@ -189,11 +173,6 @@ fn shown(segments: &[Segment]) -> String {
         }
     }
     path
-}
-
-/// Whether a path is another one or lies below it.
-fn is_below(path: &str, other: &str) -> bool {
-    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// Prints a path of `serde_ignored` the way the other paths are printed.

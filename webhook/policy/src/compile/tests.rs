@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use serde_json::{Value as Json, json};
 
-use super::Severity;
 use crate::Policy;
+use crate::problem::Severity;
 
 /// A policy for jobs with these members in its spec.
 fn document(spec: Json) -> Json {
@@ -23,7 +23,7 @@ fn said_of(document: &Json) -> Vec<String> {
         Ok(policy) => policy.warnings().iter().map(show).collect(),
         Err(problems) => {
             assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
-            assert!(problems.iter().all(|problem| !problem.cure.is_empty()));
+            assert!(problems.iter().all(|problem| !problem.hint.is_empty()));
             problems.iter().map(show).collect()
         }
     }
@@ -102,7 +102,7 @@ fn everything_of_a_wrong_type_is_named_at_once() {
         "spec.collections[0].each.setOnce[0].odd: unknown key".into(),
         "metadata.name: `job` does not match the target".into(),
         "spec.monotone[0].path: bad path `status.x`".into(),
-        "spec.monotone[1].atMost: `.spec.x` is no bound".into(),
+        "spec.monotone[1].atMost: `.spec.x` is not a valid bound".into(),
         "spec.monotone[3].path: bad path `status.y`".into(),
     ];
     said.sort();
@@ -125,7 +125,7 @@ fn many_wrong_items_hide_nothing() {
                 && said.contains(&"spec.monotone[0].path: bad path `bad`".into())
         );
     }
-    assert_eq!(said_of(&json!(5)), [": the document is no object"]);
+    assert_eq!(said_of(&json!(5)), [": the document is not an object"]);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn what_cannot_be_read_has_no_other_consequence() {
         ),
         (
             json!({ "target": { "group": "example.org", "version": "v1", "resource": "jobs/status" } }),
-            vec!["spec.target.resource: `jobs/status` is no resource"],
+            vec!["spec.target.resource: `jobs/status` is not a resource"],
         ),
         // A bad path hides nothing of its rule, and nothing of the others.
         (
@@ -170,8 +170,8 @@ fn what_cannot_be_read_has_no_other_consequence() {
                 "spec.phase.path: bad path `status.phase`",
                 "spec.phase.initial: empty list",
                 "spec.setOnce[0].requiredIn[1]: no such phase `C`",
-                "spec.phase: phase `A` is never reached",
-                "spec.phase: phase `B` is never reached",
+                "spec.phase: phase `A` cannot be reached",
+                "spec.phase: phase `B` cannot be reached",
             ],
         ),
         // An item of a list hides neither the others nor their places.
@@ -188,7 +188,7 @@ fn what_cannot_be_read_has_no_other_consequence() {
                 "spec.phase.skip[0]: invalid type: integer `1`, expected a string",
                 "spec.redact[0]: invalid type: integer `5`, expected a string",
                 "spec.redact[1]: bad path `x`",
-                "spec.phase.initial[1]: `\"*\"` is no phase here",
+                "spec.phase.initial[1]: `\"*\"` cannot be the name of a phase here",
                 "spec.equal[0].left[1]: `len(x` has no closing bracket",
             ],
         ),
@@ -198,7 +198,7 @@ fn what_cannot_be_read_has_no_other_consequence() {
     }
     let many: Vec<Json> = (0..200).map(|_| json!({ "path": 5 })).collect();
     let said = said(json!({ "monotone": many }));
-    assert_eq!(said.last().unwrap(), "spec: there is more that cannot be read");
+    assert_eq!(said.last().unwrap(), "spec: more values cannot be read");
 }
 
 #[test]
@@ -209,8 +209,8 @@ fn sets_without_a_stale_write_are_all_named() {
     assert_eq!(
         said(json!({ "phase": phase })),
         [
-            "spec.phase: among A, B every write is allowed, so a stale one is not seen",
-            "spec.phase: among B, C every write is allowed, so a stale one is not seen",
+            "spec.phase: every write among A, B is allowed, so a stale write among them is not detected",
+            "spec.phase: every write among B, C is allowed, so a stale write among them is not detected",
         ]
     );
 }
@@ -218,10 +218,10 @@ fn sets_without_a_stale_write_are_all_named() {
 #[test]
 fn a_reset_is_a_way_out() {
     let phase = |path: &str, resets: Json| json!({ "path": path, "initial": ["A"], "transitions": [{ "from": ["A"], "to": ["B"] }], "resets": resets });
-    let no_way_out = |at: &str| vec![format!("{at}.phase: phase `B` has no way out")];
+    let not_left = |at: &str| vec![format!("{at}.phase: no transition leaves phase `B`")];
     let root = |resets: Json| said(json!({ "phase": phase(".status.phase", resets) }));
-    assert_eq!(root(json!({})), no_way_out("spec"));
-    assert_eq!(root(json!({ "from": ["A"] })), no_way_out("spec"));
+    assert_eq!(root(json!({})), not_left("spec"));
+    assert_eq!(root(json!({ "from": ["A"] })), not_left("spec"));
     assert_eq!(root(json!({ "from": ["B"] })), Vec::<String>::new());
     // Also one that is wrong, so that only that is said.
     assert_eq!(root(json!({ "with": ["x"] })), ["spec.phase.resets.with[0]: bad path `x`"]);
@@ -233,6 +233,6 @@ fn a_reset_is_a_way_out() {
         let each = json!({ "phase": phase(".phase", resets) });
         said(json!({ "phase": root, "collections": [{ "path": ".status.nodes", "each": each }] }))
     };
-    assert_eq!(entry(json!({})), no_way_out("spec.collections[0].each"));
+    assert_eq!(entry(json!({})), not_left("spec.collections[0].each"));
     assert_eq!(entry(json!({ "from": ["X"] })), Vec::<String>::new());
 }

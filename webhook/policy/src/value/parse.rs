@@ -1,20 +1,22 @@
 //! Reads JSON text (RFC 8259) into values.
 //!
-//! The new status of a write mostly repeats the old one. So a text can be read beside a value that
-//! was read before: a container whose bytes stand at the same place in both is not read again.
+//! The new status of a write mostly repeats the old one. A text can therefore be parsed beside a value that was parsed
+//! before: a list or object that has the same bytes at the same place in both is not parsed again.
 
 use std::borrow::Cow;
 
-use super::{MAX_DEPTH, Shared, Value};
+use super::data::{Member, Value, sorted};
+use super::shared::SharedSlice;
 
-/// Room that is made for members and items before they are counted.
+/// Deepest nesting that is parsed; real objects are nested less than a tenth as deep.
+pub const MAX_DEPTH: usize = 512;
+
+/// Initial capacity for members and items.
 const USUAL_MEMBERS: usize = 8;
 
 /// Deepest level at which containers are compared with those of the other value. Each level that
 /// differs compares its bytes again, so this bounds the work.
 const SHARED_DEPTH: usize = 8;
-
-type Member<'a> = (Cow<'a, str>, Value<'a>);
 
 /// Why bytes are not a JSON value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,8 +57,27 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     at
 }
 
+impl<'a> Value<'a> {
+    /// Parses one JSON text (RFC 8259) of at most [`MAX_DEPTH`] levels.
+    ///
+    /// # Errors
+    /// When the bytes are not UTF-8, not JSON, nested too deep, or followed by anything but white space.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        parse(bytes, &Value::Null)
+    }
+
+    /// Like [`Value::parse`], for a text that mostly repeats the text of `like`: lists and objects with the same bytes at
+    /// the same place are not parsed again but shared.
+    ///
+    /// # Errors
+    /// As of [`Value::parse`].
+    pub fn parse_like(bytes: &'a [u8], like: &Self) -> Result<Self, ParseError> {
+        parse(bytes, like)
+    }
+}
+
 /// Reads a whole text; what it has in common with `like` is shared.
-pub(super) fn parse<'a>(bytes: &'a [u8], like: &Value<'a>) -> Result<Value<'a>, ParseError> {
+fn parse<'a>(bytes: &'a [u8], like: &Value<'a>) -> Result<Value<'a>, ParseError> {
     let text =
         std::str::from_utf8(bytes).map_err(|error| ParseError { reason: "not UTF-8", offset: error.valid_up_to() })?;
     let mut parser = Parser { text, bytes, at: 0 };
@@ -64,7 +85,7 @@ pub(super) fn parse<'a>(bytes: &'a [u8], like: &Value<'a>) -> Result<Value<'a>, 
     parser.value(0, like, &mut value)?;
     parser.space();
     if parser.at < bytes.len() {
-        return Err(parser.error("something follows the value"));
+        return Err(parser.error("unexpected characters after the value"));
     }
     Ok(value)
 }
@@ -131,7 +152,7 @@ impl<'a> Parser<'a> {
         same
     }
 
-    fn object(&mut self, depth: usize, like: &Value<'a>) -> Result<Shared<'a, Member<'a>>, ParseError> {
+    fn object(&mut self, depth: usize, like: &Value<'a>) -> Result<SharedSlice<'a, Member<'a>>, ParseError> {
         let start = self.at;
         self.open(depth)?;
         if self.closes(b'}') {
@@ -165,12 +186,12 @@ impl<'a> Parser<'a> {
                 self.value(depth + 1, other.map_or(&Value::Null, |other| &others[other].1), value)?;
             }
             if self.ends(b'}')? {
-                return Ok(Shared::new(fitted(sorted(members)), &self.bytes[start..self.at]));
+                return Ok(SharedSlice::new(fitted(sorted(members)), &self.bytes[start..self.at]));
             }
         }
     }
 
-    fn list(&mut self, depth: usize, like: &Value<'a>) -> Result<Shared<'a, Value<'a>>, ParseError> {
+    fn list(&mut self, depth: usize, like: &Value<'a>) -> Result<SharedSlice<'a, Value<'a>>, ParseError> {
         let start = self.at;
         self.open(depth)?;
         if self.closes(b']') {
@@ -200,7 +221,7 @@ impl<'a> Parser<'a> {
                 }
             }
             if self.ends(b']')? {
-                return Ok(Shared::new(fitted(items), &self.bytes[start..self.at]));
+                return Ok(SharedSlice::new(fitted(items), &self.bytes[start..self.at]));
             }
         }
     }
@@ -366,22 +387,10 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Gives back room that was made for nothing: a text of many small containers would otherwise take a hundred times its
-/// size.
+/// Gives back unused capacity: a text of many small containers would otherwise take a hundred times its size.
 fn fitted<T>(mut parts: Vec<T>) -> Vec<T> {
     if parts.len() <= parts.capacity() / 4 {
         parts.shrink_to_fit();
     }
     parts
-}
-
-/// Members in the order of their keys; of equal keys the last one stays.
-pub(super) fn sorted<'a>(mut members: Vec<Member<'a>>) -> Vec<Member<'a>> {
-    if !members.is_sorted_by(|a, b| a.0 < b.0) {
-        members.sort_by(|a, b| a.0.cmp(&b.0));
-        members.reverse();
-        members.dedup_by(|later, first| later.0 == first.0);
-        members.reverse();
-    }
-    members
 }

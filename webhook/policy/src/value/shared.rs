@@ -5,14 +5,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// The items of a list or the members of an object. A clone shares them.
-pub struct Shared<'a, T>(Arc<Parts<'a, T>>);
+pub struct SharedSlice<'a, T>(Arc<Parts<'a, T>>);
 
 struct Parts<'a, T> {
     parts: Vec<T>,
     raw: &'a [u8],
 }
 
-impl<'a, T> Shared<'a, T> {
+impl<'a, T> SharedSlice<'a, T> {
     pub(crate) fn new(parts: Vec<T>, raw: &'a [u8]) -> Self {
         Self(Arc::new(Parts { parts, raw }))
     }
@@ -23,12 +23,12 @@ impl<'a, T> Shared<'a, T> {
     }
 
     /// Whether both are one and the same.
-    pub(crate) fn is(&self, other: &Shared<'_, T>) -> bool {
+    pub(crate) fn ptr_eq(&self, other: &SharedSlice<'_, T>) -> bool {
         Arc::as_ptr(&self.0).addr() == Arc::as_ptr(&other.0).addr()
     }
 }
 
-impl<T> Deref for Shared<'_, T> {
+impl<T> Deref for SharedSlice<'_, T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -36,31 +36,31 @@ impl<T> Deref for Shared<'_, T> {
     }
 }
 
-impl<T> Clone for Shared<'_, T> {
+impl<T> Clone for SharedSlice<'_, T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> From<Vec<T>> for Shared<'_, T> {
+impl<T> From<Vec<T>> for SharedSlice<'_, T> {
     fn from(parts: Vec<T>) -> Self {
         Self::new(parts, &[])
     }
 }
 
-impl<T> FromIterator<T> for Shared<'_, T> {
+impl<T> FromIterator<T> for SharedSlice<'_, T> {
     fn from_iter<I: IntoIterator<Item = T>>(parts: I) -> Self {
         Vec::from_iter(parts).into()
     }
 }
 
-impl<T: PartialEq> PartialEq for Shared<'_, T> {
+impl<T: PartialEq> PartialEq for SharedSlice<'_, T> {
     fn eq(&self, other: &Self) -> bool {
-        self.is(other) || **self == **other
+        self.ptr_eq(other) || **self == **other
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Shared<'_, T> {
+impl<T: fmt::Debug> fmt::Debug for SharedSlice<'_, T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_list().entries(self.iter()).finish()
     }

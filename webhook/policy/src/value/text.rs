@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::Value;
+use super::data::Value;
 use super::parse::plain_length;
 
 /// Compact JSON, members in the order of their keys.

@@ -1,7 +1,7 @@
 //! Random policies that compile.
 
+use super::choices::Choices;
 use super::table::document;
-use super::tape::Tape;
 use super::value::Val;
 
 const NAMES: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
@@ -12,63 +12,63 @@ const LISTS: [&str; 4] = ["log", "nodes", "sub.list", "conditions"];
 /// The witness of resets that no other rule guards.
 pub(crate) const WITNESS: &str = ".status.w";
 
-pub(crate) fn policy(tape: &mut Tape) -> Val {
-    document(rule_set(tape, ".status", 0, None))
+pub(crate) fn policy(choices: &mut Choices) -> Val {
+    document(rule_set(choices, ".status", 0, None))
 }
 
 /// A rule set; `root` are the phases that `resets` may name inside `each`.
-fn rule_set(tape: &mut Tape, prefix: &str, depth: usize, root: Option<&[&str]>) -> Val {
+fn rule_set(choices: &mut Choices, prefix: &str, depth: usize, root: Option<&[&str]>) -> Val {
     let mut rules = Val::map(vec![]);
     let here = |path: &str| Val::Str(format!("{prefix}.{path}"));
     let in_each = depth > 0;
     let mut phases: Option<Vec<&str>> = None;
-    if tape.percent(if in_each { 50 } else { 75 }) {
-        let names = &NAMES[..2 + tape.below(5)];
-        let mut phase = graph(tape, names, here);
+    if choices.percent(if in_each { 50 } else { 75 }) {
+        let names = &NAMES[..2 + choices.below(5)];
+        let mut phase = graph(choices, names, here);
         let root = if in_each { root } else { Some(names) };
-        if tape.percent(30) {
-            phase.set("resets", resets(tape, root));
+        if choices.percent(30) {
+            phase.set("resets", resets(choices, root));
         }
         rules.set("phase", phase);
         phases = Some(names.to_vec());
     }
     let root = if in_each { root } else { phases.as_deref() };
-    let item = |tape: &mut Tape, path: &str| {
-        if in_each && tape.percent(8) { Val::str(".") } else { Val::Str(format!("{prefix}.{path}")) }
+    let item = |choices: &mut Choices, path: &str| {
+        if in_each && choices.percent(8) { Val::str(".") } else { Val::Str(format!("{prefix}.{path}")) }
     };
     let mut monotone = Vec::new();
-    for path in distinct(tape, &COUNTERS, 2) {
-        let mut rule = Val::map(vec![("path", item(tape, path))]);
-        if tape.percent(30) {
+    for path in distinct(choices, &COUNTERS, 2) {
+        let mut rule = Val::map(vec![("path", item(choices, path))]);
+        if choices.percent(30) {
             rule.set("toZero", Val::Bool(true));
         }
-        if tape.percent(30) {
+        if choices.percent(30) {
             rule.set("atMost", Val::str(".metadata.generation"));
         }
-        finish(tape, &mut rule, root, &mut monotone);
+        finish(choices, &mut rule, root, &mut monotone);
     }
     let mut once = Vec::new();
-    for path in distinct(tape, &ONCE, 2) {
-        let mut rule = Val::map(vec![("path", item(tape, path))]);
-        if let Some(names) = phases.as_ref().filter(|_| tape.percent(70)) {
-            rule.set("requiredIn", Val::strs(&tape.some(names)));
+    for path in distinct(choices, &ONCE, 2) {
+        let mut rule = Val::map(vec![("path", item(choices, path))]);
+        if let Some(names) = phases.as_ref().filter(|_| choices.percent(70)) {
+            rule.set("requiredIn", Val::strs(&choices.some(names)));
         }
-        finish(tape, &mut rule, root, &mut once);
+        finish(choices, &mut rule, root, &mut once);
     }
     let mut collections = Vec::new();
-    for path in distinct(tape, &LISTS, if depth < 2 { 2 } else { 0 }) {
-        let path = item(tape, path);
-        let mut rule = collection(tape, path, depth, root);
-        finish(tape, &mut rule, root, &mut collections);
+    for path in distinct(choices, &LISTS, if depth < 2 { 2 } else { 0 }) {
+        let path = item(choices, path);
+        let mut rule = collection(choices, path, depth, root);
+        finish(choices, &mut rule, root, &mut collections);
     }
     let mut equal = Vec::new();
-    if tape.percent(30) {
+    if choices.percent(30) {
         let mut terms: Vec<String> = ["n", "m", "sub.n"].iter().map(|p| format!("{prefix}.{p}")).collect();
         let lengths = collections.iter().filter_map(|c| c.at("path").as_str().map(|p| format!("len({p})")));
         terms.extend(lengths);
         terms.push(format!("len({prefix}.free)"));
-        tape.shuffle(&mut terms);
-        let right = 1 + tape.below(2);
+        choices.shuffle(&mut terms);
+        let right = 1 + choices.below(2);
         equal.push(Val::map(vec![("left", Val::strs(&terms[..1])), ("right", Val::strs(&terms[1..=right]))]));
     }
     for (name, list) in [("monotone", monotone), ("setOnce", once), ("collections", collections), ("equal", equal)] {
@@ -80,19 +80,19 @@ fn rule_set(tape: &mut Tape, prefix: &str, depth: usize, root: Option<&[&str]>) 
 }
 
 /// Adds resets now and then, and the rule unless another of its kind has the path.
-fn finish(tape: &mut Tape, rule: &mut Val, root: Option<&[&str]>, rules: &mut Vec<Val>) {
-    if tape.percent(30) {
-        rule.set("resets", resets(tape, root));
+fn finish(choices: &mut Choices, rule: &mut Val, root: Option<&[&str]>, rules: &mut Vec<Val>) {
+    if choices.percent(30) {
+        rule.set("resets", resets(choices, root));
     }
     if !rules.iter().any(|r| r.at("path") == rule.at("path")) {
         rules.push(rule.clone());
     }
 }
 
-fn distinct<'a>(tape: &mut Tape, from: &[&'a str], most: usize) -> Vec<&'a str> {
+fn distinct<'a>(choices: &mut Choices, from: &[&'a str], most: usize) -> Vec<&'a str> {
     let mut chosen: Vec<&str> = Vec::new();
-    for _ in 0..tape.below(most + 1) {
-        let path = *tape.pick(from);
+    for _ in 0..choices.below(most + 1) {
+        let path = *choices.pick(from);
         if !chosen.contains(&path) {
             chosen.push(path);
         }
@@ -100,51 +100,54 @@ fn distinct<'a>(tape: &mut Tape, from: &[&'a str], most: usize) -> Vec<&'a str> 
     chosen
 }
 
-fn graph(tape: &mut Tape, names: &[&str], here: impl Fn(&str) -> Val) -> Val {
-    let by_states = tape.percent(30);
-    let path = if by_states { "conditions" } else { *tape.pick(&["phase", "phase", "sub.phase"]) };
+fn graph(choices: &mut Choices, names: &[&str], here: impl Fn(&str) -> Val) -> Val {
+    let by_states = choices.percent(30);
+    let path = if by_states { "conditions" } else { *choices.pick(&["phase", "phase", "sub.phase"]) };
     let mut phase = Val::map(vec![("path", here(path))]);
     if by_states {
         let mut states = Val::map(vec![]);
         for (name, state) in names.iter().zip(STATES) {
-            if *name == "A" || tape.percent(85) {
+            if *name == "A" || choices.percent(85) {
                 states.set(name, Val::str(state));
             }
         }
         phase.set("states", states);
     }
-    if tape.percent(70) {
-        phase.set("initial", Val::strs(&if tape.percent(60) { vec![names[0]] } else { tape.some(names) }));
+    if choices.percent(70) {
+        phase.set("initial", Val::strs(&if choices.percent(60) { vec![names[0]] } else { choices.some(names) }));
     }
     let mut transitions = Vec::new();
     let edge = |from: Val, to: Val| Val::map(vec![("from", from), ("to", to)]);
-    if tape.percent(70) {
+    if choices.percent(70) {
         for pair in names.windows(2) {
-            if tape.percent(85) {
+            if choices.percent(85) {
                 transitions.push(edge(Val::strs(&pair[..1]), Val::strs(&pair[1..])));
             }
         }
     }
-    for _ in 0..tape.below(4) {
-        let end = |tape: &mut Tape| match tape.below(10) {
+    for _ in 0..choices.below(4) {
+        let end = |choices: &mut Choices| match choices.below(10) {
             0 => vec!["*"],
             1 => vec![""],
-            2 => vec!["*", *tape.pick(names)],
-            3 => vec!["", *tape.pick(names)],
-            _ => tape.some(names),
+            2 => vec!["*", *choices.pick(names)],
+            3 => vec!["", *choices.pick(names)],
+            _ => choices.some(names),
         };
-        let (from, to) = (end(tape), end(tape));
+        let (from, to) = (end(choices), end(choices));
         transitions.push(edge(Val::strs(&from), Val::strs(&to)));
     }
     if !transitions.is_empty() {
         phase.set("transitions", Val::List(transitions));
     }
-    if tape.percent(60) {
-        phase.set("final", Val::strs(&if tape.percent(60) { vec![names[names.len() - 1]] } else { tape.some(names) }));
+    if choices.percent(60) {
+        phase.set(
+            "final",
+            Val::strs(&if choices.percent(60) { vec![names[names.len() - 1]] } else { choices.some(names) }),
+        );
     }
-    match tape.below(5) {
+    match choices.below(5) {
         0 => phase.set("skip", Val::strs(&["*"])),
-        1 | 2 => phase.set("skip", Val::strs(&tape.some(names))),
+        1 | 2 => phase.set("skip", Val::strs(&choices.some(names))),
         _ => {}
     }
     // Every name is to be known, for resets and requiredIn name any of them.
@@ -163,41 +166,42 @@ fn graph(tape: &mut Tape, names: &[&str], here: impl Fn(&str) -> Val) -> Val {
     phase
 }
 
-pub(crate) fn resets(tape: &mut Tape, root: Option<&[&str]>) -> Val {
+pub(crate) fn resets(choices: &mut Choices, root: Option<&[&str]>) -> Val {
     let mut resets = Val::map(vec![]);
     if let Some(names) = root {
         let mut named: Vec<&str> = names.to_vec();
         named.push("");
-        if tape.percent(30) {
-            resets.set("from", Val::strs(&tape.some(&named)));
+        if choices.percent(30) {
+            resets.set("from", Val::strs(&choices.some(&named)));
         }
-        if tape.percent(30) {
-            resets.set("to", Val::strs(&tape.some(&named)));
+        if choices.percent(30) {
+            resets.set("to", Val::strs(&choices.some(&named)));
         }
     }
-    if tape.percent(60) {
-        resets.set("with", Val::strs(&[*tape.pick(&[WITNESS, WITNESS, ".status.n", ".status.log", ".status.sub.n"])]));
+    if choices.percent(60) {
+        resets
+            .set("with", Val::strs(&[*choices.pick(&[WITNESS, WITNESS, ".status.n", ".status.log", ".status.sub.n"])]));
     }
     resets
 }
 
-fn collection(tape: &mut Tape, path: Val, depth: usize, root: Option<&[&str]>) -> Val {
+fn collection(choices: &mut Choices, path: Val, depth: usize, root: Option<&[&str]>) -> Val {
     let mut rule = Val::map(vec![("path", path)]);
-    if tape.percent(65) {
-        rule.set("key", Val::strs(if tape.percent(30) { &["id", "t"][..] } else { &["id"][..] }));
+    if choices.percent(65) {
+        rule.set("key", Val::strs(if choices.percent(30) { &["id", "t"][..] } else { &["id"][..] }));
     }
-    let order = *tape.pick(&["", "Append", "Prepend", "Any"]);
+    let order = *choices.pick(&["", "Append", "Prepend", "Any"]);
     if !order.is_empty() {
         rule.set("order", Val::str(order));
     }
-    match tape.below(6) {
+    match choices.below(6) {
         0 => rule.set("keep", Val::str("All")),
         1 => rule.set("keep", Val::int(0)),
-        2 | 3 if order != "Any" => rule.set("keep", Val::int(i64::try_from(1 + tape.below(3)).unwrap_or(1))),
+        2 | 3 if order != "Any" => rule.set("keep", Val::int(i64::try_from(1 + choices.below(3)).unwrap_or(1))),
         _ => {}
     }
-    if tape.percent(50) {
-        let each = if tape.percent(25) { Val::map(vec![]) } else { rule_set(tape, "", depth + 1, root) };
+    if choices.percent(50) {
+        let each = if choices.percent(25) { Val::map(vec![]) } else { rule_set(choices, "", depth + 1, root) };
         rule.set("each", each);
     }
     rule

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::choices::Choices;
 use super::gen_value::{ODD, any, respell, set_path, spelled, time, zero};
 use super::graph::{Graph, Reading};
 use super::reading::{Magnitude, get, len, magnitude, sum, unset};
-use super::tape::Tape;
 use super::value::Val;
 
 /// How values are made.
@@ -22,14 +22,14 @@ pub(crate) fn path_of(rule: &Val) -> String {
 }
 
 /// Conditions that say several states at once, or fewer of them than there are now.
-fn several(states: &BTreeMap<String, Val>, now: &Val, tape: &mut Tape) -> Val {
+fn several(states: &BTreeMap<String, Val>, now: &Val, choices: &mut Choices) -> Val {
     let mut list = now.items().to_vec();
-    if list.len() > 1 && tape.percent(50) {
-        list.remove(tape.below(list.len()));
+    if list.len() > 1 && choices.percent(50) {
+        list.remove(choices.below(list.len()));
         return Val::List(list);
     }
     let pairs: Vec<(&str, &str)> = states.values().filter_map(|s| s.as_str()?.split_once('=')).collect();
-    let chosen = tape.some(&pairs).into_iter();
+    let chosen = choices.some(&pairs).into_iter();
     Val::List(
         chosen.map(|(kind, status)| Val::map(vec![("type", Val::str(kind)), ("status", Val::str(status))])).collect(),
     )
@@ -37,59 +37,59 @@ fn several(states: &BTreeMap<String, Val>, now: &Val, tape: &mut Tape) -> Val {
 
 impl Maker {
     /// An object, from nothing by filling in what the rules look at.
-    pub(crate) fn object(&mut self, policy: &Val, tape: &mut Tape) -> Val {
+    pub(crate) fn object(&mut self, policy: &Val, choices: &mut Choices) -> Val {
         let mut object =
             Val::parse("{apiVersion: example.org/v1, kind: Example, metadata: {name: x}, spec: {size: 1}}");
-        self.generation(&mut object, tape);
-        self.fill(policy.at("spec"), &mut object, tape);
+        self.generation(&mut object, choices);
+        self.fill(policy.at("spec"), &mut object, choices);
         object
     }
 
-    pub(crate) fn generation(&mut self, object: &mut Val, tape: &mut Tape) {
-        let generation = match tape.below(12) {
+    pub(crate) fn generation(&mut self, object: &mut Val, choices: &mut Choices) {
+        let generation = match choices.below(12) {
             0 if self.junk => Val::Null,
             // Never negative: only the API server writes it, from 1 upwards.
-            1 if self.junk => Val::parse(tape.word(&["abc", "'3'", "3.0", "2.5"])),
+            1 if self.junk => Val::parse(choices.word(&["abc", "'3'", "3.0", "2.5"])),
             n => Val::int(i64::try_from(n % 5 + 1).unwrap_or(1)),
         };
         set_path(object, ".metadata.generation", generation);
     }
 
-    fn fill(&mut self, rules: &Val, item: &mut Val, tape: &mut Tape) {
+    fn fill(&mut self, rules: &Val, item: &mut Val, choices: &mut Choices) {
         for kind in ["phase", "monotone", "setOnce", "collections"] {
             let list = std::slice::from_ref(rules.at(kind));
             let list = if kind == "phase" && rules.has("phase") { list } else { rules.at(kind).items() };
             for rule in list {
-                if tape.percent(if kind == "setOnce" && self.junk { 40 } else { 75 }) {
-                    self.rule(kind, rule, item, tape);
-                    if kind == "collections" && tape.percent(60) {
-                        self.rule(kind, rule, item, tape);
+                if choices.percent(if kind == "setOnce" && self.junk { 40 } else { 75 }) {
+                    self.rule(kind, rule, item, choices);
+                    if kind == "collections" && choices.percent(60) {
+                        self.rule(kind, rule, item, choices);
                     }
                 }
             }
         }
-        self.mend(rules, item, tape);
+        self.mend(rules, item, choices);
     }
 
     /// Some edits of what the rules look at.
-    pub(crate) fn edit(&mut self, rules: &Val, item: &mut Val, tape: &mut Tape) {
-        for _ in 0..=tape.below(3) {
-            self.edit_once(rules, item, tape);
+    pub(crate) fn edit(&mut self, rules: &Val, item: &mut Val, choices: &mut Choices) {
+        for _ in 0..=choices.below(3) {
+            self.edit_once(rules, item, choices);
         }
-        self.mend(rules, item, tape);
+        self.mend(rules, item, choices);
     }
 
-    fn edit_once(&mut self, rules: &Val, item: &mut Val, tape: &mut Tape) {
-        let mut choices: Vec<(&str, &Val)> = Vec::new();
+    fn edit_once(&mut self, rules: &Val, item: &mut Val, choices: &mut Choices) {
+        let mut candidates: Vec<(&str, &Val)> = Vec::new();
         if rules.has("phase") {
-            choices.extend([("phase", rules.at("phase")); 2]);
+            candidates.extend([("phase", rules.at("phase")); 2]);
         }
         for kind in ["monotone", "setOnce", "collections", "collections", "collections"] {
-            choices.extend(rules.at(kind).items().iter().map(|rule| (kind, rule)));
+            candidates.extend(rules.at(kind).items().iter().map(|rule| (kind, rule)));
         }
         let root = item.has("metadata");
         let prefix = if root { ".status" } else { "" };
-        match tape.below(16) {
+        match choices.below(16) {
             0 if root => set_path(item, ".status.w", Val::int(len(get(item, ".status.w")).try_into().unwrap_or(0))),
             1 | 2 if root => {
                 let next = match magnitude(get(item, ".status.w")) {
@@ -99,48 +99,48 @@ impl Maker {
                 set_path(item, ".status.w", Val::int(next));
             }
             3 => {
-                let value = any(tape, 2);
+                let value = any(choices, 2);
                 set_path(item, &format!("{prefix}.free"), value);
             }
-            4 if self.junk && tape.percent(40) => {
-                let path = *tape.pick(&["sub", "log", "phase", "n", "ref", "conditions"]);
-                let value = any(tape, 2);
+            4 if self.junk && choices.percent(40) => {
+                let path = *choices.pick(&["sub", "log", "phase", "n", "ref", "conditions"]);
+                let value = any(choices, 2);
                 set_path(item, &format!("{prefix}.{path}"), value);
             }
-            5 if root && self.junk && tape.percent(30) => {
-                item.set("status", zero(tape));
+            5 if root && self.junk && choices.percent(30) => {
+                item.set("status", zero(choices));
             }
             6 => {
                 let path = if root { ".status" } else { "." };
-                let value = respell(get(item, path), tape);
+                let value = respell(get(item, path), choices);
                 set_path(item, path, value);
             }
-            _ if choices.is_empty() => {}
+            _ if candidates.is_empty() => {}
             _ => {
-                let (kind, rule) = *tape.pick(&choices);
-                self.rule(kind, rule, item, tape);
+                let (kind, rule) = *choices.pick(&candidates);
+                self.rule(kind, rule, item, choices);
             }
         }
     }
 
     /// A new value for what one rule looks at.
-    fn rule(&mut self, kind: &str, rule: &Val, item: &mut Val, tape: &mut Tape) {
+    fn rule(&mut self, kind: &str, rule: &Val, item: &mut Val, choices: &mut Choices) {
         let path = path_of(rule);
         let now = get(item, &path).clone();
-        let value = if self.junk && tape.percent(4) {
-            Val::parse(tape.word(&ODD))
+        let value = if self.junk && choices.percent(4) {
+            Val::parse(choices.word(&ODD))
         } else {
             match kind {
-                "phase" => self.phase(rule, item, &now, tape),
-                "monotone" => self.counter(&path, &now, tape),
-                "setOnce" => self.once(&now, tape),
-                _ => self.collection(rule, &path, &now, tape),
+                "phase" => self.phase(rule, item, &now, choices),
+                "monotone" => self.counter(&path, &now, choices),
+                "setOnce" => self.once(&now, choices),
+                _ => self.collection(rule, &path, &now, choices),
             }
         };
         set_path(item, &path, value);
     }
 
-    fn phase(&mut self, rule: &Val, item: &Val, now: &Val, tape: &mut Tape) -> Val {
+    fn phase(&mut self, rule: &Val, item: &Val, now: &Val, choices: &mut Choices) -> Val {
         let graph = Graph(rule);
         let mut names: Vec<String> = graph.known().into_iter().collect();
         names.push(String::new());
@@ -152,18 +152,18 @@ impl Maker {
             _ => String::new(),
         };
         let next: Vec<String> = names.iter().filter(|q| **q != p && graph.edge(&p, q)).cloned().collect();
-        let name = if next.is_empty() || !tape.percent(70) { tape.pick(&names) } else { tape.pick(&next) };
+        let name = if next.is_empty() || !choices.percent(70) { choices.pick(&names) } else { choices.pick(&next) };
         let Val::Map(states) = rule.at("states") else {
-            return if name.is_empty() { zero(tape) } else { Val::str(name) };
+            return if name.is_empty() { zero(choices) } else { Val::str(name) };
         };
         let is_state = |c: &Val| {
             let pair = (c.at("type").as_str(), c.at("status").as_str());
             matches!(pair, (Some(t), Some(s)) if states.values().any(|v| *v == Val::Str(format!("{t}={s}"))))
         };
-        if self.junk && tape.percent(25) {
-            return several(states, now, tape);
+        if self.junk && choices.percent(25) {
+            return several(states, now, choices);
         }
-        let keep_old = tape.percent(40);
+        let keep_old = choices.percent(40);
         let mut list: Vec<Val> = now.items().iter().filter(|c| keep_old || !is_state(c)).cloned().collect();
         if let Some((kind, status)) = states.get(name).and_then(Val::as_str).and_then(|s| s.split_once('=')) {
             self.made += 1;
@@ -173,8 +173,8 @@ impl Maker {
             }
             list.push(condition);
         }
-        if self.junk && tape.percent(15) {
-            list.push(Val::parse(tape.word(&[
+        if self.junk && choices.percent(15) {
+            list.push(Val::parse(choices.word(&[
                 "{type: Up, status: true}",
                 "{type: Odd, status: 'True'}",
                 "Up=True",
@@ -184,54 +184,64 @@ impl Maker {
         Val::List(list)
     }
 
-    fn counter(&mut self, path: &str, now: &Val, tape: &mut Tape) -> Val {
-        if path.ends_with("at") != (self.junk && tape.percent(8)) {
-            return if tape.percent(15) { zero(tape) } else { time(tape) };
+    fn counter(&mut self, path: &str, now: &Val, choices: &mut Choices) -> Val {
+        if path.ends_with("at") != (self.junk && choices.percent(8)) {
+            return if choices.percent(15) { zero(choices) } else { time(choices) };
         }
         let size = match magnitude(now) {
             Magnitude::Number(n) => n.as_small().filter(|n| n.abs() < 1_000_000).unwrap_or(3),
             _ => 0,
         };
-        match tape.below(12) {
-            0 => zero(tape),
+        match choices.below(12) {
+            0 => zero(choices),
             1 if self.junk => Val::Str((size + 1).to_string()),
             2 if self.junk => Val::Str(format!("0{size}")),
-            3 if self.junk => {
-                Val::parse(tape.word(&["1e30", "1000000000000000000000000000001", "1.5", "1.25e0", "-1", "-2", "'0'"]))
-            }
-            4 => spelled(size, tape),
-            5 => spelled(size - 1, tape),
-            6 => spelled(i64::try_from(tape.below(5)).unwrap_or(0), tape),
-            _ => spelled(size + 1, tape),
+            3 if self.junk => Val::parse(choices.word(&[
+                "1e30",
+                "1000000000000000000000000000001",
+                "1.5",
+                "1.25e0",
+                "-1",
+                "-2",
+                "'0'",
+            ])),
+            4 => spelled(size, choices),
+            5 => spelled(size - 1, choices),
+            6 => spelled(i64::try_from(choices.below(5)).unwrap_or(0), choices),
+            _ => spelled(size + 1, choices),
         }
     }
 
-    fn once(&mut self, now: &Val, tape: &mut Tape) -> Val {
-        match tape.below(6) {
-            0 => respell(now, tape),
+    fn once(&mut self, now: &Val, choices: &mut Choices) -> Val {
+        match choices.below(6) {
+            0 => respell(now, choices),
             1 | 2 if matches!(now, Val::Map(_)) => {
                 let mut more = now.clone();
-                let name = *tape.pick(&["a", "b", "name"]);
-                more.set(name, any(tape, 1));
+                let name = *choices.pick(&["a", "b", "name"]);
+                more.set(name, any(choices, 1));
                 more
             }
-            _ => any(tape, 2),
+            _ => any(choices, 2),
         }
     }
 
-    fn collection(&mut self, rule: &Val, path: &str, now: &Val, tape: &mut Tape) -> Val {
+    fn collection(&mut self, rule: &Val, path: &str, now: &Val, choices: &mut Choices) -> Val {
         let as_map = match now {
             Val::Map(_) if !unset(now) => true,
             Val::List(items) if !items.is_empty() => false,
             _ => path.ends_with("nodes"),
         };
-        if as_map == (self.junk && tape.percent(3)) { self.list(rule, now, tape) } else { self.map(rule, now, tape) }
+        if as_map == (self.junk && choices.percent(3)) {
+            self.list(rule, now, choices)
+        } else {
+            self.map(rule, now, choices)
+        }
     }
 
-    fn entry(&mut self, rule: &Val, tape: &mut Tape) -> Val {
+    fn entry(&mut self, rule: &Val, choices: &mut Choices) -> Val {
         self.made += 1;
         let id = if self.junk {
-            Val::parse(tape.word(&[
+            Val::parse(choices.word(&[
                 "a",
                 "b",
                 "c",
@@ -246,66 +256,66 @@ impl Maker {
         } else {
             Val::Str(format!("e{}", self.made))
         };
-        if !rule.has("key") && !rule.has("each") && tape.percent(60) {
+        if !rule.has("key") && !rule.has("each") && choices.percent(60) {
             return id;
         }
-        if self.junk && tape.percent(5) {
-            return any(tape, 1);
+        if self.junk && choices.percent(5) {
+            return any(choices, 1);
         }
         let mut entry = Val::map(vec![]);
-        self.fill(rule.at("each"), &mut entry, tape);
+        self.fill(rule.at("each"), &mut entry, choices);
         // Without junk an entry is told from others by its id.
         if self.junk && !matches!(entry, Val::Map(_)) {
             return entry;
         }
         entry.set("id", id);
-        if tape.percent(40) {
-            entry.set("t", time(tape));
+        if choices.percent(40) {
+            entry.set("t", time(choices));
         }
-        if tape.percent(40) {
-            entry.set("x", any(tape, 1));
+        if choices.percent(40) {
+            entry.set("x", any(choices, 1));
         }
         entry
     }
 
-    fn edit_entry(&mut self, rule: &Val, entry: &mut Val, tape: &mut Tape) {
-        match tape.below(6) {
+    fn edit_entry(&mut self, rule: &Val, entry: &mut Val, choices: &mut Choices) {
+        match choices.below(6) {
             // Times that differ in fractions alone are the same to one that has none: without junk
             // frozen entries do not go such ways.
-            0 if matches!(entry, Val::Map(_)) && (self.junk || rule.has("each")) => entry.set("x", any(tape, 1)),
-            1 => *entry = respell(entry, tape),
-            2 if self.junk => *entry = self.entry(rule, tape),
-            _ => self.edit(rule.at("each"), entry, tape),
+            0 if matches!(entry, Val::Map(_)) && (self.junk || rule.has("each")) => entry.set("x", any(choices, 1)),
+            1 => *entry = respell(entry, choices),
+            2 if self.junk => *entry = self.entry(rule, choices),
+            _ => self.edit(rule.at("each"), entry, choices),
         }
     }
 
-    fn map(&mut self, rule: &Val, now: &Val, tape: &mut Tape) -> Val {
+    fn map(&mut self, rule: &Val, now: &Val, choices: &mut Choices) -> Val {
         let mut map = if matches!(now, Val::Map(_)) { now.clone() } else { Val::map(vec![]) };
-        let key = *tape.pick(&["k", "l", "m.n/o", "7"]);
+        let key = *choices.pick(&["k", "l", "m.n/o", "7"]);
         let mut entry = map.at(key).clone();
-        match tape.below(7) {
+        match choices.below(7) {
             0 => {
                 if let Val::Map(members) = &mut map {
                     members.remove(key);
                 }
             }
-            1 => map.set(key, zero(tape)),
-            _ if unset(&entry) => map.set(key, self.entry(rule, tape)),
+            1 => map.set(key, zero(choices)),
+            _ if unset(&entry) => map.set(key, self.entry(rule, choices)),
             _ => {
-                self.edit_entry(rule, &mut entry, tape);
+                self.edit_entry(rule, &mut entry, choices);
                 map.set(key, entry);
             }
         }
         map
     }
 
-    fn list(&mut self, rule: &Val, now: &Val, tape: &mut Tape) -> Val {
+    fn list(&mut self, rule: &Val, now: &Val, choices: &mut Choices) -> Val {
         let mut list: Vec<Val> = now.items().to_vec();
-        let front = (*rule.at("order") == Val::str("Prepend")) != tape.percent(5);
+        let front = (*rule.at("order") == Val::str("Prepend")) != choices.percent(5);
         let at = |i: usize, len: usize| if front { i } else { len - 1 - i };
-        let choice = if list.is_empty() { 0 } else { tape.below(16) };
+        let choice = if list.is_empty() { 0 } else { choices.below(16) };
         match choice {
-            0..=5 => self.add(rule, &mut list, front, tape),
+            0..=5 => self.add(rule, &mut list, front, choices),
             // The newest go; without junk not from a window, which after an addition would be a trim alone.
             6 if self.junk || !matches!(rule.at("keep"), Val::Num(_)) => {
                 let len = list.len();
@@ -313,53 +323,53 @@ impl Maker {
             }
             // The oldest go.
             7 | 8 => {
-                for _ in 0..=tape.below(2.min(list.len())) {
+                for _ in 0..=choices.below(2.min(list.len())) {
                     let len = list.len();
                     list.remove(at(len - 1, len));
                 }
-                if !self.junk || tape.percent(70) {
-                    self.add(rule, &mut list, front, tape);
+                if !self.junk || choices.percent(70) {
+                    self.add(rule, &mut list, front, choices);
                 }
             }
             9 if self.junk || *rule.at("order") == Val::str("Any") => {
-                list.remove(tape.below(list.len()));
+                list.remove(choices.below(list.len()));
             }
             10 => {
                 let len = list.len();
-                list.swap(tape.below(len), tape.below(len));
+                list.swap(choices.below(len), choices.below(len));
             }
             11 if self.junk => {
-                let copy = tape.pick(&list).clone();
-                list.insert(tape.below(list.len() + 1), copy);
+                let copy = choices.pick(&list).clone();
+                list.insert(choices.below(list.len() + 1), copy);
             }
-            12 if tape.percent(50) => list.clear(),
+            12 if choices.percent(50) => list.clear(),
             13 => {
-                let entry = self.entry(rule, tape);
-                list.insert(tape.below(list.len() + 1), entry);
+                let entry = self.entry(rule, choices);
+                list.insert(choices.below(list.len() + 1), entry);
             }
             _ => {
-                let index = tape.below(list.len());
-                self.edit_entry(rule, &mut list[index], tape);
+                let index = choices.below(list.len());
+                self.edit_entry(rule, &mut list[index], choices);
             }
         }
         Val::List(list)
     }
 
-    fn add(&mut self, rule: &Val, list: &mut Vec<Val>, front: bool, tape: &mut Tape) {
-        for _ in 0..=tape.below(2) {
-            let entry = self.entry(rule, tape);
+    fn add(&mut self, rule: &Val, list: &mut Vec<Val>, front: bool, choices: &mut Choices) {
+        for _ in 0..=choices.below(2) {
+            let entry = self.entry(rule, choices);
             list.insert(if front { 0 } else { list.len() }, entry);
         }
     }
 
     /// Mostly fills in what `requiredIn` and `equal` ask for.
-    fn mend(&mut self, rules: &Val, item: &mut Val, tape: &mut Tape) {
+    fn mend(&mut self, rules: &Val, item: &mut Val, choices: &mut Choices) {
         if rules.has("phase") {
             let phase = Graph(rules.at("phase")).read(item).0;
             for rule in rules.at("setOnce").items() {
                 if phase.is_in(rule.at("requiredIn"))
                     && unset(get(item, &path_of(rule)))
-                    && tape.percent(if self.junk { 50 } else { 85 })
+                    && choices.percent(if self.junk { 50 } else { 85 })
                 {
                     set_path(item, &path_of(rule), Val::str("set"));
                 }
@@ -368,7 +378,7 @@ impl Maker {
         for rule in rules.at("equal").items() {
             let terms = |side: &str| rule.at(side).words();
             let plain = terms("left").into_iter().chain(terms("right")).find(|t| !t.starts_with("len("));
-            let Some(plain) = plain.filter(|_| tape.percent(75)) else { continue };
+            let Some(plain) = plain.filter(|_| choices.percent(75)) else { continue };
             set_path(item, &plain, Val::Null);
             let gap = sum(item, rule.at("left")).gap(&sum(item, rule.at("right")));
             if let Some(number) = gap.as_small() {

@@ -37,8 +37,8 @@ pub(crate) fn has_resets(rule: &Val) -> bool {
 pub(crate) struct Graph<'a>(pub(crate) &'a Val);
 
 const ANY: &str = "*";
-/// Stands for the names that nobody knows; no generator makes it.
-const STRANGER: &str = "\u{1}stranger";
+/// Stands for every unknown name; no generator makes it.
+const UNKNOWN: &str = "\u{1}unknown";
 
 impl Graph<'_> {
     fn edges(&self) -> impl Iterator<Item = (Vec<String>, Vec<String>)> + '_ {
@@ -117,7 +117,7 @@ impl Graph<'_> {
         let older = names.clone();
         names.insert(p.to_owned());
         if self.any_target() {
-            names.insert(STRANGER.to_owned());
+            names.insert(UNKNOWN.to_owned());
         }
         let step = |a: &str, b: &str| {
             let restart = has_resets(self.0) && (b.is_empty() || self.edge("", b));

@@ -1,9 +1,9 @@
 //! Random legal histories of an object, and stale writes over their later states.
 
+use super::choices::Choices;
 use super::gen_state::Maker;
 use super::gen_value::set_path;
 use super::judge::{Case, Verdict, judge};
-use super::tape::Tape;
 use super::value::Val;
 
 /// A history, and a step that is legal from one of its states but is written over a later one.
@@ -23,10 +23,10 @@ fn legal(policy: &Val, old: &Val, new: &Val) -> bool {
 }
 
 /// A legal write other than none, if one is found.
-fn step(policy: &Val, maker: &mut Maker, old: &Val, tape: &mut Tape) -> Option<Val> {
+fn step(policy: &Val, maker: &mut Maker, old: &Val, choices: &mut Choices) -> Option<Val> {
     (0..6).find_map(|_| {
         let mut new = old.clone();
-        maker.edit(policy.at("spec"), &mut new, tape);
+        maker.edit(policy.at("spec"), &mut new, choices);
         let fits = new.at("status") != old.at("status")
             && legal(policy, old, &new)
             && !only_trimmed(policy.at("spec"), old, &new);
@@ -46,26 +46,26 @@ fn only_trimmed(rules: &Val, old: &Val, new: &Val) -> bool {
 }
 
 /// From the empty status; entries are never made twice.
-pub(crate) fn stale_write(policy: &Val, tape: &mut Tape) -> Option<StaleWrite> {
+pub(crate) fn stale_write(policy: &Val, choices: &mut Choices) -> Option<StaleWrite> {
     let mut maker = Maker { junk: false, made: 0 };
     let mut generation = 1;
     let mut states =
         vec![Val::parse("{apiVersion: example.org/v1, kind: Example, metadata: {name: x, generation: 1}}")];
-    for _ in 0..3 + tape.below(6) {
+    for _ in 0..3 + choices.below(6) {
         let mut old = states[states.len() - 1].clone();
-        if tape.percent(20) {
+        if choices.percent(20) {
             generation += 1;
             set_path(&mut old, ".metadata.generation", Val::int(generation));
             states.push(old.clone());
         }
-        states.extend(step(policy, &mut maker, &old, tape));
+        states.extend(step(policy, &mut maker, &old, choices));
     }
     if states.len() < 2 {
         return None;
     }
-    let over = 1 + tape.below(states.len() - 1);
-    let read = tape.below(over);
-    let meant = step(policy, &mut maker, &states[read].clone(), tape)?;
+    let over = 1 + choices.below(states.len() - 1);
+    let read = choices.below(over);
+    let meant = step(policy, &mut maker, &states[read].clone(), choices)?;
     Some(StaleWrite { states, read, over, meant })
 }
 

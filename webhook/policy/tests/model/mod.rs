@@ -1,6 +1,7 @@
 //! A slow model of the policy language, written from its text alone, and what is tested with it.
 
 pub(crate) mod broken;
+pub(crate) mod choices;
 pub(crate) mod compare;
 pub(crate) mod decimal;
 pub(crate) mod fast;
@@ -19,6 +20,5 @@ pub(crate) mod table;
 pub(crate) mod table_lists;
 pub(crate) mod table_phase;
 pub(crate) mod table_values;
-pub(crate) mod tape;
 pub(crate) mod time;
 pub(crate) mod value;

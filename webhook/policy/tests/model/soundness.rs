@@ -22,9 +22,9 @@ enum How {
 
 #[test]
 fn stale_writes_are_never_invalid() {
-    property(6_000, 900, |tape| {
-        let policy = gen_policy::policy(tape);
-        let Some(write) = history::stale_write(&policy, tape) else { return Ok(()) };
+    property(6_000, 900, |choices| {
+        let policy = gen_policy::policy(choices);
+        let Some(write) = history::stale_write(&policy, choices) else { return Ok(()) };
         for how in [How::WholeStatus, How::MergePatch] {
             verdict(&policy, write.old(), &written(&write, how))?;
             if unsound(&policy, &write, how) {

@@ -1,4 +1,4 @@
-//! What a judgement tells: all its reasons, texts of bounded length, and nothing of what a policy redacts.
+//! What a judgement says: all its reasons, texts of bounded length, and nothing of what a policy redacts.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -21,7 +21,7 @@ fn judged(rules: serde_json::Value, old: &str, new: &str) -> Judgement {
 }
 
 #[test]
-fn neither_values_nor_names_below_a_redacted_path_are_told() {
+fn neither_values_nor_names_below_a_redacted_path_are_shown() {
     let path = ".status.hidden";
     let rows = [
         (
@@ -89,8 +89,8 @@ fn neither_values_nor_names_below_a_redacted_path_are_told() {
     for (what, rules, old, new) in rows {
         let judgement = judged(rules, old, new);
         assert!(!judgement.findings.is_empty() || !judgement.waivers.is_empty(), "{what}");
-        let told = format!("{judgement:?} {}", judgement.summary("a/b"));
-        assert!(!told.contains("SECRET") && !told.contains("5337"), "{what}: {told}");
+        let text = format!("{judgement:?} {}", judgement.summary("a/b"));
+        assert!(!text.contains("SECRET") && !text.contains("5337"), "{what}: {text}");
     }
 }
 
@@ -122,7 +122,7 @@ fn texts_of_any_length_are_cut() {
 }
 
 #[test]
-fn reasons_are_all_told_however_many_findings_there_are() {
+fn reasons_are_all_named_however_many_findings_there_are() {
     let document = json!({
         "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy", "metadata": { "name": "a.example.org" },
         "spec": {

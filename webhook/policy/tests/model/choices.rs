@@ -1,15 +1,15 @@
 //! Choices for the generators, taken from numbers that proptest makes and shrinks.
 
-/// Numbers to choose by; a tape that is over answers with the first, simplest choice.
+/// Numbers to choose by; once they are used up, the answer is the first, simplest choice.
 #[derive(Clone, Debug)]
-pub(crate) struct Tape {
+pub(crate) struct Choices {
     numbers: Vec<u32>,
     at: usize,
 }
 
-impl Tape {
-    pub(crate) fn new(numbers: Vec<u32>) -> Tape {
-        Tape { numbers, at: 0 }
+impl Choices {
+    pub(crate) fn new(numbers: Vec<u32>) -> Choices {
+        Choices { numbers, at: 0 }
     }
 
     /// A number below `limit`.

@@ -1,12 +1,12 @@
 //! Two lists with their entries numbered by identity.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use foldhash::fast::RandomState;
 
-use super::members;
 use crate::number::Decimal;
 use crate::rules::CollectionRule;
 use crate::spec::Order;
@@ -17,90 +17,91 @@ use crate::verdict::Class;
 /// Pairs of entries that are looked at for one verdict, besides some for each entry: more than lists of some hundred
 /// equal entries need, and what keeps hostile ones from costing quadratic time. When they are used up, what could not be
 /// found out is taken for the milder answer: a write is not refused, and a refused one is Stale.
-pub(crate) const MAX_STEPS: usize = 1 << 18;
+pub(super) const MAX_STEPS: usize = 1 << 18;
 
 /// One entry of a list, in the order in which it is judged.
-pub(super) struct Entry<'v, 'a> {
+pub(super) struct ListEntry<'v, 'a> {
     pub(super) value: &'v Value<'a>,
     /// Its place in the list as it stands.
     pub(super) index: usize,
-    class: usize,
-    /// How many of its class come before it.
+    identity_id: usize,
+    /// How many entries of its identity come before it.
     ordinal: usize,
     pub(super) ignored: bool,
 }
 
-/// Two lists with their entries classed by identity.
+/// Two lists with their entries numbered by identity.
 pub(super) struct Lists<'v, 'r> {
     pub(super) key: &'r [Box<str>],
     pub(super) each: bool,
-    pub(super) old: Vec<Entry<'v, 'v>>,
-    pub(super) new: Vec<Entry<'v, 'v>>,
-    /// Positions of each class in `old` and `new`.
+    pub(super) old: Vec<ListEntry<'v, 'v>>,
+    pub(super) new: Vec<ListEntry<'v, 'v>>,
+    /// Positions of each identity in `old` and `new`.
     pub(super) old_of: Positions,
     pub(super) new_of: Positions,
     /// How many of [`MAX_STEPS`] are left.
     steps: Cell<usize>,
 }
 
-/// The positions of each class in a list, all in one vector.
+/// The positions of each identity in a list, all in one vector.
 #[derive(Default)]
 pub(super) struct Positions {
-    /// Where each class begins in `at`, and the end.
+    /// Where each identity begins in `at`, and the end.
     starts: Vec<usize>,
     at: Vec<usize>,
 }
 
 impl Positions {
-    /// Collects the positions by class and numbers the entries within their class.
-    fn new(entries: &mut [Entry<'_, '_>], classes: usize) -> Self {
-        let mut starts = vec![0; classes + 1];
+    /// Collects the positions by identity and numbers the entries of each identity.
+    fn new(entries: &mut [ListEntry<'_, '_>], identities: usize) -> Self {
+        let mut starts = vec![0; identities + 1];
         for entry in entries.iter_mut() {
-            entry.ordinal = starts[entry.class + 1];
-            starts[entry.class + 1] += 1;
+            entry.ordinal = starts[entry.identity_id + 1];
+            starts[entry.identity_id + 1] += 1;
         }
-        for class in 0..classes {
-            starts[class + 1] += starts[class];
+        for identity_id in 0..identities {
+            starts[identity_id + 1] += starts[identity_id];
         }
         let mut at = vec![0; entries.len()];
         for (position, entry) in entries.iter().enumerate() {
-            at[starts[entry.class] + entry.ordinal] = position;
+            at[starts[entry.identity_id] + entry.ordinal] = position;
         }
         Self { starts, at }
     }
 
-    pub(super) fn of(&self, class: usize) -> &[usize] {
-        &self.at[self.starts[class]..self.starts[class + 1]]
+    pub(super) fn of(&self, identity_id: usize) -> &[usize] {
+        &self.at[self.starts[identity_id]..self.starts[identity_id + 1]]
     }
 
-    pub(super) fn classes(&self) -> usize {
+    pub(super) fn identities(&self) -> usize {
         self.starts.len() - 1
     }
 }
 
 impl<'v, 'r> Lists<'v, 'r> {
     pub(super) fn new(rule: &'r CollectionRule, old: &'v [Value<'v>], new: &'v [Value<'v>], steps: usize) -> Self {
-        let mut classes: HashMap<Identity<'_, '_>, usize, RandomState> =
+        let mut identities: HashMap<Identity<'_, '_>, usize, RandomState> =
             HashMap::with_capacity_and_hasher(old.len().max(new.len()), RandomState::default());
-        let mut entries = |items: &'v [Value<'v>], others: &[Entry<'v, 'v>]| {
-            let mut entries: Vec<Entry<'v, 'v>> = Vec::with_capacity(items.len());
+        let mut entries = |items: &'v [Value<'v>], others: &[ListEntry<'v, 'v>]| {
+            let mut entries: Vec<ListEntry<'v, 'v>> = Vec::with_capacity(items.len());
             // The others from here on were not met again yet.
             let mut ahead = 0;
             let mut add = |(index, value): (usize, &'v Value<'v>)| {
                 let candidates = [ahead, ahead + 1, entries.len()];
-                let met = candidates.into_iter().find(|at| others.get(*at).is_some_and(|other| other.value.is(value)));
-                let class = match met {
+                let met =
+                    candidates.into_iter().find(|at| others.get(*at).is_some_and(|other| other.value.ptr_eq(value)));
+                let identity_id = match met {
                     // One and the same entry: no need to look at its identity again.
                     Some(at) => {
                         ahead = at + 1;
-                        others[at].class
+                        others[at].identity_id
                     }
                     None => {
-                        let next = classes.len();
-                        *classes.entry(Identity { entry: value, key: &rule.key }).or_insert(next)
+                        let next = identities.len();
+                        *identities.entry(Identity { entry: value, key: &rule.key }).or_insert(next)
                     }
                 };
-                entries.push(Entry { value, index, class, ordinal: 0, ignored: false });
+                entries.push(ListEntry { value, index, identity_id, ordinal: 0, ignored: false });
             };
             match rule.order {
                 Order::Prepend => items.iter().enumerate().rev().for_each(&mut add),
@@ -110,7 +111,7 @@ impl<'v, 'r> Lists<'v, 'r> {
         };
         let old = entries(old, &[]);
         let new = entries(new, &old);
-        let count = classes.len();
+        let count = identities.len();
         let steps = steps + 8 * (old.len() + new.len());
         let mut lists = Self {
             key: &rule.key,
@@ -125,18 +126,18 @@ impl<'v, 'r> Lists<'v, 'r> {
         lists
     }
 
-    pub(super) fn classes(&self) -> usize {
-        self.old_of.classes()
+    pub(super) fn identities(&self) -> usize {
+        self.old_of.identities()
     }
 
-    pub(super) fn reindex(&mut self, classes: usize) {
-        self.old_of = Positions::new(&mut self.old, classes);
-        self.new_of = Positions::new(&mut self.new, classes);
+    pub(super) fn reindex(&mut self, identities: usize) {
+        self.old_of = Positions::new(&mut self.old, identities);
+        self.new_of = Positions::new(&mut self.new, identities);
     }
 
     /// Where the pair of an entry is in the other list.
-    pub(super) fn pair(&self, of: &Positions, entry: &Entry<'_, '_>) -> Option<usize> {
-        of.of(entry.class).get(entry.ordinal).copied()
+    pub(super) fn pair(&self, of: &Positions, entry: &ListEntry<'_, '_>) -> Option<usize> {
+        of.of(entry.identity_id).get(entry.ordinal).copied()
     }
 
     /// Takes a step; `false` when there are none left.
@@ -151,16 +152,16 @@ impl<'v, 'r> Lists<'v, 'r> {
         self.steps.get()
     }
 
-    /// As [`Lists::same`], in a step.
-    fn equal(&self, old: &Entry<'_, '_>, new: &Entry<'_, '_>) -> bool {
-        self.step() && self.same(old, new)
+    /// As [`Lists::entries_equal`], in a step.
+    fn equal(&self, old: &ListEntry<'_, '_>, new: &ListEntry<'_, '_>) -> bool {
+        self.step() && self.entries_equal(old, new)
     }
 
     /// Whether two entries are equal.
-    fn same(&self, old: &Entry<'_, '_>, new: &Entry<'_, '_>) -> bool {
-        old.class == new.class
+    fn entries_equal(&self, old: &ListEntry<'_, '_>, new: &ListEntry<'_, '_>) -> bool {
+        old.identity_id == new.identity_id
             && (self.key.is_empty() || old.ordinal == new.ordinal)
-            && (self.each || old.value.same(new.value))
+            && (self.each || old.value.semantically_equal(new.value))
     }
 
     /// Whether an entry of one list is equal to any of `range` of the other.
@@ -168,22 +169,22 @@ impl<'v, 'r> Lists<'v, 'r> {
         &self,
         of: &Positions,
         range: std::ops::Range<usize>,
-        class: usize,
+        identity_id: usize,
         equal: impl Fn(usize) -> bool,
     ) -> bool {
-        let at = of.of(class);
+        let at = of.of(identity_id);
         let first = at.partition_point(|at| *at < range.start);
         at[first..].iter().take_while(|at| **at < range.end && self.step()).any(|at| equal(*at))
     }
 
     /// R8.3: `None` when `new` begins with all of `old`.
-    pub(super) fn broken_append(&self) -> Option<Class> {
-        let common = self.old.iter().zip(&self.new).take_while(|(old, new)| self.same(old, new)).count();
+    pub(super) fn append_violation(&self) -> Option<Class> {
+        let common = self.old.iter().zip(&self.new).take_while(|(old, new)| self.entries_equal(old, new)).count();
         if common == self.old.len() {
             return None;
         }
         let seen = self.new[common..].iter().any(|entry| {
-            self.among(&self.old_of, common..self.old.len(), entry.class, |at| self.equal(&self.old[at], entry))
+            self.among(&self.old_of, common..self.old.len(), entry.identity_id, |at| self.equal(&self.old[at], entry))
         });
         Some(if seen { Class::Invalid } else { Class::Stale })
     }
@@ -194,14 +195,14 @@ impl<'v, 'r> Lists<'v, 'r> {
     }
 
     /// R8.4: `None` when `new` is a later window of the same history.
-    pub(super) fn broken_window(&self, keep: usize) -> Option<Class> {
+    pub(super) fn window_violation(&self, keep: usize) -> Option<Class> {
         let newest = self.old.last()?;
         let end = self.old.len();
-        let starts = self.new.first().map(|first| self.old_of.of(first.class)).unwrap_or_default();
+        let starts = self.new.first().map(|first| self.old_of.of(first.identity_id)).unwrap_or_default();
         let fits = |start: usize| {
             let kept = end - start;
-            let follows = |entry: &Entry<'_, '_>| {
-                self.among(&self.old_of, 0..start, entry.class, |at| match self.key {
+            let follows = |entry: &ListEntry<'_, '_>| {
+                self.among(&self.old_of, 0..start, entry.identity_id, |at| match self.key {
                     [] => self.equal(&self.old[at], entry),
                     _ => self.old[at].ordinal == entry.ordinal,
                 })
@@ -212,7 +213,8 @@ impl<'v, 'r> Lists<'v, 'r> {
                 && !self.new[kept..].iter().any(follows)
         };
         // The window that keeps most is the one that is meant, as a rule.
-        let kept = self.among(&self.new_of, 0..self.new.len(), newest.class, |at| self.equal(newest, &self.new[at]));
+        let kept =
+            self.among(&self.new_of, 0..self.new.len(), newest.identity_id, |at| self.equal(newest, &self.new[at]));
         if (kept && starts.iter().any(|start| fits(*start))) || self.steps() == 0 {
             return None;
         }
@@ -226,9 +228,9 @@ impl<'v, 'r> Lists<'v, 'r> {
     /// How many entries of the two lists can be matched one to one.
     fn shared(&self) -> usize {
         let mut shared = 0;
-        for class in 0..self.classes() {
-            let mut free: VecDeque<usize> = self.old_of.of(class).iter().copied().collect();
-            for entry in self.new_of.of(class).iter().map(|at| &self.new[*at]) {
+        for identity_id in 0..self.identities() {
+            let mut free: VecDeque<usize> = self.old_of.of(identity_id).iter().copied().collect();
+            for entry in self.new_of.of(identity_id).iter().map(|at| &self.new[*at]) {
                 if let Some(index) = free.iter().position(|at| self.equal(&self.old[*at], entry)) {
                     free.remove(index);
                     shared += 1;
@@ -243,7 +245,7 @@ impl<'v, 'r> Lists<'v, 'r> {
     fn one_run(&self, shared: usize) -> bool {
         let end = self.old.len() - 1;
         let starts = self.new.iter().enumerate().flat_map(|(new, entry)| {
-            self.old_of.of(entry.class).iter().take_while(|_| self.step()).map(move |old| (*old, new))
+            self.old_of.of(entry.identity_id).iter().take_while(|_| self.step()).map(move |old| (*old, new))
         });
         // If a run fits, so does its beginning.
         let begins =
@@ -286,7 +288,7 @@ impl Hash for Identity<'_, '_> {
     }
 }
 
-/// Like [`Value::same`], with times cut to the second: an equivalence.
+/// Like [`Value::semantically_equal`], with times cut to the second: an equivalence.
 fn part_eq(a: &Value<'_>, b: &Value<'_>) -> bool {
     match (a, b) {
         (Value::Object(_), Value::Object(_)) => {
@@ -303,12 +305,16 @@ fn part_eq(a: &Value<'_>, b: &Value<'_>) -> bool {
         (Value::String(a), Value::String(b)) => {
             a == b || Instant::parse(a).zip(Instant::parse(b)).is_some_and(|(a, b)| a.seconds == b.seconds)
         }
-        _ => a.same(b),
+        _ => a.semantically_equal(b),
     }
 }
 
 fn set_members<'v, 'a>(value: &'v Value<'a>) -> impl Iterator<Item = (&'v str, &'v Value<'a>)> {
-    members(value).iter().filter(|(_, value)| !value.is_unset()).map(|(key, value)| (key.as_ref(), value))
+    let members: &[(Cow<'_, str>, Value<'_>)] = match value {
+        Value::Object(members) => members,
+        _ => &[],
+    };
+    members.iter().filter(|(_, value)| !value.is_unset()).map(|(key, value)| (key.as_ref(), value))
 }
 
 fn part_hash<H: Hasher>(value: &Value<'_>, state: &mut H) {

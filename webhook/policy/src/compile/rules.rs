@@ -1,0 +1,205 @@
+//! Rules: paths resolved, phases found by their names.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::compiler::{Compiler, PathScope};
+use crate::graph::Graph;
+use crate::rules::{CollectionRule, EqualRule, MonotoneRule, Resets, Rules, SetOnceRule, Term};
+use crate::spec::{self, Keep, Order};
+
+impl Compiler {
+    /// Compiles the rules of the object or item that `schema` speaks of.
+    pub(super) fn rules(&mut self, set: &spec::RuleSet, at: &str, scope: PathScope, schema: &Json) -> Rules {
+        let phase = set.phase.as_ref().map(|phase| self.phase(phase, &format!("{at}.phase"), scope));
+        self.duplicates(at, "monotone", set.monotone.iter().map(|rule| rule.path.as_str()));
+        self.duplicates(at, "setOnce", set.set_once.iter().map(|rule| rule.path.as_str()));
+        self.duplicates(at, "collections", set.collections.iter().map(|rule| rule.path.as_str()));
+        let graph = phase.as_ref().map(|rule| rule.graph.clone());
+        let mut rules = Rules { phase, ..Rules::default() };
+        for (index, rule) in set.monotone.iter().enumerate() {
+            rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope));
+        }
+        for (index, rule) in set.set_once.iter().enumerate() {
+            rules.set_once.extend(self.set_once(rule, at, index, scope, graph.as_ref()));
+        }
+        for (index, rule) in set.collections.iter().enumerate() {
+            rules.collections.extend(self.collection(rule, &format!("{at}.collections[{index}]"), scope, schema));
+        }
+        for (index, rule) in set.equal.iter().enumerate() {
+            rules.equal.extend(self.equal(rule, &format!("{at}.equal[{index}]"), scope));
+        }
+        rules
+    }
+
+    fn duplicates<'p>(&mut self, at: &str, kind: &str, paths: impl Iterator<Item = &'p str>) {
+        let mut first = BTreeMap::new();
+        for (index, path) in paths.enumerate() {
+            if let Some(earlier) = first.insert(path, index) {
+                self.error(
+                    format!("{at}.{kind}[{index}].path"),
+                    format!("`{path}` already has a rule of this kind, `{kind}[{earlier}]`"),
+                    "merge the two",
+                );
+            }
+        }
+    }
+
+    pub(super) fn not_empty(&mut self, list: Option<&Vec<String>>, at: &str, hint: &str) {
+        if list.is_some_and(Vec::is_empty) {
+            self.error(at, "empty list", hint);
+        }
+    }
+
+    pub(super) fn resets(&mut self, resets: Option<&spec::Resets>, at: &str) -> Resets {
+        let Some(resets) = resets else { return Resets::default() };
+        let phases = |compiler: &mut Self, names: Option<&Vec<String>>, at: String| {
+            compiler.not_empty(names, &at, "omit it, or name a phase");
+            let names = names.into_iter().flatten();
+            names.filter_map(|name| compiler.root_phase(name, &at)).collect()
+        };
+        let from = phases(self, resets.from.as_ref(), format!("{at}.from"));
+        let to = phases(self, resets.to.as_ref(), format!("{at}.to"));
+        self.not_empty(resets.with.as_ref(), &format!("{at}.with"), "omit it, or name a witness");
+        let mut with = Vec::new();
+        for (index, text) in resets.with.iter().flatten().enumerate() {
+            with.extend(self.path(text, PathScope::Root, &format!("{at}.with[{index}]")));
+        }
+        Resets { from, to, with }
+    }
+
+    fn root_phase(&mut self, name: &str, at: &str) -> Option<usize> {
+        if self.unread_phases("spec.phase") {
+            return None;
+        }
+        let node = match (&self.root, name) {
+            (None, _) => {
+                self.error(at, "there is no `spec.phase` to take a phase from", "add one, or use `with`");
+                return None;
+            }
+            (Some(root), "") => Some(root.empty()),
+            (Some(root), name) => root.index(name),
+        };
+        if node.is_none() {
+            self.error(at, format!("no such phase `{name}`"), "name a phase of `spec.phase`, or \"\"");
+        }
+        node
+    }
+
+    fn monotone(&mut self, rule: &spec::Monotone, at: &str, scope: PathScope) -> Option<MonotoneRule> {
+        let path = self.path(&rule.path, scope, &format!("{at}.path"));
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
+        if let Some(bound) = rule.at_most.as_deref().filter(|bound| *bound != ".metadata.generation") {
+            self.error(
+                format!("{at}.atMost"),
+                format!("`{bound}` is not a valid bound"),
+                "only `.metadata.generation` is",
+            );
+        }
+        Some(MonotoneRule { path: path?, to_zero: rule.to_zero, bounded: rule.at_most.is_some(), resets })
+    }
+
+    fn set_once(
+        &mut self,
+        rule: &spec::SetOnce,
+        set: &str,
+        index: usize,
+        scope: PathScope,
+        graph: Option<&Graph>,
+    ) -> Option<SetOnceRule> {
+        let at = format!("{set}.setOnce[{index}]");
+        let path = self.path(&rule.path, scope, &format!("{at}.path"));
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
+        let mut required_in = Vec::new();
+        let phases = if self.unread_phases(&format!("{set}.phase")) { &[] } else { rule.required_in.as_slice() };
+        for (index, name) in phases.iter().enumerate() {
+            let at = format!("{at}.requiredIn[{index}]");
+            match graph {
+                None => self.error(at, "this rule set has no `phase`", "add one, or remove `requiredIn`"),
+                Some(graph) => match graph.index(name) {
+                    Some(phase) => required_in.push(phase),
+                    None => self.error(at, format!("no such phase `{name}`"), "name a phase of the same rule set"),
+                },
+            }
+        }
+        Some(SetOnceRule { path: path?, required_in, resets })
+    }
+
+    fn collection(
+        &mut self,
+        rule: &spec::Collection,
+        at: &str,
+        scope: PathScope,
+        schema: &Json,
+    ) -> Option<CollectionRule> {
+        let path = self.path(&rule.path, scope, &format!("{at}.path"));
+        let schema = schema_at(schema, &rule.path);
+        let is_map = schema["type"] == "object";
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
+        for (index, name) in rule.key.iter().enumerate() {
+            let bare = !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+            if !bare {
+                self.error(
+                    format!("{at}.key[{index}]"),
+                    format!("`{name}` is not a member name"),
+                    "write bare names, without a dot",
+                );
+            }
+        }
+        let order = rule.order.unwrap_or_default();
+        if order == Order::Any && matches!(rule.keep, Keep::Newest(1..)) {
+            self.error(
+                format!("{at}.keep"),
+                "with `order: Any` there are no newest entries",
+                "say `keep: All` or `keep: 0`",
+            );
+        }
+        if is_map && rule.order.is_some_and(|order| order != Order::Any) {
+            self.error(
+                format!("{at}.order"),
+                "the CRD's schema calls this a map",
+                "omit `order`: maps are not ordered",
+            );
+        }
+        if rule.each.is_some() && rule.keep == Keep::Newest(0) {
+            self.warning(
+                format!("{at}.each"),
+                "with `keep: 0` an entry may go and come back, so `each` can be bypassed",
+                "set `keep` so that entries stay, or accept this",
+            );
+        }
+        let entry = &schema[if is_map { "additionalProperties" } else { "items" }];
+        let each = rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), PathScope::Item, entry));
+        let key = rule.key.iter().map(|name| name.as_str().into()).collect();
+        Some(CollectionRule { path: path?, key, order, keep: rule.keep, each, resets })
+    }
+
+    fn equal(&mut self, rule: &spec::Equal, at: &str, scope: PathScope) -> Option<EqualRule> {
+        let mut side = |terms: &[String], name: &str| {
+            let mut compiled = Vec::new();
+            for (index, text) in terms.iter().enumerate() {
+                compiled.extend(self.term(text, scope, &format!("{at}.{name}[{index}]")));
+            }
+            compiled
+        };
+        Some(EqualRule { left: side(&rule.left, "left"), right: side(&rule.right, "right") })
+    }
+
+    fn term(&mut self, text: &str, scope: PathScope, at: &str) -> Option<Term> {
+        match text.strip_prefix("len(").map(|rest| rest.strip_suffix(')')) {
+            Some(Some(path)) => self.path(path, scope, at).map(Term::Length),
+            Some(None) => {
+                self.error(at, format!("`{text}` has no closing bracket"), "write `len(.status.list)`");
+                None
+            }
+            None => self.path(text, scope, at).map(Term::Number),
+        }
+    }
+}
+
+/// The schema of the value at a path, null when there is none.
+fn schema_at<'s>(schema: &'s Json, path: &str) -> &'s Json {
+    path.split('.').filter(|name| !name.is_empty()).fold(schema, |schema, name| &schema["properties"][name])
+}

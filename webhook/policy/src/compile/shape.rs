@@ -1,0 +1,162 @@
+//! Warnings about the shape of a graph.
+
+use std::cell::Cell;
+
+use super::compiler::{Compiler, PathScope};
+use crate::graph::Graph;
+use crate::spec;
+
+impl Compiler {
+    /// Warnings about the shape of a graph.
+    pub(super) fn shape(&mut self, graph: &Graph, resets: Option<&spec::Resets>, at: &str, scope: PathScope) {
+        let any = resets.is_some_and(|resets| resets.to.is_some() || resets.with.is_some());
+        let from = resets.and_then(|resets| resets.from.as_ref());
+        let count = graph.names().len();
+        for phase in 0..count {
+            let name = &graph.names()[phase];
+            if !graph.reachable(phase) {
+                self.warning(at, format!("phase `{name}` cannot be reached"), "add an edge to it, or remove it");
+            }
+            // Inside `each` the phases of `from` are the root's: they say nothing of these.
+            let restarts =
+                any || from.is_some_and(|from| scope == PathScope::Item || from.iter().any(|other| **other == **name));
+            if !graph.leaves(phase) && !graph.is_final(phase) && !restarts {
+                self.warning(
+                    at,
+                    format!("no transition leaves phase `{name}`"),
+                    "list it under `final`, or add the missing edge",
+                );
+            }
+        }
+        let (sets, all) = mutual_sets(count, |a, b| graph.mutual(a, b));
+        for set in &sets {
+            let names: Vec<&str> = set.iter().map(|member| &*graph.names()[*member]).collect();
+            self.warning(
+                at,
+                format!(
+                    "every write among {} is allowed, so a stale write among them is not detected",
+                    names.join(", ")
+                ),
+                "add a rule for a counter or a time that changes with the phase",
+            );
+        }
+        if !all {
+            self.warning(
+                at,
+                "there are more such sets of phases than are listed here",
+                "remove the edges that the controller does not need",
+            );
+        }
+    }
+}
+
+/// Sets that are named at most, and pairs that are looked at for it: there may be as many as 3^(n/3) sets.
+const MAX_SETS: usize = 16;
+const MAX_PAIRS: usize = 10_000_000;
+
+/// All sets of two or more nodes that are mutual in pairs and to which no node can be added (Bron and
+/// Kerbosch with a pivot), sorted; and whether these are all.
+fn mutual_sets(count: usize, mutual: impl Fn(usize, usize) -> bool) -> (Vec<Vec<usize>>, bool) {
+    let (mut sets, pairs) = (Vec::new(), Cell::new(0));
+    let with = |nodes: &[usize], node: usize| -> Vec<usize> {
+        pairs.set(pairs.get() + nodes.len());
+        nodes.iter().copied().filter(|other| *other != node && mutual(*other, node)).collect()
+    };
+    // A set, the nodes that may still join it, and those that would but are done with.
+    let mut open = vec![(Vec::new(), (0..count).collect::<Vec<_>>(), Vec::new())];
+    let mut all = true;
+    while let Some((mut set, mut joining, mut done)) = open.pop() {
+        if pairs.get() > MAX_PAIRS {
+            all = false;
+            break;
+        }
+        if joining.is_empty() {
+            if done.is_empty() && set.len() > 1 {
+                if sets.len() == MAX_SETS {
+                    all = false;
+                    break;
+                }
+                set.sort_unstable();
+                sets.push(set);
+            }
+            continue;
+        }
+        // Every further set holds the pivot or a node that is not mutual with it.
+        let (mut pivot, mut most) = (joining[0], 0);
+        for node in joining.iter().chain(&done) {
+            let neighbours = with(&joining, *node).len();
+            if neighbours > most {
+                (pivot, most) = (*node, neighbours);
+            }
+            if most + 1 >= joining.len() {
+                break;
+            }
+        }
+        let mut next = Vec::new();
+        for node in joining.clone() {
+            if node != pivot && mutual(node, pivot) {
+                continue;
+            }
+            let mut larger = set.clone();
+            larger.push(node);
+            next.push((larger, with(&joining, node), with(&done, node)));
+            joining.retain(|other| *other != node);
+            done.push(node);
+        }
+        open.extend(next.into_iter().rev());
+    }
+    sets.sort();
+    (sets, all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_may_overlap() {
+        let sets = |pairs: &[(usize, usize)]| mutual_sets(6, |a, b| pairs.contains(&(a, b)) || pairs.contains(&(b, a)));
+        assert_eq!(sets(&[]), (vec![], true));
+        assert_eq!(sets(&[(0, 1), (1, 2)]), (vec![vec![0, 1], vec![1, 2]], true));
+        assert_eq!(
+            sets(&[(0, 1), (1, 2), (0, 2), (2, 3), (4, 5)]),
+            (vec![vec![0, 1, 2], vec![2, 3], vec![4, 5]], true)
+        );
+        let all: Vec<(usize, usize)> = (0..6).flat_map(|a| (0..6).map(move |b| (a, b))).collect();
+        assert_eq!(sets(&all), (vec![(0..6).collect()], true));
+    }
+
+    #[test]
+    fn all_sets_are_those_found_by_trying() {
+        // Every graph over five nodes, one bit per pair.
+        let pairs: Vec<(usize, usize)> = (0..5).flat_map(|a| (a + 1..5).map(move |b| (a, b))).collect();
+        for graph in 0..1 << pairs.len() {
+            let mutual = |a: usize, b: usize| {
+                pairs.iter().position(|pair| *pair == (a.min(b), a.max(b))).is_some_and(|bit| graph >> bit & 1 == 1)
+            };
+            let is_set = |set: &[usize]| set.iter().all(|a| set.iter().all(|b| a == b || mutual(*a, *b)));
+            let subsets =
+                (0..1 << 5).map(|bits: usize| (0..5).filter(|node| bits >> node & 1 == 1).collect::<Vec<_>>());
+            let sets: Vec<Vec<usize>> = subsets.filter(|set| set.len() > 1 && is_set(set)).collect();
+            let within =
+                |set: &[usize], other: &[usize]| set.len() < other.len() && set.iter().all(|n| other.contains(n));
+            let mut largest: Vec<_> =
+                sets.iter().filter(|set| !sets.iter().any(|other| within(set, other))).cloned().collect();
+            largest.sort();
+            assert_eq!(mutual_sets(5, mutual), (largest, true), "{graph:b}");
+        }
+    }
+
+    #[test]
+    fn the_search_is_bounded() {
+        // Thirty triples whose members exclude each other: 3^30 sets.
+        let (sets, all) = mutual_sets(90, |a, b| a / 3 != b / 3);
+        assert_eq!((sets.len(), all), (MAX_SETS, false));
+        // As many as are named are all.
+        let pairs = mutual_sets(2 * MAX_SETS, |a, b| a / 2 == b / 2);
+        assert_eq!((pairs.0.len(), pairs.1), (MAX_SETS, true));
+        assert!(!mutual_sets(2 * MAX_SETS + 2, |a, b| a / 2 == b / 2).1);
+        // One set of all is found at once.
+        assert_eq!(mutual_sets(2000, |_, _| true), (vec![(0..2000).collect()], true));
+    }
+}

@@ -1,0 +1,106 @@
+//! R5: the phase moves along the edges of its graph.
+
+use super::evaluation::{Evaluation, REDACTED, SHOWN_IN_MESSAGE, Violation};
+use crate::graph::{Graph, Read, Reading};
+use crate::path::Location;
+use crate::rules::PhaseRule;
+use crate::shown::cut;
+use crate::value::Value;
+use crate::verdict::{Class, Reason};
+
+impl Evaluation<'_> {
+    /// R5.
+    pub(super) fn phase(
+        &mut self,
+        rule: &PhaseRule,
+        (before, after): (&Read<'_>, &Read<'_>),
+        old: &Value<'_>,
+        new: &Value<'_>,
+        location: &Location<'_>,
+    ) {
+        let graph = &rule.graph;
+        // Two ways to write one time are one name.
+        let unknown = matches!((&before.reading, &after.reading), (Reading::Unknown(_), Reading::Unknown(_)));
+        if before.reading == after.reading || (unknown && old.semantically_equal(new)) {
+            return;
+        }
+        let violation = |reason, class| Violation { reason, class, old, new };
+        let names = |evaluation: &Self| {
+            (
+                evaluation.phase_name(graph, &before.reading, location),
+                evaluation.phase_name(graph, &after.reading, location),
+            )
+        };
+        let to = match &after.reading {
+            Reading::Malformed => {
+                self.report(location, violation(Reason::Malformed, Class::Invalid), |new| {
+                    format!("is not a phase: {new}")
+                });
+                return;
+            }
+            Reading::Ambiguous(phases) => {
+                if matches!(&before.reading, Reading::Ambiguous(all) if phases.iter().all(|phase| all.contains(phase)))
+                {
+                    self.waive(location, Reason::PhaseAmbiguous);
+                    return;
+                }
+                let stale = ambiguous_is_stale(graph, before, phases);
+                let class = if stale { Class::Stale } else { Class::Invalid };
+                let (old_name, new_name) = names(self);
+                self.report(location, violation(Reason::PhaseAmbiguous, class), |_| {
+                    format!("name the phases {new_name} at the same time; the phase was {old_name}")
+                });
+                return;
+            }
+            Reading::Unknown(_) => graph.node(&after.reading),
+            Reading::Empty | Reading::Known(_) => graph.node(&after.reading),
+        };
+        let from = match &before.reading {
+            Reading::Malformed | Reading::Ambiguous(_) => None,
+            Reading::Unknown(_) if !graph.any_target() => None,
+            reading => graph.node(reading),
+        };
+        let (Some(from), Some(to)) = (from, to) else {
+            self.waive(location, Reason::PhaseUnknown);
+            return;
+        };
+        if graph.legal(from, to)
+            || (self.resets_apply(&rule.resets) && (to == graph.empty() || graph.legal(graph.empty(), to)))
+        {
+            return;
+        }
+        let (old_name, new_name) = names(self);
+        if matches!(after.reading, Reading::Unknown(_)) && !graph.any_target() {
+            let known = graph.names().join(", ");
+            self.report(location, violation(Reason::PhaseUnknown, Class::Invalid), |_| {
+                format!("went from {old_name} to {new_name}, which is not a phase of this kind ({known})")
+            });
+        } else if graph.explained(from, to) {
+            self.report(location, violation(Reason::PhaseRegression, Class::Stale), |_| {
+                format!("went back from {old_name} to {new_name}")
+            });
+        } else {
+            self.report(location, violation(Reason::PhaseSkipped, Class::Invalid), |_| {
+                format!("went from {old_name} to {new_name}, and no transition leads there")
+            });
+        }
+    }
+
+    /// A phase as messages name it.
+    pub(super) fn phase_name(&self, graph: &Graph, reading: &Reading<'_>, location: &Location<'_>) -> String {
+        if self.redacted(location) { REDACTED.into() } else { cut(&graph.show(reading), SHOWN_IN_MESSAGE).into_owned() }
+    }
+}
+
+/// R5.3: a plain phase, and one more state that an older base explains.
+fn ambiguous_is_stale(graph: &Graph, before: &Read<'_>, phases: &[usize]) -> bool {
+    let Reading::Known(from) = before.reading else { return false };
+    if !phases.contains(&from) {
+        return false;
+    }
+    let mut others = phases.iter().copied().filter(|phase| *phase != from && !before.seen.contains(phase));
+    match (others.next(), others.next()) {
+        (Some(other), None) => graph.explained(from, other),
+        _ => false,
+    }
+}

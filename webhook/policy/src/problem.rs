@@ -1,0 +1,35 @@
+//! What is wrong with a policy document.
+
+use std::fmt;
+
+/// How bad a problem of a policy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The policy does not compile.
+    Error,
+    /// The policy compiles, but probably does not say what its author meant.
+    Warning,
+}
+
+/// One problem of a policy document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Whether it prevents the policy from compiling.
+    pub severity: Severity,
+    /// Where in the document, e.g. `spec.phase.transitions[0].from`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// How to correct it.
+    pub hint: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(out, "{severity}: {}: {}; {}", self.path, self.message, self.hint)
+    }
+}
