@@ -60,27 +60,30 @@ impl Error {
     }
 }
 
-/// The text of a file; `-` is standard input.
-///
-/// # Errors
-/// [`Error::Read`].
-pub fn text(file: &Path) -> Result<String, Error> {
-    let read = if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(file)
-    };
-    read.map_err(|source| Error::Read { file: file.into(), source })
-}
-
-/// All documents of a file that are not empty. A file that is one JSON text is read as JSON.
+/// All documents of a file that are not empty; `-` is standard input. A file that is one JSON text is read as JSON.
 ///
 /// # Errors
 /// [`Error::Read`] and [`Error::Parse`].
 pub fn read(file: &Path) -> Result<Vec<Value<'static>>, Error> {
-    let text = text(file)?;
-    parse(&text).map_err(|reason| Error::Parse { file: file.into(), reason })
+    let content = if file == Path::new("-") {
+        let mut content = Vec::new();
+        std::io::stdin().read_to_end(&mut content).map(|_| content)
+    } else {
+        std::fs::read(file)
+    };
+    documents(file, &content.map_err(|source| Error::Read { file: file.into(), source })?)
+}
+
+/// As [`read`], of a file whose content was read already.
+///
+/// # Errors
+/// [`Error::Parse`].
+pub fn documents(file: &Path, content: &[u8]) -> Result<Vec<Value<'static>>, Error> {
+    let parsed = match std::str::from_utf8(content) {
+        Ok(text) => parse(text),
+        Err(error) => Err(format!("the text is not UTF-8 at byte {}", error.valid_up_to())),
+    };
+    parsed.map_err(|reason| Error::Parse { file: file.into(), reason })
 }
 
 /// The only document of a file.
@@ -88,7 +91,14 @@ pub fn read(file: &Path) -> Result<Vec<Value<'static>>, Error> {
 /// # Errors
 /// As [`read`], and [`Error::Unfit`] when there is not exactly one.
 pub fn read_one(file: &Path) -> Result<Value<'static>, Error> {
-    let mut documents = read(file)?;
+    one(file, read(file)?)
+}
+
+/// The only one of a file's documents.
+///
+/// # Errors
+/// [`Error::Unfit`] when there is not exactly one.
+pub fn one(file: &Path, mut documents: Vec<Value<'static>>) -> Result<Value<'static>, Error> {
     match (documents.pop(), documents.len()) {
         (Some(document), 0) => Ok(document),
         (None, _) => Err(Error::unfit(file, "the file is empty", "it should hold one document")),
@@ -269,7 +279,7 @@ impl<'t> YamlReader<'t> {
             let (key, plain) = match self.must()? {
                 Event::MappingEnd => break,
                 Event::Scalar(text, style, _, _) => (text.into_owned(), style == ScalarStyle::Plain),
-                _ => return Err(format!("a key that is no text at line {}", self.line)),
+                _ => return Err(format!("a key that is not a string at line {}", self.line)),
             };
             let line = self.line;
             let event = self.must()?;

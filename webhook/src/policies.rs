@@ -1,21 +1,12 @@
 //! Policies from files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value as Json;
 use statusguard_policy::spec::{GROUP, KIND};
-use statusguard_policy::{Policy, Problem, Value};
+use statusguard_policy::{Policy, Value};
 
 use crate::document;
-
-/// A policy document that was compiled, or not.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The file it came from.
-    pub file: PathBuf,
-    /// The policy with its warnings, or all problems.
-    pub result: Result<Policy, Vec<Problem>>,
-}
 
 /// What a file in a folder holds: policies, their tests and other things may lie side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +20,10 @@ pub enum Content {
 }
 
 impl Content {
-    /// Of one file.
+    /// Of a file's documents. What cannot be read at all may be a policy.
     #[must_use]
-    pub fn of(file: &Path) -> Self {
-        let Ok(documents) = document::read(file) else { return Self::Policies };
+    pub fn of(documents: &Result<Vec<Value<'static>>, document::Error>) -> Self {
+        let Ok(documents) = documents else { return Self::Policies };
         let text = |document: &Value<'_>, key: &str| match document.get(key) {
             Value::String(text) => text.to_string(),
             _ => String::new(),
@@ -56,12 +47,11 @@ impl Content {
     }
 }
 
-/// Every document of a file, to be compiled.
+/// The documents of a file, to be compiled.
 ///
 /// # Errors
-/// When the file cannot be read or parsed, or is empty.
-pub fn documents(file: &Path) -> Result<Vec<Json>, document::Error> {
-    let documents = document::read(file)?;
+/// When there is none.
+pub fn to_json(file: &Path, documents: &[Value<'_>]) -> Result<Vec<Json>, document::Error> {
     if documents.is_empty() {
         return Err(document::Error::unfit(file, "the file is empty", "write a StatusPolicy"));
     }
@@ -69,31 +59,19 @@ pub fn documents(file: &Path) -> Result<Vec<Json>, document::Error> {
     documents.iter().map(|document| document::json(document).map_err(unfit)).collect()
 }
 
-/// Reads and compiles every document of a file.
-///
-/// # Errors
-/// As [`documents`].
-pub fn load(file: &Path) -> Result<Vec<Loaded>, document::Error> {
-    let documents = documents(file)?;
-    Ok(documents.iter().map(|json| Loaded { file: file.into(), result: Policy::compile(json) }).collect())
-}
-
 /// The only policy of a file.
 ///
 /// # Errors
-/// As [`load`], and when there is not exactly one or it does not compile.
+/// When the file cannot be read or parsed, when there is not exactly one policy in it, or it does not compile.
 pub fn load_one(file: &Path) -> Result<Policy, document::Error> {
-    let mut loaded = load(file)?;
-    if loaded.len() > 1 {
-        let reason = format!("the file holds {} policies", loaded.len());
+    let documents = to_json(file, &document::read(file)?)?;
+    let [document] = &*documents else {
+        let reason = format!("the file holds {} policies", documents.len());
         return Err(document::Error::unfit(file, reason, "it should hold one"));
-    }
-    let problems = match loaded.pop().map(|loaded| loaded.result) {
-        Some(Ok(policy)) => return Ok(policy),
-        Some(Err(problems)) => problems,
-        None => Vec::new(),
     };
-    let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    let reason = format!("the policy does not compile:{}", lines.concat());
-    Err(document::Error::unfit(file, reason, "run `statusguard policy lint`"))
+    Policy::compile(document).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+        let reason = format!("the policy does not compile:{}", lines.concat());
+        document::Error::unfit(file, reason, "run `statusguard policy lint`")
+    })
 }

@@ -12,11 +12,11 @@ pub enum Error {
         /// What is wrong with its value.
         problem: String,
     },
-    /// The PEM text holds no certificate chain or no private key that can be read.
+    /// The PEM text does not hold a certificate chain or a private key that can be read.
     #[error("reading PEM {0}")]
     Pem(&'static str, #[source] rustls::pki_types::pem::Error),
-    /// The PEM text holds no certificate.
-    #[error("reading PEM certificates: there is none")]
+    /// The PEM text does not hold a certificate.
+    #[error("reading PEM certificates: the text does not hold one")]
     NoCertificate,
     /// Key and certificate do not fit, or the key is of an unknown kind.
     #[error("making a serving certificate")]

@@ -36,7 +36,7 @@ pub struct Limits {
     #[arg(skip = Duration::from_secs(5))]
     pub header: Duration,
     /// A kept-alive connection without a request. The API server closes its own idle connections after 90 s, and
-    /// whoever closes first can cut a call. Over it: closed.
+    /// closing first could cut a call. Over it: closed.
     #[arg(skip = Duration::from_secs(120))]
     pub idle: Duration,
     /// For a call without `?timeout=`: the API server's own default. Over it: HTTP 408 while the body is being read.

@@ -15,7 +15,7 @@ use crate::drain::{DrainInput, DrainPhase, Shutdown};
 use crate::limits::Limits;
 use crate::metrics::EdgeMetrics;
 
-/// After an error of `accept` (too many open files, as a rule) there is no use in asking at once.
+/// How long to wait after `accept` failed: as a rule too many files are open, and trying at once would fail again.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Read from a TLS connection at a time. By itself rustls reads 4 KiB, which is a quarter of a record.

@@ -1,6 +1,6 @@
-//! Why a body is no AdmissionReview that can be judged.
+//! Why a body is not an AdmissionReview that can be judged.
 
-/// A body that is no AdmissionReview, with the review's uid if it stands before the problem.
+/// A body that is not an AdmissionReview, with the review's uid if it stands before the problem.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct MalformedReview {
@@ -30,7 +30,7 @@ pub enum MalformedReason {
         /// Offset in bytes.
         at: usize,
     },
-    /// A key with an escape that is none.
+    /// A key with an escape that JSON does not know.
     #[error("the body has a key with an escape that JSON does not know")]
     Key,
     /// A field that must be there is not.
@@ -47,7 +47,7 @@ pub enum MalformedReason {
     /// A field that decides stands there twice.
     #[error("{0} is given twice")]
     Duplicate(&'static str),
-    /// A string that is no JSON string or not UTF-8.
+    /// A string that is not a JSON string, or not UTF-8.
     #[error("{field} is not a valid string")]
     Text {
         /// Path from the root.

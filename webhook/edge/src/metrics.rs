@@ -92,7 +92,7 @@ impl EdgeMetrics {
         );
         registry.register(
             "statusguard_malformed",
-            "Requests that were no admission review that can be judged",
+            "Requests that were not an admission review that can be judged",
             metrics.malformed.clone(),
         );
         registry.register(

@@ -27,7 +27,7 @@ impl<C> Records<C> {
         Self { recorder, running: Mutex::new(JoinSet::new()), most, metrics }
     }
 
-    /// Hands over a record and waits until it is durable or `until` has come.
+    /// Hands over a record and waits until it is durable, but not past `until`.
     pub(crate) async fn keep<R: Send + 'static>(&self, record: R, until: Instant)
     where
         C: Recorder<R>,
@@ -69,7 +69,7 @@ impl<C> Records<C> {
     fn start(&self, work: impl Future<Output = RecordResult> + Send + 'static) -> oneshot::Receiver<RecordResult> {
         let (done, durable) = oneshot::channel();
         self.running().spawn(async move {
-            // Whoever waited may have gone.
+            // The call may have stopped waiting.
             let _ = done.send(work.await);
         });
         durable

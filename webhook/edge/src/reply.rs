@@ -14,9 +14,9 @@ use serde::Serialize;
 use crate::judge::{Cause, Denial};
 use crate::review::Review;
 
-/// The API server cuts warnings when they have more characters than this in all ...
+/// The API server cuts warnings when they have more characters than this in all.
 const WARNINGS_TOTAL: usize = 4096;
-/// ... each to so many.
+/// The characters to which it then cuts each of them.
 const WARNING_CUT: usize = 256;
 /// Room that is made for a reply, and for one with a denial.
 const USUAL_REPLY: usize = 256;

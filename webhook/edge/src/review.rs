@@ -113,8 +113,8 @@ impl<'a> Review<'a> {
         status(&self.object) == status(&self.old_object)
     }
 
-    /// The writer's groups, parsed at each call. Groups that are no list of strings are none: a
-    /// writer is never exempt by what cannot be read.
+    /// The writer's groups, parsed at each call. Empty when they are not a list of strings:
+    /// what cannot be read exempts nobody.
     #[must_use]
     pub fn groups(&self) -> Vec<String> {
         serde_json::from_slice(self.groups).unwrap_or_default()

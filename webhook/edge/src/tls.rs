@@ -14,7 +14,7 @@ use crate::error::Error;
 /// A serving certificate that does not change, from a PEM chain (leaf first) and a PEM key.
 ///
 /// # Errors
-/// When the texts hold no certificate or key, or the two do not belong together.
+/// When a text does not hold a certificate or a key, or the two do not belong together.
 pub fn certificate(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesServerCert>, Error> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
@@ -29,7 +29,7 @@ pub fn certificate(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesServerCer
 
 /// The configuration of the admission port. Offers `http/1.1` only: what the API server speaks to
 /// every Service, and nothing else to anybody, so that a test by URL meets the same protocol. The
-/// API server resumes no sessions, so none are kept and no tickets sent.
+/// API server does not resume sessions, so the guard neither keeps them nor sends tickets.
 pub(crate) fn config(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -161,7 +161,7 @@ impl<'j> FindingReport<'j> {
     }
 }
 
-/// JSON text as it is; what is no JSON (cut, redacted, nothing) as a string or null.
+/// JSON text as it is; what is not JSON (cut, redacted, absent) as a string or null.
 fn raw(text: &str) -> Box<RawValue> {
     let text = if text == "nothing" { "null" } else { text };
     let raw = RawValue::from_string(text.into()).or_else(|_| serde_json::value::to_raw_value(text));

@@ -161,7 +161,7 @@ spec:
     version: {version}
     resource: {resource}
     subresource: {subresource}
-{core}  # Records what would be refused, refuses nothing. Change to Enforce when the records hold no surprise.
+{core}  # Records what would be refused and refuses nothing. Change to Enforce when the records are as expected.
   mode: Audit
 ",
         kind = scalar(&crd.kind),

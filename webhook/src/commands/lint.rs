@@ -58,11 +58,12 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: OutputFormat) -> anyho
             Vec::new()
         });
         for file in files {
+            let documents = document::read(&file);
             // A folder may hold tests beside the policies, and other things.
-            if name.is_dir() && !is_policy_file(&file) {
+            if name.is_dir() && !is_policy_file(&file, policies::Content::of(&documents)) {
                 continue;
             }
-            let documents = match policies::documents(&file) {
+            let documents = match documents.and_then(|documents| policies::to_json(&file, &documents)) {
                 Ok(documents) => documents,
                 Err(error) => {
                     lines.push(LintLine::of_file(&file, "(the file)", error.parts()));
@@ -111,10 +112,9 @@ fn problems(document: &Json, crds: Option<&Crds>) -> Vec<Problem> {
 }
 
 /// Whether a file of a folder is to be linted; what is neither a policy nor a test file is named.
-fn is_policy_file(file: &Path) -> bool {
-    let content = policies::Content::of(file);
+fn is_policy_file(file: &Path, content: policies::Content) -> bool {
     if content == policies::Content::Other {
-        eprintln!("statusguard: {} holds no StatusPolicy; skipped", file.display());
+        eprintln!("statusguard: {} does not hold a StatusPolicy; skipped", file.display());
     }
     content == policies::Content::Policies
 }

@@ -41,11 +41,13 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: OutputFormat) -> an
             Vec::new()
         });
         for file in files {
+            let documents = document::read(&file);
             // A folder may hold the policies beside their tests, and other things.
-            if name.is_dir() && !is_test_file(&file) {
+            if name.is_dir() && !is_test_file(&file, &documents) {
                 continue;
             }
-            match run_file(&file, overriding.as_ref()) {
+            let ran = documents.and_then(|documents| run_file(&file, documents, overriding.as_ref()));
+            match ran {
                 Ok((count, mut failed)) => {
                     passed += count;
                     failures.append(&mut failed);
@@ -75,12 +77,12 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: OutputFormat) -> an
 }
 
 /// Whether a file of a folder is to be run; what is neither a policy nor a test file is named.
-fn is_test_file(file: &Path) -> bool {
-    match policies::Content::of(file) {
+fn is_test_file(file: &Path, documents: &Result<Vec<Value<'static>>, document::Error>) -> bool {
+    match policies::Content::of(documents) {
         policies::Content::Tests => true,
-        policies::Content::Policies => document::read(file).is_err(),
+        policies::Content::Policies => documents.is_err(),
         policies::Content::Other => {
-            eprintln!("statusguard: {} is no policy test file; skipped", file.display());
+            eprintln!("statusguard: {} is not a policy test file; skipped", file.display());
             false
         }
     }
@@ -107,10 +109,14 @@ impl FailedCase {
     }
 }
 
-fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<FailedCase>), document::Error> {
-    let document = document::read_one(file)?;
+fn run_file(
+    file: &Path,
+    documents: Vec<Value<'static>>,
+    overriding: Option<&Policy>,
+) -> Result<(usize, Vec<FailedCase>), document::Error> {
+    let document = document::one(file, documents)?;
     let Value::Object(members) = &document else {
-        return Err(document::Error::unfit(file, "the file is no object", "say `policy` and `cases`"));
+        return Err(document::Error::unfit(file, "the file is not an object", "say `policy` and `cases`"));
     };
     known_keys(file, "", members.iter().map(|(key, _)| key.as_ref()), &["policy", "cases"])?;
     let own;
@@ -121,12 +127,12 @@ fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Fail
             &own
         }
         (None, other) => {
-            let reason = if *other == Value::Null { "`policy` is missing" } else { "`policy` is no text" };
+            let reason = if *other == Value::Null { "`policy` is missing" } else { "`policy` is not a string" };
             return Err(document::Error::unfit(file, reason, "name the policy's file, relative to this one"));
         }
     };
     let Value::List(cases) = document.get("cases") else {
-        return Err(document::Error::unfit(file, "`cases` is missing or no list", "list the cases"));
+        return Err(document::Error::unfit(file, "`cases` is missing or not a list", "list the cases"));
     };
     if cases.is_empty() {
         return Err(document::Error::unfit(file, "`cases` is empty", "write a case"));
@@ -193,7 +199,7 @@ impl TestCase {
         let name = match case.get("name") {
             Value::String(name) => name.to_string(),
             Value::Null => return Err(wrong("`name` is missing", "name the case")),
-            _ => return Err(wrong("`name` is no text", "name the case, in quotes if it looks like a number")),
+            _ => return Err(wrong("`name` is not a string", "name the case, in quotes if it looks like a number")),
         };
         let object = |whole: &str, status: &str| {
             if has(whole) && has(status) {
@@ -217,14 +223,14 @@ impl TestCase {
         match case.get("deleting") {
             Value::Bool(deleting) => new.deleting = *deleting,
             Value::Null => {}
-            _ => return Err(wrong("`deleting` is no boolean", "say true or false")),
+            _ => return Err(wrong("`deleting` is not a boolean", "say true or false")),
         }
         let operation = match case.get("operation") {
             Value::Null => Operation::Update,
             Value::String(text) => {
                 text.parse().map_err(|error| wrong(format!("`operation`: {error}"), "omit it for UPDATE"))?
             }
-            _ => return Err(wrong("`operation` is no text", "omit it for UPDATE")),
+            _ => return Err(wrong("`operation` is not a string", "omit it for UPDATE")),
         };
         if operation == Operation::Update && !["old", "oldStatus", "new", "newStatus"].iter().any(|key| has(key)) {
             return Err(wrong("no write to judge", "give `oldStatus` and `newStatus`, or `old` and `new`"));
@@ -247,7 +253,7 @@ impl TestCase {
                     })
                     .collect::<Result<_, _>>()?,
             ),
-            _ => return Err(wrong("`reasons` is no list", "list reasons of findings and waivers")),
+            _ => return Err(wrong("`reasons` is not a list", "list reasons of findings and waivers")),
         };
         Ok(Self { name, operation, old, new, expect, reasons })
     }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use foldhash::quality::RandomState;
 use statusguard_policy::{Judgement, Value};
 
-/// Repeats must take at least so long: a client that retries on conflict a few times at once does
+/// Repeats must span at least this long: a client that retries on conflict a few times at once does
 /// read again each time.
 const LEAST_TIME: Duration = Duration::from_secs(5);
-/// A write that was not repeated for so long counts from one again.
+/// A write that was not repeated for this long is counted from one again.
 const FORGET: Duration = Duration::from_secs(120);
 /// Writes remembered; past it the one not seen for longest is forgotten.
 const REMEMBERED: usize = 4096;

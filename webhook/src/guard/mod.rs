@@ -155,7 +155,7 @@ impl Guard {
             registry: Arc::new(registry),
         };
         policies.ready();
-        let reload = tokio::spawn(async move { store.follow(reload_interval).await });
+        let reload = tokio::spawn(store.follow(reload_interval));
         let drained = statusguard_edge::serve(admission, plain, edge, shutdown).await;
         reload.abort();
         drop(policies);
@@ -166,7 +166,10 @@ impl Guard {
 /// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
 pub fn run(args: WebhookArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(serve(args))
+    let exit = runtime.block_on(serve(args));
+    // A folder that is being read is not waited for.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn serve(args: WebhookArgs) -> anyhow::Result<Exit> {

@@ -71,7 +71,7 @@ struct RefusalBuffer {
 }
 
 impl Refusals {
-    /// Keeps the `most` newest, and of these what has at most so many `bytes` of text.
+    /// Keeps the newest: at most `most`, with at most `bytes` bytes of text.
     #[must_use]
     pub fn new(most: usize, bytes: usize) -> Self {
         Self { buffer: Arc::default(), most, bytes }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -13,8 +13,17 @@ use statusguard_policy::Policy;
 
 use crate::{document, policies};
 
-/// Files by path, with their contents when they were last read.
-type FileContents = BTreeMap<PathBuf, Vec<u8>>;
+/// The files of the folder by path.
+type PolicyFiles = BTreeMap<PathBuf, Arc<PolicyFile>>;
+
+/// A file of the folder as it was last read.
+struct PolicyFile {
+    content: Vec<u8>,
+    /// Its policies; of one that does not compile any more, the last good version.
+    policies: Vec<Arc<ActivePolicy>>,
+    /// Documents that do not compile.
+    broken: i64,
+}
 
 /// A policy and what does not change from call to call.
 #[derive(Debug)]
@@ -23,7 +32,6 @@ pub struct ActivePolicy {
     pub policy: Policy,
     /// Its name, shared with labels and records.
     pub name: &'static str,
-    file: PathBuf,
 }
 
 /// The policies of one moment, by API group and resource.
@@ -32,6 +40,7 @@ type ActivePolicies = HashMap<String, HashMap<String, Arc<ActivePolicy>>>;
 /// The policies in force.
 pub struct PolicyStore {
     folder: PathBuf,
+    files: Mutex<PolicyFiles>,
     active: ArcSwap<ActivePolicies>,
     loaded: Gauge,
     broken: Gauge,
@@ -42,20 +51,20 @@ impl PolicyStore {
     /// Reads the folder for the first time.
     ///
     /// # Errors
-    /// When it cannot be read. A policy that does not compile is no error.
+    /// When it cannot be read. A policy that does not compile is not an error.
     pub fn open(folder: PathBuf) -> Result<Self, document::Error> {
         if !folder.is_dir() {
             return Err(document::Error::unfit(&folder, "no such folder", "name one with --policy-dir"));
         }
         let store = Self {
             folder,
+            files: Mutex::default(),
             active: ArcSwap::default(),
             loaded: Gauge::default(),
             broken: Gauge::default(),
             reloads: Counter::default(),
         };
-        let files = store.files()?;
-        store.load(&files);
+        store.load(store.read()?);
         Ok(store)
     }
 
@@ -75,112 +84,131 @@ impl PolicyStore {
         self.active.load().get(group)?.get(resource).cloned()
     }
 
-    /// Reads the folder again whenever a file has changed. Contents are compared, not inodes or
-    /// times: a mounted ConfigMap is swapped as a whole.
-    pub async fn follow(&self, interval: Duration) {
-        let mut seen = self.files().unwrap_or_default();
+    /// Looks at the folder again and again. Reading and compiling may take long, so neither happens on the runtime's
+    /// own threads.
+    pub async fn follow(self: Arc<Self>, interval: Duration) {
         let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(10)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match self.files() {
-                Ok(files) if files != seen => {
-                    self.reloads.inc();
-                    self.load(&files);
-                    seen = files;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(folder = %self.folder.display(), %error, "policies cannot be read; the last ones stay")
-                }
+            let store = Arc::clone(&self);
+            let refreshed = tokio::task::spawn_blocking(move || store.refresh()).await;
+            if let Ok(Err(error)) = refreshed {
+                tracing::warn!(folder = %self.folder.display(), %error, "policies cannot be read; the last ones stay");
             }
         }
     }
 
-    fn files(&self) -> Result<FileContents, document::Error> {
-        let mut files = FileContents::new();
+    /// Reads the folder and, if a file has changed, loads it. Contents are compared, not inodes or times: a mounted
+    /// ConfigMap is swapped as a whole.
+    ///
+    /// # Errors
+    /// When the folder or a file cannot be read; nothing has changed then.
+    fn refresh(&self) -> Result<(), document::Error> {
+        let contents = self.read()?;
+        let changed = {
+            let files = self.files();
+            contents.len() != files.len()
+                || contents.iter().any(|(path, content)| files.get(path).is_none_or(|file| file.content != *content))
+        };
+        if changed {
+            self.reloads.inc();
+            self.load(contents);
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>, document::Error> {
+        let mut contents = BTreeMap::new();
         for file in document::files(&self.folder, false)? {
             match std::fs::read(&file) {
                 Ok(content) => {
-                    files.insert(file, content);
+                    contents.insert(file, content);
                 }
                 // Removed between listing and reading.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(source) => return Err(document::Error::Read { file, source }),
             }
         }
-        Ok(files)
+        Ok(contents)
     }
 
-    /// Compiles all files. Of one that does not compile, the policies it gave before stay in force.
-    fn load(&self, files: &FileContents) {
-        let before = self.active.load_full();
-        let mut entries: Vec<Arc<ActivePolicy>> = Vec::new();
-        let mut broken = 0;
-        for file in files.keys() {
-            let (compiled, failed) = self.compile(file);
-            if failed > 0 {
-                broken += failed;
-                let kept = before.values().flat_map(HashMap::values).filter(|entry| entry.file == *file);
-                let kept = kept.filter(|entry| compiled.iter().all(|other| other.name != entry.name));
-                for entry in kept {
-                    tracing::warn!(policy = entry.name, file = %file.display(), "the last good version stays in force");
-                    entries.push(Arc::clone(entry));
-                }
-            }
-            entries.extend(compiled.into_iter().map(Arc::new));
-        }
+    /// Compiles the files that have changed and replaces the policies in force as a whole.
+    fn load(&self, contents: BTreeMap<PathBuf, Vec<u8>>) {
+        let before = self.files().clone();
+        let files: PolicyFiles = contents
+            .into_iter()
+            .map(|(path, content)| {
+                let file = match before.get(&path) {
+                    Some(file) if file.content == content => Arc::clone(file),
+                    other => Arc::new(compile(&path, content, other.map_or(&[], |file| &*file.policies))),
+                };
+                (path, file)
+            })
+            .collect();
         let mut active = ActivePolicies::new();
-        for entry in entries {
+        let mut first: HashMap<_, &PathBuf> = HashMap::new();
+        for (path, entry) in files.iter().flat_map(|(path, file)| file.policies.iter().map(move |entry| (path, entry)))
+        {
             let target = &entry.policy.spec().target;
-            let resources = active.entry(target.group.clone()).or_default();
-            if let Some(first) = resources.get(&target.resource) {
-                tracing::error!(policy = entry.name, file = %entry.file.display(), first = %first.file.display(), "two policies of one name; the first stays");
+            if let Some(first) = first.get(&(&target.group, &target.resource)) {
+                tracing::error!(policy = entry.name, file = %path.display(), first = %first.display(), "two policies of one name; the first stays");
                 continue;
             }
-            resources.insert(target.resource.clone(), entry);
+            first.insert((&target.group, &target.resource), path);
+            active.entry(target.group.clone()).or_default().insert(target.resource.clone(), Arc::clone(entry));
         }
-        let count: usize = active.values().map(HashMap::len).sum();
+        let (count, broken) = (first.len(), files.values().map(|file| file.broken).sum());
         tracing::info!(policies = count, broken, folder = %self.folder.display(), "policies loaded");
         self.loaded.set(i64::try_from(count).unwrap_or(i64::MAX));
         self.broken.set(broken);
         self.active.store(Arc::new(active));
+        *self.files() = files;
     }
 
-    /// The policies of a file, and how many of its documents are none.
-    fn compile(&self, file: &Path) -> (Vec<ActivePolicy>, i64) {
-        let loaded = match policies::load(file) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                tracing::error!(file = %file.display(), error = format!("{:#}", anyhow::Error::from(error)), "policy file unusable");
-                return (Vec::new(), 1);
-            }
-        };
-        let (mut entries, mut failed) = (Vec::new(), 0);
-        for policies::Loaded { file, result } in loaded {
-            match result {
-                Ok(policy) => {
-                    policy
-                        .warnings()
-                        .iter()
-                        .for_each(|problem| tracing::warn!(file = %file.display(), %problem, "policy"));
-                    entries.push(ActivePolicy { name: interned(policy.name()), policy, file });
-                }
-                Err(problems) => {
-                    failed += 1;
-                    problems.iter().for_each(
-                        |problem| tracing::error!(file = %file.display(), %problem, "policy does not compile"),
-                    );
+    fn files(&self) -> MutexGuard<'_, PolicyFiles> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compiles a file. Of a document that does not compile, the policy it gave `before` stays in force.
+fn compile(path: &Path, content: Vec<u8>, before: &[Arc<ActivePolicy>]) -> PolicyFile {
+    let file = path.display();
+    let parsed = document::documents(path, &content).and_then(|documents| policies::to_json(path, &documents));
+    let (mut policies, mut broken) = (Vec::new(), 0);
+    match parsed {
+        Ok(documents) => {
+            for document in &documents {
+                match Policy::compile(document) {
+                    Ok(policy) => {
+                        policy.warnings().iter().for_each(|problem| tracing::warn!(%file, %problem, "policy"));
+                        policies.push(Arc::new(ActivePolicy { name: interned(policy.name()), policy }));
+                    }
+                    Err(problems) => {
+                        broken += 1;
+                        problems.iter().for_each(|problem| tracing::error!(%file, %problem, "policy does not compile"));
+                    }
                 }
             }
         }
-        (entries, failed)
+        Err(error) => {
+            broken += 1;
+            tracing::error!(%file, error = format!("{:#}", anyhow::Error::from(error)), "policy file unusable");
+        }
     }
+    if broken > 0 {
+        let gone: Vec<_> =
+            before.iter().filter(|entry| policies.iter().all(|other| other.name != entry.name)).collect();
+        for entry in gone {
+            tracing::warn!(policy = entry.name, %file, "the last good version stays in force");
+            policies.push(Arc::clone(entry));
+        }
+    }
+    PolicyFile { content, policies, broken }
 }
 
 /// Policy names live as long as the process: there are few, and labels need them without a copy.
 fn interned(name: &str) -> &'static str {
-    use std::sync::{Mutex, PoisonError};
     static NAMES: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = names.iter().find(|known| **known == name) {
@@ -210,12 +238,12 @@ mod tests {
         assert_eq!(store.broken.get(), 1);
 
         std::fs::write(&file, GOOD.replace("monotone", "monotony")).unwrap();
-        store.load(&store.files().unwrap());
+        store.refresh().unwrap();
         assert!(store.get("example.org", "jobs").is_some(), "a broken version replaces nothing");
         assert_eq!(store.broken.get(), 2);
 
         std::fs::remove_file(&file).unwrap();
-        store.load(&store.files().unwrap());
+        store.refresh().unwrap();
         assert!(store.get("example.org", "jobs").is_none(), "a removed policy is gone");
     }
 }

@@ -26,7 +26,7 @@ fn every_bad_case_is_a_failure_of_its_own() {
     assert_eq!(code, 1);
     for said in [
         ": cases[1] a\n  expected  a test case\n  got       unknown key `expects`; the keys are name,",
-        ": cases[2]\n  expected  a test case\n  got       `name` is no text; name the case",
+        ": cases[2]\n  expected  a test case\n  got       `name` is not a string; name the case",
         ": cases[3]\n  expected  a test case\n  got       `name` is missing; name the case",
         ": cases[4]\n  expected  a test case\n  got       no object;",
         ": cases[5] b\n  expected  a test case\n  got       `expect` is missing or unknown;",

@@ -26,11 +26,11 @@ fn lint_and_test_go_through_folders() {
     let root = folder.0.path().to_str().unwrap();
     let ran = run(&["policy", "lint", root]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"), "{}", ran.err);
-    assert!(ran.err.contains("rights.yaml holds no StatusPolicy; skipped"), "{}", ran.err);
+    assert!(ran.err.contains("rights.yaml does not hold a StatusPolicy; skipped"), "{}", ran.err);
     assert!(!ran.err.contains("tests/jobs.yaml"), "{}", ran.err);
     let ran = run(&["policy", "test", root]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "1 passed, 0 failed\n"), "{}", ran.err);
-    assert!(ran.err.contains("writers.yaml is no policy test file; skipped"), "{}", ran.err);
+    assert!(ran.err.contains("writers.yaml is not a policy test file; skipped"), "{}", ran.err);
     assert!(!ran.err.contains("team/jobs.yaml"), "{}", ran.err);
     // What cannot be read may be either.
     folder.write("team/broken.yaml", "a: [1");
