@@ -42,13 +42,13 @@ struct DeliveryStatus {
     phase: String,
     attempts: i64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    log: Vec<Entry>,
+    log: Vec<LogEntry>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     channels: BTreeMap<String, Channel>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-struct Entry {
+struct LogEntry {
     id: String,
 }
 

@@ -15,7 +15,7 @@ use crate::json::{alike, canonical};
 
 /// What a version changed of the status of the base.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct FieldChanges {
     /// Nothing at all.
     pub(super) none: bool,
     /// A field that is ours.
@@ -31,14 +31,14 @@ pub(super) struct Changes {
 /// The field sets that reach a value, each with its manager.
 type Sets<'a> = Vec<(&'a str, &'a Map<String, Value>)>;
 
-pub(super) fn changes(lost: &Lost<'_>, version: &Value) -> Changes {
-    let mut changes = Changes::default();
+pub(super) fn changes(lost: &Lost<'_>, version: &Value) -> FieldChanges {
+    let mut changes = FieldChanges::default();
     let (base, now) = (lost.base.get("status"), version.get("status"));
     let Some(now) = now else {
-        return Changes { none: base.is_none(), ..changes };
+        return FieldChanges { none: base.is_none(), ..changes };
     };
     if base.is_some_and(|base| alike(base, now)) {
-        return Changes { none: true, ..changes };
+        return FieldChanges { none: true, ..changes };
     }
     // Of the version that was asked for: entries of other ones name other fields.
     let api_version = version.get("apiVersion");
@@ -65,7 +65,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn collect(self, now: &'a Value, manager: &str, changes: &mut Changes) {
+    fn collect(self, now: &'a Value, manager: &str, changes: &mut FieldChanges) {
         if self.base.is_some_and(|base| alike(base, now)) {
             return;
         }
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A value of which nobody holds a part.
-    fn leaf(&self, now: &Value, manager: &str, changes: &mut Changes) {
+    fn leaf(&self, now: &Value, manager: &str, changes: &mut FieldChanges) {
         // What was emptied was only removed from. And whoever holds an empty map need not hold what is in it now.
         let is_filled = self.base.is_some_and(|base| base.is_object() && is_empty(base));
         let is_emptied = is_empty(now) && self.base.is_some_and(|base| base.is_array() == now.is_array());

@@ -14,12 +14,12 @@ use tokio::time::Instant;
 
 use super::{End, Event, Protocol, State, Updates};
 
-pub(super) type Modelled = Protocol<Vec<Entry>, (), ()>;
-pub(super) type Seen = Event<Vec<Entry>, (), ()>;
+pub(super) type Modelled = Protocol<Vec<ModelEntry>, (), ()>;
+pub(super) type Seen = Event<Vec<ModelEntry>, (), ()>;
 /// How a writer goes on after an event.
 pub(super) type Next = fn(&mut Modelled, Seen, Instant);
 /// The entry of one update: which writer, which of its updates.
-pub(super) type Entry = (usize, u8);
+pub(super) type ModelEntry = (usize, u8);
 
 /// Two moments: before and after the time for settling a doubt is over.
 static NOW: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -29,7 +29,7 @@ fn moment(late: bool) -> Instant {
 }
 
 /// The entries of one update.
-impl Updates for Vec<Entry> {
+impl Updates for Vec<ModelEntry> {
     fn count(&self) -> usize {
         1
     }
@@ -81,14 +81,14 @@ pub(super) struct Now {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Version {
     author: Option<usize>,
-    entries: Vec<Entry>,
+    entries: Vec<ModelEntry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Put {
     writer: usize,
     base: usize,
-    entries: Vec<Entry>,
+    entries: Vec<ModelEntry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,9 +103,9 @@ pub(super) struct Writer {
     known: usize,
     /// The base on which it gave up a write that may still land.
     unresolved: Option<usize>,
-    acknowledged: Vec<Entry>,
-    unknown: Vec<Entry>,
-    refused: Vec<Entry>,
+    acknowledged: Vec<ModelEntry>,
+    unknown: Vec<ModelEntry>,
+    refused: Vec<ModelEntry>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// What an update appends to its base, with those made again that are not there.
-    fn compose(&self, now: &Now, writer: usize) -> Vec<Entry> {
+    fn compose(&self, now: &Now, writer: usize) -> Vec<ModelEntry> {
         let one = &now.writers[writer];
         let there = &now.versions[one.base].entries;
         let again = one.unknown.iter().copied().filter(|entry| self.retries && !there.contains(entry));
@@ -201,7 +201,7 @@ impl World {
 }
 
 /// Whether a version has all of these entries.
-fn holds(version: &Version, entries: &[Entry]) -> bool {
+fn holds(version: &Version, entries: &[ModelEntry]) -> bool {
     entries.iter().all(|entry| version.entries.contains(entry))
 }
 
@@ -214,7 +214,7 @@ impl Now {
 
 impl Writer {
     /// What the PUT appends.
-    fn offer(&self) -> &[Entry] {
+    fn offer(&self) -> &[ModelEntry] {
         match &self.protocol.state {
             State::Put { batch, .. }
             | State::WatchNext { batch, .. }
@@ -416,7 +416,7 @@ impl Model for World {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        fn count(now: &Now, entry: &Entry) -> usize {
+        fn count(now: &Now, entry: &ModelEntry) -> usize {
             now.versions.last().map_or(0, |version| version.entries.iter().filter(|held| *held == entry).count())
         }
         vec![

@@ -202,7 +202,7 @@ async fn without_history_and_proof_the_outcome_is_unknown() {
 
 #[tokio::test]
 async fn without_history_an_identity_decides_both_ways() {
-    let entry = |status: &mut super::DeliveryStatus| status.log.push(super::Entry { id: "mine".into() });
+    let entry = |status: &mut super::DeliveryStatus| status.log.push(super::LogEntry { id: "mine".into() });
     let base = object("1", json!({"log": [{"id": "a"}]}));
     let lost = |later: Value| {
         vec![("PUT", Reply::Cut), ("PUT", conflict()), ("WATCH", gone()), ("GET", Reply::Json(200, later))]
@@ -227,7 +227,7 @@ async fn without_history_an_identity_decides_both_ways() {
     script.push(("PUT", Reply::Accept("10")));
     let server = Server::start(script).await;
     let writer = builder(&server).append_only("/log", "id").build().unwrap();
-    let first = |status: &mut super::DeliveryStatus| status.log.push(super::Entry { id: "a".into() });
+    let first = |status: &mut super::DeliveryStatus| status.log.push(super::LogEntry { id: "a".into() });
     let base = writer.update(&object("0", json!({"log": []})), first).await.unwrap().into_object();
     let outcome = writer.update(&base, entry).await.unwrap();
     assert_eq!(outcome.object().status.as_ref().unwrap().log.len(), 3);
@@ -326,7 +326,7 @@ async fn an_earlier_attempt_that_lands_late_does_not_acknowledge_what_was_merged
     let entry = |id: &'static str| {
         move |status: &mut super::DeliveryStatus| {
             if status.log.iter().all(|entry| entry.id != id) {
-                status.log.push(super::Entry { id: id.into() });
+                status.log.push(super::LogEntry { id: id.into() });
             }
         }
     };

@@ -46,7 +46,7 @@ async fn updates_that_come_during_a_write_share_the_next_one_in_order() {
 
     let mut tasks = Vec::new();
     for number in 0..5 {
-        let entry = move |s: &mut DeliveryStatus| s.log.push(super::Entry { id: number.to_string() });
+        let entry = move |s: &mut DeliveryStatus| s.log.push(super::LogEntry { id: number.to_string() });
         tasks.push(start(&writer, entry).await);
     }
     let declines = start(&writer, |s| {

@@ -18,7 +18,7 @@ fn rich() -> Value {
 }
 
 fn edit(status: &mut super::DeliveryStatus) {
-    status.log.push(super::Entry { id: "b".into() });
+    status.log.push(super::LogEntry { id: "b".into() });
     status.channels.entry("mail".into()).or_default().sent += 1;
     status.channels.entry("chat".into()).or_default().sent += 1;
 }
