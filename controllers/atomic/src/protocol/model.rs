@@ -1,155 +1,37 @@
 //! Every interleaving of several writers, lost answers, late landings and lost history.
 //!
 //! The writers run [`Protocol::next`] itself. What they see comes from a server that is modelled after what
-//! the API server does: a PUT lands if and only if its base is current; a sent PUT may land at any
-//! later time or never; the author of a version is known to all (that is what `managedFields` prove);
-//! history may be forgotten. Each writer appends one entry of its own per update.
+//! the API server does ([`server`]): a PUT lands if and only if its base is current; a sent PUT may land at any
+//! later time or never, or change nothing; history may be forgotten. Who wrote a version is judged by
+//! [`authorship`] itself, by owners and times in seconds, where fields change without an owner and
+//! identities are altered. Each writer appends one entry of its own per update, and sets a field.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
-use std::time::Duration;
 
 use stateright::{Model, Property};
-use tokio::time::Instant;
 
-use super::{End, Event, Protocol, State, Updates};
+use super::{End, Event, Protocol, State};
+use crate::authorship::Author;
+use server::{LostPut, Proof, Version};
+use world::{ModelEntry, Now, Put, Step, Under, Writer, moment};
+pub(super) use world::{Modelled, Next, Seen, World};
 
-pub(super) type Modelled = Protocol<Vec<ModelEntry>, (), ()>;
-pub(super) type Seen = Event<Vec<ModelEntry>, (), ()>;
-/// How a writer goes on after an event.
-pub(super) type Next = fn(&mut Modelled, Seen, Instant);
-/// The entry of one update: which writer, which of its updates.
-pub(super) type ModelEntry = (usize, u8);
-
-/// Two moments: before and after the time for settling a doubt is over.
-static NOW: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-fn moment(late: bool) -> Instant {
-    *NOW + Duration::from_secs(u64::from(late))
-}
-
-/// The entries of one update.
-impl Updates for Vec<ModelEntry> {
-    fn count(&self) -> usize {
-        1
-    }
-
-    fn is_late(&self, now: Instant) -> bool {
-        now == moment(true)
-    }
-}
-
-#[derive(Clone)]
-pub(super) struct World {
-    pub(super) writers: usize,
-    pub(super) updates: u8,
-    /// How many answers each writer may lose.
-    pub(super) losses: u8,
-    /// How often history may be forgotten.
-    pub(super) restarts: u8,
-    /// How many writes of somebody else may touch the object.
-    pub(super) touches: u8,
-    /// Whether the time for settling a doubt may run out.
-    pub(super) lateness: bool,
-    /// Whether entries have an identity that a live read shows.
-    pub(super) identities: bool,
-    /// Whether a writer may start from a version older than its own last write.
-    pub(super) forgets: bool,
-    /// Whether a writer trusts ownership on a base on which it gave up a write.
-    pub(super) trusts_ghosts: bool,
-    /// Whether somebody in between repeats PUTs, so that one that landed is answered with a conflict.
-    pub(super) repeats: bool,
-    /// Whether an update that became unknown is made again, with its own identity, along with the next.
-    pub(super) retries: bool,
-    pub(super) next: Next,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Now {
-    /// All versions; the last one is current.
-    versions: Vec<Version>,
-    /// Versions before this one can no longer be watched.
-    horizon: usize,
-    /// PUTs that nobody awaits any more and that may still land. Those of older bases cannot and are
-    /// left out; equal ones count once, because only one can land.
-    adrift: BTreeSet<Put>,
-    writers: Vec<Writer>,
-    restarts: u8,
-    touches: u8,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Version {
-    author: Option<usize>,
-    entries: Vec<ModelEntry>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Put {
-    writer: usize,
-    base: usize,
-    entries: Vec<ModelEntry>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Writer {
-    protocol: Modelled,
-    base: usize,
-    /// The PUT whose answer is awaited.
-    awaits: Option<Under>,
-    losses: u8,
-    update: u8,
-    /// The newest version it has seen.
-    known: usize,
-    /// The base on which it gave up a write that may still land.
-    unresolved: Option<usize>,
-    acknowledged: Vec<ModelEntry>,
-    unknown: Vec<ModelEntry>,
-    refused: Vec<ModelEntry>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Under {
-    /// It is on its way.
-    Way,
-    /// It has arrived, and the answer is lost.
-    Lost,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Step {
-    /// On the version that a cache shows, which may be any that is not older than the writer knows.
-    Compose(usize, usize),
-    Send(usize),
-    /// The PUT arrives and the writer gets its answer.
-    Answer(usize),
-    /// The PUT arrives twice and the writer gets the second answer.
-    Repeat(usize),
-    /// The PUT arrives and its answer is lost.
-    Arrive(usize),
-    /// A PUT that nobody awaits any more arrives.
-    Land(Put),
-    /// The writer stops waiting; the PUT may still arrive.
-    GiveUpWaiting(usize, bool),
-    Reject(usize),
-    WatchNext(usize, bool),
-    LiveRead(usize, bool),
-    Read(usize),
-    /// The caller's budget is spent, perhaps because the object cannot be read.
-    Expire(usize),
-    Restart,
-    Touch,
-}
+mod server;
+mod world;
 
 impl World {
-    fn arrive(now: &mut Now, put: &Put) -> Seen {
+    fn arrive(&self, now: &mut Now, put: &Put) -> Seen {
         if put.base + 1 != now.versions.len() {
             return Event::Conflict;
         }
-        let mut entries = now.versions[put.base].entries.clone();
-        entries.extend(&put.entries);
-        now.versions.push(Version { author: Some(put.writer), entries });
+        let next = now.versions[put.base].put(put.writer, &put.entries, self.second(now));
+        now.versions.push(next);
         Event::Landed(())
+    }
+
+    /// When the next version is made.
+    fn second(&self, now: &Now) -> usize {
+        if self.seconds { now.versions.len() } else { 0 }
     }
 
     fn is_unresolved(&self, writer: &Writer) -> bool {
@@ -187,22 +69,25 @@ impl World {
     }
 
     /// What the current version, which is not the base, proves about the PUT.
-    fn judge(&self, now: &Now, writer: usize) -> Seen {
-        let one = &now.writers[writer];
-        let Some(version) = now.versions.last() else { return Event::Unclear };
-        if self.identities && !holds(version, one.offer()) {
-            Event::NotLanded
-        } else if (self.identities || version.author == Some(writer)) && !self.is_unresolved(one) {
-            Event::Landed(())
-        } else {
-            Event::Unclear
+    fn judge_current(&self, now: &Now, writer: usize) -> Seen {
+        match self.judge(now, writer, now.versions.len() - 1, self.of_later) {
+            Author::Ours => Event::Landed(()),
+            Author::Other => Event::NotLanded,
+            Author::Unclear => Event::Unclear,
         }
     }
-}
 
-/// Whether a version has all of these entries.
-fn holds(version: &Version, entries: &[ModelEntry]) -> bool {
-    entries.iter().all(|entry| version.entries.contains(entry))
+    fn judge(&self, now: &Now, writer: usize, version: usize, proof: Proof) -> Author {
+        let one = &now.writers[writer];
+        let lost = LostPut {
+            manager: writer,
+            entries: one.offer().to_vec(),
+            unresolved: self.is_unresolved(one),
+            identities: self.identities,
+            alters: self.alters,
+        };
+        now.versions[one.base].judge(&lost, &now.versions[version], proof)
+    }
 }
 
 impl Now {
@@ -250,12 +135,14 @@ impl Model for World {
             refused: Vec::new(),
         };
         vec![Now {
-            versions: vec![Version { author: None, entries: Vec::new() }],
+            // Somebody else is a manager, too.
+            versions: vec![Version::first(self.writers + 1)],
             horizon: 0,
             adrift: BTreeSet::new(),
             writers: vec![writer; self.writers],
             restarts: 0,
             touches: 0,
+            defaults: 0,
         }]
     }
 
@@ -279,6 +166,8 @@ impl Model for World {
                         Some(Under::Way) => {
                             actions.extend([Step::Answer(index), Step::Reject(index)]);
                             actions.extend(self.repeats.then_some(Step::Repeat(index)));
+                            let is_current = writer.base + 1 == now.versions.len();
+                            actions.extend((self.voids && is_current).then_some(Step::Void(index)));
                             actions.extend(may_lose.then_some(Step::Arrive(index)));
                         }
                         Some(Under::Lost) => {}
@@ -303,6 +192,9 @@ impl Model for World {
         if now.touches < self.touches {
             actions.push(Step::Touch);
         }
+        if now.defaults < self.defaults {
+            actions.push(Step::Default);
+        }
     }
 
     fn next_state(&self, last: &Now, step: Step) -> Option<Now> {
@@ -318,7 +210,7 @@ impl Model for World {
             Step::Send(writer) => now.writers[writer].awaits = Some(Under::Way),
             Step::Answer(writer) => {
                 let put = now.put_of(writer);
-                let event = Self::arrive(&mut now, &put);
+                let event = self.arrive(&mut now, &put);
                 let landed = now.versions.len() - 1;
                 let one = &mut now.writers[writer];
                 one.awaits = None;
@@ -328,19 +220,28 @@ impl Model for World {
                 }
                 self.see(&mut now, writer, event, false);
             }
+            Step::Void(writer) => {
+                let one = &mut now.writers[writer];
+                one.awaits = None;
+                if one.protocol.state.doubt().is_some() && !self.trusts_voids {
+                    one.unresolved = Some(one.base);
+                }
+                // Its caller is told that nothing was stored.
+                one.turn_to_next();
+            }
             Step::Repeat(writer) => {
                 let put = now.put_of(writer);
-                Self::arrive(&mut now, &put);
+                self.arrive(&mut now, &put);
                 now.writers[writer].awaits = None;
                 self.see(&mut now, writer, Event::Conflict, false);
             }
             Step::Arrive(writer) => {
                 let put = now.put_of(writer);
-                Self::arrive(&mut now, &put);
+                self.arrive(&mut now, &put);
                 now.writers[writer].awaits = Some(Under::Lost);
             }
             Step::Land(put) => {
-                Self::arrive(&mut now, &put);
+                self.arrive(&mut now, &put);
             }
             Step::Reject(writer) => {
                 now.writers[writer].awaits = None;
@@ -361,24 +262,21 @@ impl Model for World {
                 let event = if base + 1 < now.horizon {
                     Event::HistoryGone
                 } else {
-                    let next = now.versions.get(base + 1)?;
-                    let one = &now.writers[writer];
-                    let as_sent = next.entries[now.versions[base].entries.len()..] == *one.offer();
-                    let event = match next.author {
-                        author if author != Some(writer) => Event::NextIsOther,
-                        _ if as_sent || !self.is_unresolved(one) => Event::Landed(()),
-                        _ if self.identities && !holds(next, one.offer()) => Event::NextIsOther,
-                        _ => Event::Unclear,
-                    };
-                    if event != Event::NextIsOther {
-                        now.writers[writer].known = base + 1;
+                    now.versions.get(base + 1)?;
+                    match self.judge(&now, writer, base + 1, self.of_next) {
+                        Author::Ours => Event::Landed(()),
+                        Author::Other => Event::NextIsOther,
+                        Author::Unclear => Event::Unclear,
                     }
-                    event
                 };
+                if !matches!(event, Event::NextIsOther | Event::HistoryGone) {
+                    now.writers[writer].known = base + 1;
+                }
                 self.see(&mut now, writer, event, late);
             }
             Step::LiveRead(writer, late) => {
-                let event = if current == now.writers[writer].base { Event::Same } else { self.judge(&now, writer) };
+                let event =
+                    if current == now.writers[writer].base { Event::Same } else { self.judge_current(&now, writer) };
                 let one = &mut now.writers[writer];
                 one.known = current;
                 if event == Event::NotLanded {
@@ -387,7 +285,8 @@ impl Model for World {
                 self.see(&mut now, writer, event, late);
             }
             Step::Read(writer) => {
-                let event = if current == now.writers[writer].base { Event::Same } else { self.judge(&now, writer) };
+                let event =
+                    if current == now.writers[writer].base { Event::Same } else { self.judge_current(&now, writer) };
                 let one = &mut now.writers[writer];
                 one.base = current;
                 one.known = current;
@@ -406,8 +305,13 @@ impl Model for World {
             }
             Step::Touch => {
                 now.touches += 1;
-                let entries = now.versions[current].entries.clone();
-                now.versions.push(Version { author: None, entries });
+                let next = now.versions[current].touched(self.second(&now));
+                now.versions.push(next);
+            }
+            Step::Default => {
+                now.defaults += 1;
+                let next = now.versions[current].with_default(self.second(&now))?;
+                now.versions.push(next);
             }
         }
         let current = now.versions.len() - 1;

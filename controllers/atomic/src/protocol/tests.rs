@@ -1,10 +1,12 @@
 //! The protocol holds in every interleaving, and the model notices protocols that do not.
 
+use serde_json::Value;
 use stateright::{Checker, HasDiscoveries, Model};
 use tokio::time::Instant;
 
 use super::model::{Modelled, Next, Seen, World};
 use super::{End, Event, State};
+use crate::authorship::{Author, Lost, of_later, of_next};
 
 const SMALL: World = World {
     writers: 2,
@@ -13,8 +15,15 @@ const SMALL: World = World {
     restarts: 1,
     touches: 1,
     lateness: true,
+    defaults: 0,
+    seconds: false,
     identities: false,
+    alters: false,
+    voids: false,
+    trusts_voids: false,
     next,
+    of_next,
+    of_later,
     repeats: false,
     forgets: false,
     trusts_ghosts: false,
@@ -89,6 +98,52 @@ fn a_put_that_somebody_repeats_lands_once() {
         (_, event) => next(protocol, event, now),
     };
     finds(&World { next: forgetful, ..world }, "nothing is applied twice");
+}
+
+#[test]
+fn where_every_write_has_a_second_of_its_own_entries_tell() {
+    let world = World { seconds: true, ..SMALL };
+    world.checker().threads(2).spawn_bfs().join().assert_properties();
+}
+
+#[test]
+fn a_field_that_changed_without_an_owner_proves_nothing() {
+    let world = World { defaults: 1, touches: 0, ..SMALL };
+    for seconds in [false, true] {
+        World { seconds, ..world.clone() }.checker().threads(2).spawn_bfs().join().assert_properties();
+    }
+    // Who owns what is around a field is taken for its owner.
+    fn of_next_by_parents(lost: &Lost<'_>, next: &Value) -> Author {
+        let is_as_sent = |member: &str| {
+            let part = |status: &Value| status[member].clone();
+            part(&next["status"]) == part(lost.sent) && part(&next["status"]) != part(&lost.base["status"])
+        };
+        if is_as_sent("mode") || is_as_sent("log") { Author::Ours } else { of_next(lost, next) }
+    }
+    finds(&World { of_next: of_next_by_parents, ..world }, "what is acknowledged is applied once");
+}
+
+#[test]
+fn an_identity_that_was_altered_proves_nothing() {
+    let world = World { identities: true, alters: true, ..SMALL };
+    world.clone().checker().threads(2).spawn_bfs().join().assert_properties();
+    // An absent identity overrules owners.
+    fn by_identity_first(lost: &Lost<'_>, version: &Value) -> Author {
+        let log = |status: &Value| status["log"].as_array().cloned().unwrap_or_default();
+        let present = log(&version["status"]);
+        if log(lost.sent).iter().all(|entry| present.contains(entry)) { Author::Unclear } else { Author::Other }
+    }
+    for world in [World { of_next: by_identity_first, ..world.clone() }, World { of_later: by_identity_first, ..world }]
+    {
+        finds(&world, "nothing is applied twice");
+    }
+}
+
+#[test]
+fn a_put_that_changed_nothing_does_not_prove_that_an_earlier_one_never_lands() {
+    let world = World { updates: 2, restarts: 0, touches: 0, lateness: false, voids: true, ..SMALL };
+    world.clone().checker().threads(2).spawn_bfs().join().assert_properties();
+    finds(&World { trusts_voids: true, ..world }, "what is acknowledged is applied once");
 }
 
 #[test]
