@@ -387,7 +387,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove("keep-alive");
 }
 
-fn text_body(text: String) -> Body {
+fn text_body(text: String) -> ProxyBody {
     Full::from(text).map_err(|never| match never {}).boxed_unsync()
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "atomic/doubt.rs"]
 mod doubt;
+#[path = "atomic/example.rs"]
+mod example;
 #[path = "atomic/faults.rs"]
 mod faults;
 #[allow(dead_code, reason = "shared with the guard's own tests")]

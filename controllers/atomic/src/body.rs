@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use hyper::body::{Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use kube::client::{Body, Client};
 
 const UNREAD: u8 = 0;
@@ -89,7 +89,7 @@ struct GuardedBody {
 #[error("the request was given up before it was sent")]
 struct Revoked;
 
-impl hyper::body::Body for GuardedBody {
+impl http_body::Body for GuardedBody {
     type Data = bytes::Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -126,7 +126,7 @@ mod tests {
 
         let body = SingleUseBody::new().body(BYTES, &SendGuard::default()).await.unwrap();
         assert!(body.try_clone().is_none());
-        assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(BYTES.len() as u64), "sent with its length");
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(BYTES.len() as u64), "sent with its length");
         assert_eq!(body.collect_bytes().await.unwrap(), BYTES);
     }
 

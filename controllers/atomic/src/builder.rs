@@ -1,5 +1,6 @@
 //! The settings of a writer.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use tokio_util::task::TaskTracker;
 use crate::authorship::AppendOnly;
 use crate::body::SingleUseBody;
 use crate::cache::ObjectCache;
-use crate::compose::Composer;
+use crate::compose::{Composer, PhaseChange};
+use crate::drive::Shared;
 use crate::metrics::{Instruments, Metrics};
 use crate::object::StatusResource;
 use crate::queue::UpdateQueues;
 use crate::wire::Endpoint;
-use crate::writer::{PhaseChange, Shared, StatusWriter};
+use crate::writer::StatusWriter;
 
 /// Settings of a [`StatusWriter`].
 #[must_use = "a builder does nothing until it is built"]
@@ -39,8 +41,22 @@ pub struct InvalidName(String);
 /// What is left of the 128 characters of a field manager after `/` and the instance.
 const LONGEST_NAME: usize = 111;
 
+impl<K: StatusResource<DynamicType = ()>> StatusWriter<K> {
+    /// A writer for a kind known at compile time; `name` says who writes (a controller's name).
+    pub fn builder(client: Client, name: impl Into<String>) -> Builder<K> {
+        Self::builder_with(client, name, ())
+    }
+}
+
+impl<K: StatusResource> StatusWriter<K> {
+    /// A writer for a kind known at run time.
+    pub fn builder_with(client: Client, name: impl Into<String>, kind: K::DynamicType) -> Builder<K> {
+        Builder::new(client, name.into(), kind)
+    }
+}
+
 impl<K: StatusResource> Builder<K> {
-    pub(crate) fn new(client: Client, name: String, kind: K::DynamicType) -> Self {
+    fn new(client: Client, name: String, kind: K::DynamicType) -> Self {
         Self {
             client,
             name,
@@ -131,8 +147,11 @@ impl<K: StatusResource> Builder<K> {
             timeout: request_timeout.unwrap_or(budget / 2),
             metrics: Instruments::new(metrics, name.clone()),
         };
-        let composer =
-            Composer { api_version: K::api_version(&kind).into_owned(), kind: K::kind(&kind).into_owned(), phase };
+        let composer = Arc::new(Composer {
+            api_version: K::api_version(&kind).into_owned(),
+            kind: K::kind(&kind).into_owned(),
+            phase,
+        });
         Ok(StatusWriter(Arc::new(Shared {
             name,
             kind,
@@ -141,7 +160,7 @@ impl<K: StatusResource> Builder<K> {
             append_only,
             trusts_offers,
             budget,
-            cache: ObjectCache::new(keep),
+            cache: ObjectCache::new(NonZeroUsize::new(keep).unwrap_or(NonZeroUsize::MIN)),
             queues: UpdateQueues::new(),
             tasks: TaskTracker::new(),
         })))

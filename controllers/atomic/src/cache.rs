@@ -6,17 +6,17 @@
 //! older than the writer's own last one: where even the number may have been dropped, the object is
 //! read first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lru::LruCache;
 use serde_json::Value;
 
 use crate::object::StatusResource;
-use crate::queue::ObjectId;
 use crate::version::is_newer;
 
 /// How many objects' numbers are kept.
-const VERSION_MARKS: usize = 65_536;
+const VERSION_MARKS: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 
 /// Where an object lives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,7 +25,15 @@ pub(crate) struct ObjectKey {
     pub(crate) name: String,
 }
 
+/// One object: another one of the same name is not the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ObjectId {
+    pub(crate) key: ObjectKey,
+    pub(crate) uid: String,
+}
+
 /// One version of an object, whole and typed.
+#[derive(Debug)]
 pub(crate) struct Version<K> {
     pub(crate) uid: String,
     pub(crate) version: String,
@@ -41,10 +49,10 @@ impl<K> Clone for Version<K> {
 }
 
 impl<K: StatusResource> Version<K> {
-    pub(crate) fn read(raw: Value) -> Result<Self, serde_json::Error> {
-        let object = K::deserialize(&raw)?;
+    pub(crate) fn of(raw: Arc<Value>) -> Result<Self, serde_json::Error> {
+        let object = Arc::new(K::deserialize(&*raw)?);
         let (uid, version) = (text(&raw, "uid"), text(&raw, "resourceVersion"));
-        Ok(Self { uid, version, raw: Arc::new(raw), object: Arc::new(object) })
+        Ok(Self { uid, version, raw, object })
     }
 }
 
@@ -89,43 +97,43 @@ impl<K: StatusResource> Newest<K> {
 pub(crate) struct ObjectCache<K>(Mutex<CacheInner<K>>);
 
 struct CacheInner<K> {
-    versions: LruMap<Newest<K>>,
-    marks: LruMap<VersionMark>,
+    versions: LruCache<ObjectKey, Newest<K>>,
+    marks: LruCache<ObjectKey, VersionMark>,
     /// The newest number that was dropped.
     floor: String,
 }
 
 impl<K: StatusResource> ObjectCache<K> {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: NonZeroUsize) -> Self {
         let inner = CacheInner {
-            versions: LruMap::new(limit),
-            marks: LruMap::new(VERSION_MARKS.max(limit)),
+            versions: LruCache::new(limit),
+            marks: LruCache::new(VERSION_MARKS.max(limit)),
             floor: "0".to_owned(),
         };
         Self(Mutex::new(inner))
     }
 
     pub(crate) fn get(&self, key: &ObjectKey) -> Option<Version<K>> {
-        self.inner().versions.get(key).and_then(Newest::known).cloned()
+        self.inner().versions.peek(key).and_then(Newest::known).cloned()
     }
 
     /// Keeps a version unless a newer one is kept.
     pub(crate) fn put(&self, key: ObjectKey, version: Version<K>) {
         let mut inner = self.inner();
-        let known = inner.marks.get(&key);
+        let known = inner.marks.peek(&key);
         if known.is_some_and(|known| is_newer(&known.version, &version.version)) {
             return;
         }
         let unresolved = known.is_some_and(|known| known.unresolved && known.version == version.version);
         inner.mark(key.clone(), VersionMark { uid: version.uid.clone(), version: version.version.clone(), unresolved });
-        inner.versions.insert(key, Newest::Known(version));
+        inner.versions.push(key, Newest::Known(version));
     }
 
     /// Notes that there is this newer version of `id`, which cannot be kept.
     pub(crate) fn outdate(&self, id: &ObjectId, version: &str) {
         let mark = VersionMark { uid: id.uid.clone(), version: version.to_owned(), unresolved: false };
         let mut inner = self.inner();
-        inner.versions.remove(&id.key);
+        inner.versions.pop(&id.key);
         inner.mark(id.key.clone(), mark);
     }
 
@@ -138,14 +146,14 @@ impl<K: StatusResource> ObjectCache<K> {
     /// Whether a PUT on this version was given up and may have landed since.
     pub(crate) fn is_unresolved(&self, id: &ObjectId, version: &str) -> bool {
         let inner = self.inner();
-        let mark = inner.marks.get(&id.key).filter(|mark| mark.uid == id.uid);
+        let mark = inner.marks.peek(&id.key).filter(|mark| mark.uid == id.uid);
         mark.is_some_and(|mark| mark.unresolved && mark.version == version)
     }
 
     /// Whether this writer may have seen or written a newer version than this.
     pub(crate) fn may_be_outdated(&self, id: &ObjectId, version: &str) -> bool {
         let inner = self.inner();
-        match inner.marks.get(&id.key).filter(|mark| mark.uid == id.uid) {
+        match inner.marks.peek(&id.key).filter(|mark| mark.uid == id.uid) {
             // Nor can versions that do not compare rule it out.
             Some(mark) => mark.version != version && !is_newer(version, &mark.version),
             None => is_newer(&inner.floor, version),
@@ -155,19 +163,19 @@ impl<K: StatusResource> ObjectCache<K> {
     /// Forgets an object that is gone; another object of its name stays.
     pub(crate) fn forget(&self, id: &ObjectId) {
         let mut inner = self.inner();
-        if inner.marks.get(&id.key).is_some_and(|mark| mark.uid == id.uid) {
-            inner.marks.remove(&id.key);
+        if inner.marks.peek(&id.key).is_some_and(|mark| mark.uid == id.uid) {
+            inner.marks.pop(&id.key);
         }
         let uid = Some(id.uid.as_str());
-        if inner.versions.get(&id.key).is_some_and(|kept| kept.object().meta().uid.as_deref() == uid) {
-            inner.versions.remove(&id.key);
+        if inner.versions.peek(&id.key).is_some_and(|kept| kept.object().meta().uid.as_deref() == uid) {
+            inner.versions.pop(&id.key);
         }
     }
 
     /// The newer of what a cache holds and what is kept, which then is kept, because another cache may lag behind.
     pub(crate) fn latest(&self, key: &ObjectKey, cached: &Arc<K>) -> Arc<K> {
         let mut inner = self.inner();
-        let Some(kept) = inner.versions.get(key) else {
+        let Some(kept) = inner.versions.peek(key) else {
             return cached.clone();
         };
         let version = |object: &K| object.meta().resource_version.clone().unwrap_or_default();
@@ -177,13 +185,13 @@ impl<K: StatusResource> ObjectCache<K> {
         }
         // The raw form of an equal version still saves a read; an older one is of no use.
         if known != seen {
-            inner.versions.insert(key.clone(), Newest::Shown(cached.clone()));
+            inner.versions.push(key.clone(), Newest::Shown(cached.clone()));
         }
         cached.clone()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.inner().versions.by_key.len()
+        self.inner().versions.len()
     }
 
     fn inner(&self) -> MutexGuard<'_, CacheInner<K>> {
@@ -193,46 +201,10 @@ impl<K: StatusResource> ObjectCache<K> {
 
 impl<K> CacheInner<K> {
     fn mark(&mut self, key: ObjectKey, mark: VersionMark) {
-        if let Some(dropped) = self.marks.insert(key, mark).filter(|dropped| is_newer(&dropped.version, &self.floor)) {
+        // What makes room may also be the former mark of the same object.
+        let dropped = self.marks.push(key.clone(), mark).filter(|(dropped, _)| *dropped != key);
+        if let Some((_, dropped)) = dropped.filter(|(_, dropped)| is_newer(&dropped.version, &self.floor)) {
             self.floor = dropped.version;
-        }
-    }
-}
-
-/// A map that drops what was inserted longest ago.
-struct LruMap<V> {
-    limit: usize,
-    clock: u64,
-    by_key: HashMap<ObjectKey, (u64, V)>,
-    by_age: BTreeMap<u64, ObjectKey>,
-}
-
-impl<V> LruMap<V> {
-    fn new(limit: usize) -> Self {
-        Self { limit, clock: 0, by_key: HashMap::new(), by_age: BTreeMap::new() }
-    }
-
-    fn get(&self, key: &ObjectKey) -> Option<&V> {
-        self.by_key.get(key).map(|(_, value)| value)
-    }
-
-    /// Inserts, and returns what had to go for it.
-    fn insert(&mut self, key: ObjectKey, value: V) -> Option<V> {
-        self.clock += 1;
-        if let Some((age, _)) = self.by_key.insert(key.clone(), (self.clock, value)) {
-            self.by_age.remove(&age);
-        }
-        self.by_age.insert(self.clock, key);
-        if self.by_key.len() <= self.limit {
-            return None;
-        }
-        let (_, oldest) = self.by_age.pop_first()?;
-        self.by_key.remove(&oldest).map(|(_, value)| value)
-    }
-
-    fn remove(&mut self, key: &ObjectKey) {
-        if let Some((age, _)) = self.by_key.remove(key) {
-            self.by_age.remove(&age);
         }
     }
 }
@@ -253,12 +225,12 @@ mod tests {
     fn put(kept: &ObjectCache<Dynamic>, name: &str, version: &str) {
         let ObjectId { key, uid } = id(name);
         let raw = json!({"metadata": {"name": name, "uid": uid, "resourceVersion": version}});
-        kept.put(key, Version::read(raw).unwrap());
+        kept.put(key, Version::of(Arc::new(raw)).unwrap());
     }
 
     #[test]
     fn a_number_outlives_its_version() {
-        let kept = ObjectCache::<Dynamic>::new(1);
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN);
         put(&kept, "a", "10");
         put(&kept, "b", "11");
         assert_eq!(kept.len(), 1);
@@ -270,8 +242,8 @@ mod tests {
 
     #[test]
     fn where_a_number_was_dropped_any_object_not_known_may_be_outdated() {
-        let kept = ObjectCache::<Dynamic>::new(1);
-        for number in 0..=VERSION_MARKS {
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN);
+        for number in 0..=VERSION_MARKS.get() {
             put(&kept, &number.to_string(), &(100 + number).to_string());
         }
         assert!(kept.may_be_outdated(&id("0"), "99"), "its number was dropped");
@@ -282,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_does_not_compare_with_the_newest_seen_may_be_outdated() {
-        let kept = ObjectCache::<Dynamic>::new(1);
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN);
         put(&kept, "a", "opaque b");
         assert!(kept.may_be_outdated(&id("a"), "opaque a"));
         assert!(!kept.may_be_outdated(&id("a"), "opaque b"));
@@ -290,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_version_stays_unresolved_until_the_object_moves() {
-        let kept = ObjectCache::<Dynamic>::new(1);
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN);
         kept.mark_unresolved(&id("a"), "10");
         put(&kept, "a", "10");
         assert!(kept.is_unresolved(&id("a"), "10"), "a read of the same version proves nothing");
@@ -300,7 +272,7 @@ mod tests {
 
     #[test]
     fn an_older_version_replaces_no_newer_one() {
-        let kept = ObjectCache::<Dynamic>::new(4);
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::new(4).unwrap());
         put(&kept, "a", "10");
         put(&kept, "a", "9");
         assert_eq!(kept.get(&id("a").key).unwrap().version, "10");

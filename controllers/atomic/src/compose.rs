@@ -1,41 +1,63 @@
 //! Running the waiting closures on a base and making one PUT of what they changed.
 
-use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
+use crate::cache::Version;
 use crate::error::WriteError;
 use crate::merge;
 use crate::object::StatusResource;
-use crate::queue::{ClosureResult, UpdateRequest};
-use crate::writer::PhaseChange;
+use crate::protocol::{self, Updates};
+use crate::queue::{ClosureResult, UpdateRequest, message};
 
-/// What came of running the closures.
-pub(crate) enum Composed {
-    /// Something to send.
-    Batch(Batch),
-    /// Nothing changed.
-    Nothing(Vec<ClosureResult>),
+/// Whether a phase differs between two statuses.
+pub(crate) type PhaseChange<S> = Box<dyn Fn(&S, &S) -> bool + Send + Sync>;
+
+/// The version that closures run on.
+#[derive(Clone)]
+pub(crate) struct Base {
+    pub(crate) version: String,
+    pub(crate) raw: Arc<Value>,
+    /// When the request that showed it was sent; absent for what a cache showed.
+    pub(crate) live: Option<Instant>,
 }
 
-/// A PUT ready to be sent, any number of times, on its one base.
-pub(crate) struct Batch {
+/// Updates whose closures ran on one base, and the PUT of what they changed, ready to be sent any number of times.
+pub(crate) struct Batch<K: StatusResource> {
+    pub(crate) base: Base,
+    pub(crate) updates: Vec<UpdateRequest<K>>,
     pub(crate) body: Bytes,
     /// The status in it.
     pub(crate) status: Value,
-    /// What each update at the head of the queue did.
-    pub(crate) results: Vec<ClosureResult>,
 }
 
-impl Batch {
-    /// The updates that are in the PUT.
+impl<K: StatusResource> Batch<K> {
+    /// How many updates are in the PUT.
     pub(crate) fn changes(&self) -> usize {
-        self.results.iter().filter(|result| **result == ClosureResult::Changed).count()
+        self.updates.iter().filter(|update| update.result == ClosureResult::Changed).count()
     }
 }
+
+impl<K: StatusResource> Updates for Batch<K> {
+    fn count(&self) -> usize {
+        self.updates.len()
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.updates.iter().any(|update| update.deadline <= now)
+    }
+}
+
+/// A version to be shown to callers, with the time when the request was sent that showed it.
+pub(crate) type Shown<K> = (Version<K>, Option<Instant>);
+
+/// What the driver sees.
+pub(crate) type Event<K> = protocol::Event<Batch<K>, Shown<K>, WriteError>;
 
 /// How to compose.
 pub(crate) struct Composer<K: StatusResource> {
@@ -45,36 +67,54 @@ pub(crate) struct Composer<K: StatusResource> {
 }
 
 impl<K: StatusResource> Composer<K> {
-    /// Runs up to `limit` closures from the head of the queue, each on what the one before left.
-    pub(crate) fn compose(
-        &self,
-        base: &Arc<Value>,
-        queue: &mut VecDeque<UpdateRequest<K>>,
-        limit: usize,
-    ) -> Result<Composed, WriteError> {
-        let raw = base.get("status").filter(|status| !status.is_null());
+    /// Runs the closures of `updates`, each on what the one before left. Those that are not in the event go back to
+    /// the queue.
+    pub(crate) fn compose(&self, base: Base, updates: Vec<UpdateRequest<K>>) -> (Event<K>, Vec<UpdateRequest<K>>) {
+        let mut batch = Batch { base, updates, body: Bytes::new(), status: Value::Null };
+        let mut rest = Vec::new();
+        // Comparing, cloning and writing a status are its type's own code. What they leave behind after a panic is
+        // thrown away.
+        let composed = catch_unwind(AssertUnwindSafe(|| self.fill(&mut batch, &mut rest)))
+            .unwrap_or_else(|panic| Err(WriteError::Panicked(message(panic.as_ref()))));
+        let event = match composed {
+            Ok(None) => Event::Composed(batch),
+            Ok(Some(version)) => Event::Unchanged(batch, version),
+            Err(failure @ WriteError::Unreadable { .. }) => {
+                batch.updates.append(&mut rest);
+                return (Event::Unreadable(failure), batch.updates);
+            }
+            Err(failure) => Event::Unwritable(batch, failure),
+        };
+        (event, rest)
+    }
+
+    /// Makes the PUT of a batch, or returns the version in which its closures change nothing.
+    fn fill(&self, batch: &mut Batch<K>, rest: &mut Vec<UpdateRequest<K>>) -> Result<Option<Shown<K>>, WriteError> {
+        let unreadable = |source| WriteError::Unreadable { committed: false, source: Arc::new(source) };
+        let unwritable = |source| WriteError::Unwritable(Arc::new(source));
+        let Base { raw: object, live, .. } = batch.base.clone();
+        let raw = object.get("status").filter(|status| !status.is_null());
         let first = match raw {
-            Some(raw) => K::Status::deserialize(raw)
-                .map_err(|source| WriteError::Unreadable { committed: false, source: Arc::new(source) })?,
+            Some(raw) => K::Status::deserialize(raw).map_err(unreadable)?,
             None => K::Status::default(),
         };
-        let unwritable = |source| WriteError::Unwritable(Arc::new(source));
         let before = serde_json::to_value(&first).map_err(unwritable)?;
-        let (last, mut results) = self.run(first, queue, limit);
-        let after = serde_json::to_value(&last).map_err(unwritable)?;
+        let last = self.run(first.clone(), &mut batch.updates, rest).map_err(unwritable)?;
+        let mut after = serde_json::to_value(&last).map_err(unwritable)?;
 
-        if before == after {
-            if results.len() > 1 && results.contains(&ClosureResult::Changed) {
-                // Updates that undo each other are still one write each.
-                return self.compose(base, queue, 1);
-            }
-            results
-                .iter_mut()
-                .filter(|result| **result == ClosureResult::Changed)
-                .for_each(|v| *v = ClosureResult::Same);
-            return Ok(Composed::Nothing(results));
+        if before == after && batch.updates.len() > 1 && batch.changes() > 0 {
+            // Updates that undo each other are still one write each.
+            rest.splice(..0, batch.updates.drain(1..));
+            let last = self.run(first, &mut batch.updates, rest).map_err(unwritable)?;
+            after = serde_json::to_value(&last).map_err(unwritable)?;
         }
-        let status = match raw {
+        if before == after {
+            for update in batch.updates.iter_mut().filter(|update| update.result == ClosureResult::Changed) {
+                update.result = ClosureResult::Same;
+            }
+            return Version::of(object).map(|version| Some((version, live))).map_err(unreadable);
+        }
+        batch.status = match raw {
             Some(raw) => {
                 let mut status = raw.clone();
                 merge::apply(&mut status, &before, &after);
@@ -83,35 +123,36 @@ impl<K: StatusResource> Composer<K> {
             // A new status is written whole, defaults included: a reader may require them.
             None => after,
         };
-        let body = serde_json::to_vec(&self.body(base, &status)).map_err(unwritable)?;
-        Ok(Composed::Batch(Batch { body: body.into(), status, results }))
+        batch.body = serde_json::to_vec(&self.body(&object, &batch.status)).map_err(unwritable)?.into();
+        Ok(None)
     }
 
     fn run(
         &self,
         first: K::Status,
-        queue: &mut VecDeque<UpdateRequest<K>>,
-        limit: usize,
-    ) -> (K::Status, Vec<ClosureResult>) {
+        updates: &mut Vec<UpdateRequest<K>>,
+        rest: &mut Vec<UpdateRequest<K>>,
+    ) -> Result<K::Status, serde_json::Error> {
         let mut status = first.clone();
         let mut kept = first;
-        let mut results = Vec::new();
-        for request in queue.iter_mut().take(limit) {
-            if !request.pending.decide(&mut status) {
+        for index in 0..updates.len() {
+            let update = &mut updates[index];
+            // In case it panics.
+            update.result = ClosureResult::Changed;
+            if !(update.closure)(&mut status) {
+                update.result = ClosureResult::Declined;
                 status = kept.clone();
-                results.push(ClosureResult::Declined);
-            } else if status == kept {
-                results.push(ClosureResult::Same);
+            // A type may leave out of its comparison what it writes.
+            } else if status == kept && serde_json::to_value(&status)? == serde_json::to_value(&kept)? {
+                update.result = ClosureResult::Same;
+            } else if self.phase.as_ref().is_some_and(|changes| changes(&kept, &status)) {
+                rest.splice(..0, updates.drain(index + 1..));
+                break;
             } else {
-                results.push(ClosureResult::Changed);
-                let ends = self.phase.as_ref().is_some_and(|changes| changes(&kept, &status));
-                if ends {
-                    break;
-                }
                 kept = status.clone();
             }
         }
-        (status, results)
+        Ok(status)
     }
 
     /// The whole object with its new status. `managedFields` stay out: absent, they are kept.

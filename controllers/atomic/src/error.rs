@@ -1,6 +1,6 @@
 //! What can become of an update, other than a write.
 
-use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 
 /// Why an update ended without a write, `E` being the error of the closure.
@@ -8,12 +8,15 @@ use std::sync::Arc;
 /// Of all variants only [`Error::Unknown`] and [`Error::Deleted`] leave open whether the update was
 /// applied; after every other one it certainly was not, with the exception that
 /// [`Error::Unreadable`] names.
+///
+/// It is a [`std::error::Error`] for every `E` that can be shown, `anyhow::Error` included; the text of the closure's
+/// error is part of its own. An [`Error`] of a closure that returns none converts to that of any other.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error<E = Infallible> {
+pub enum Error<E = Never> {
     /// The closure returned an error; nothing of what it did is written.
-    #[error("the update was declined")]
-    Closure(#[source] E),
+    #[error("the update was declined: {0:#}")]
+    Closure(E),
     /// The closure panicked, or the status type did on what the closure made of it; nothing of it is
     /// written.
     #[error("the update panicked: {0}")]
@@ -93,6 +96,42 @@ impl<E> Error<E> {
     }
 }
 
+/// The error of a closure that returns none: there is no such value.
+///
+/// Not a [`std::error::Error`], by which the conversion from `Error<Never>` to every other [`Error`] differs from that
+/// of a type to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Never {}
+
+impl fmt::Display for Never {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl<E> From<Error<Never>> for Error<E>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn from(error: Error<Never>) -> Self {
+        match error {
+            Error::Closure(never) => match never {},
+            Error::Panicked(message) => Self::Panicked(message),
+            Error::Deleted => Self::Deleted,
+            Error::Replaced => Self::Replaced,
+            Error::Refused { code, reason, message, causes } => Self::Refused { code, reason, message, causes },
+            Error::Budget(last) => Self::Budget(last),
+            Error::Busy => Self::Busy,
+            Error::Unknown(last) => Self::Unknown(last),
+            Error::Api(source) => Self::Api(source),
+            Error::Unreadable { committed, source } => Self::Unreadable { committed, source },
+            Error::Unwritable(source) => Self::Unwritable(source),
+            Error::Incomplete(part) => Self::Incomplete(part),
+            Error::Closed => Self::Closed,
+        }
+    }
+}
+
 /// One cause of a refusal, as the schema or an admission webhook gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusalCause {
@@ -136,6 +175,7 @@ pub(crate) enum WriteError {
     Replaced,
     Refused { code: u16, reason: String, message: String, causes: Arc<[RefusalCause]> },
     Budget(Option<RetryReason>),
+    Busy,
     Unknown(Option<RetryReason>),
     Api(Arc<kube::Error>),
     Unreadable { committed: bool, source: Arc<serde_json::Error> },
@@ -150,11 +190,48 @@ impl<E> From<WriteError> for Error<E> {
             WriteError::Replaced => Self::Replaced,
             WriteError::Refused { code, reason, message, causes } => Self::Refused { code, reason, message, causes },
             WriteError::Budget(last) => Self::Budget(last),
+            WriteError::Busy => Self::Busy,
             WriteError::Unknown(last) => Self::Unknown(last),
             WriteError::Api(source) => Self::Api(source),
             WriteError::Unreadable { committed, source } => Self::Unreadable { committed, source },
             WriteError::Unwritable(source) => Self::Unwritable(source),
             WriteError::Panicked(said) => Self::Panicked(said),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("it is full")]
+    struct Full;
+
+    fn plain() -> Result<(), Error> {
+        Err(Error::Busy)
+    }
+
+    #[test]
+    fn an_error_without_a_closures_own_becomes_any_other() {
+        let one = || -> Result<(), Error<Full>> { Ok(plain()?) };
+        assert!(matches!(one(), Err(Error::Busy)));
+        let text = || -> Result<(), Error<String>> { Ok(plain()?) };
+        assert!(matches!(text(), Err(Error::Busy)));
+        let any = || -> Result<(), Error<anyhow::Error>> { Ok(plain()?) };
+        assert!(matches!(any(), Err(Error::Busy)));
+        let itself = || -> Result<(), Error> { Ok(plain()?) };
+        assert!(matches!(itself(), Err(Error::Busy)));
+    }
+
+    #[test]
+    fn an_error_of_any_closure_becomes_a_dynamic_one_with_its_whole_text() {
+        let declined = || -> anyhow::Result<()> { Err(Error::Closure(Full))? };
+        assert_eq!(declined().unwrap_err().to_string(), "the update was declined: it is full");
+        let dynamic = anyhow::Error::new(Full).context("no room");
+        let declined = || -> anyhow::Result<()> { Err(Error::Closure(dynamic))? };
+        assert_eq!(declined().unwrap_err().to_string(), "the update was declined: no room: it is full");
     }
 }

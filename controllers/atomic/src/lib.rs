@@ -75,13 +75,17 @@
 //! # Guarantees
 //! 1. **Nothing lost.** The status is put with the `resourceVersion` and `uid` of the version that
 //!    the closure ran on. A write never replaces a version the closure has not seen.
-//! 2. **Nothing twice.** An update that is answered with [`UpdateOutcome::Written`] was applied exactly
-//!    once, whatever happened to requests and answers on the way; one that is answered with any error
-//!    but [`Error::Unknown`] or [`Error::Deleted`] was not applied, and never will be. The variant
-//!    [`Error::Unreadable`] says itself which of the two it is. That holds also when the runtime of
-//!    the writer ends under it.
+//! 2. **Nothing twice.** An update that is answered with [`UpdateOutcome::Written`] was accepted by the
+//!    API server exactly once, whatever happened to requests and answers on the way; one that is
+//!    answered with any error but [`Error::Unknown`] or [`Error::Deleted`] was not applied, and never
+//!    will be. The variant [`Error::Unreadable`] says itself which of the two it is. That holds also
+//!    when the runtime of the writer ends under it. Whether the API server has stored what it
+//!    accepted is told by `stored_as_sent`: it prunes what the CRD does not declare, and a
+//!    webhook may change a status.
 //! 3. **Unknown fields survive**, in the status, in entries of its lists and in its maps: what is
-//!    written is the raw status with the *difference* that the closure made to its typed reading.
+//!    written is the raw status with the *difference* that the closure made to its typed reading. They
+//!    go with what they belong to: with an entry that goes, and with an object within the status
+//!    whose `type` or `kind` becomes another, such as the former variant of an enum.
 //! 4. **One request per transition.** No read precedes a write of a custom resource unless the object
 //!    does not know its raw status (see [`WithRawStatus`]). Nothing changed: nothing sent. Updates of one object that arrive
 //!    while a write is under way share the next one, in the order of their arrival; each caller gets
@@ -99,26 +103,39 @@
 //! land later, or never. The writer finds out, by what is *proven* and never by what looks likely:
 //!
 //! 1. It **repeats the same PUT on the same base**. Success proves that the earlier one can never
-//!    land: two PUTs on one version cannot both succeed. The closures are not run again.
+//!    land: two PUTs on one version cannot both change something. (If the second changed nothing, the
+//!    base is still current and the first may land on it: see below.) The closures are not run again.
 //! 2. **409**: the object has left the base, so the earlier PUT either is the first version after it
 //!    or never lands. A watch that starts at the base shows that version. The API server moves every
-//!    field that a request changes to the field manager of that request, and the name of this writer's
-//!    manager, `name/instance`, is its own: a changed field that is ours, with the value we sent,
-//!    proves that the version is ours; one that belongs to others proves that it is theirs.
-//! 3. **The history is gone** (410, after compaction or a restart of the API server), or watching is
-//!    not allowed: one live read. A field that differs from the base, has the value we sent and is
-//!    ours proves that the write landed, because we have made no other since the base; so does our
-//!    entry in `managedFields` if it appeared since the base or its time moved (times have a
-//!    granularity of one second: an equal time proves nothing). With [`Builder::append_only`] the
-//!    identities of the appended entries, which no other writer appends, decide in both directions: all
-//!    are there, or it never landed.
+//!    field that a request changes to the field manager of that request, and sets the time of that
+//!    manager's entry in `managedFields`. The name of this writer's manager, `name/instance`, is its
+//!    own. So the version is of the manager whose entry is new, has another time or more fields than in
+//!    the base. Times count in seconds: where no entry has changed, the version is ours if a
+//!    changed field is ours and none belongs to others alone; it is not ours if one belongs to others
+//!    alone, or if none of those that we have set is ours.
+//! 3. **The history is gone** (410, after compaction, a restart of the API server or a change of the CRD), or
+//!    watching is not allowed: one live read. Our entry in `managedFields`, if it is new or its time
+//!    moved since the base, proves that the write landed, because we have made no other; so does a
+//!    field that differs from the base, has the value we sent and is ours. With
+//!    [`Builder::append_only`] the identities of the appended entries, which no other writer appends,
+//!    decide in both directions: all are there, or it never landed. That one is absent counts if no
+//!    entry was added at all, or if an earlier answer has shown that identities are stored as they are sent.
 //! 4. Else **[`Error::Unknown`]**, never a guess.
+//!
+//! A field is ours if its manager is, or if it is in a list or map that is ours as a whole (an atomic one); what
+//! is around it does not count. A field may also change without an owner: a default takes the place of one that was
+//! given up, or is new in the CRD; a webhook adds one; another version of the API has other fields. Such a field proves
+//! nothing.
 //!
 //! What ownership proves rests on two rules that the writer keeps: of one object it has one write
 //! under way, and it never bases a write on a version older than its own last one (where it can no
-//! longer tell, it reads first). A PUT given up as unknown may still land on its base; on that very
-//! version a write counts as landed only if the next one holds exactly the status that was sent, and
-//! as not landed only if the next one is somebody else's or lacks an appended identity.
+//! longer tell, it reads first). A PUT given up as unknown, or one whose repetition changed nothing, may
+//! still land on its base; on that very version a write counts as landed only if the next one holds exactly the
+//! status that was sent, and as not landed only if the next one is somebody else's or lacks an appended
+//! identity.
+//!
+//! An answer with 200 counts only if it shows the object that was written: kind, name, uid and a version. Anything else,
+//! such as the page of a proxy, is a lost answer.
 //!
 //! Requests of which it is certain that they were not applied (no connection within the time-out, 429,
 //! an admission webhook that could not be called) are no lost answers; they are tried again within the budget.
@@ -146,7 +163,9 @@
 //! * The status type writes fields under the names by which it reads them.
 //! * Etcd is not restored from a backup under a running writer.
 //! * **What is declared [`Builder::append_only`] is so**: an identity is appended by one writer only. Where
-//!   several processes append what has its identity from outside, leave it undeclared.
+//!   several processes append what has its identity from outside, leave it undeclared. If the API server
+//!   changes identities (a CRD that does not declare a part of them, a webhook), it does so in all objects of the kind.
+//! * `managedFields` are written by the API server alone: no client puts back entries of an earlier version.
 //! * Requests are repeated by nobody else. kube's default client repeats what was answered with 429,
 //!   503 or 504, which would hide a lost answer; the bodies of PUTs are made such that it cannot. A
 //!   client with other retrying layers of its own must leave PUTs alone.
@@ -162,9 +181,11 @@
 //!   known, which may be a stale one, because no conflict corrects them. [`Update::fresh`] reads first.
 //! * **A write that only removes** map members or keyed entries leaves no owner behind; if its answer
 //!   is lost and somebody could have removed the same, the outcome is [`Error::Unknown`].
-//! * **Entries of lists without identity** (`type`, `name`, `id`, `uid`, `key`): an entry counts as
-//!   edited if at least half of its members stayed, else as replaced, and then the unknown fields of
-//!   the old one go with it.
+//! * **Entries of lists without identity** (a text or number in `type`, `name`, `id`, `uid`, `key`): an entry that
+//!   has changed is the one that stood in its place between two that have not, if at least half of
+//!   its members stayed. Else it is a new one, and the unknown fields of the old one go with that. A list
+//!   of which all entries change at once, while one is dropped and one is appended, is not told
+//!   from one whose entries were edited.
 //! * Up to ten field managers per object are remembered by the API server, each start of a process
 //!   adds one, and the oldest are folded together: that is how Kubernetes bounds them.
 //! * Resource versions are compared as decimal integers ([`compare_versions`]). Of an API server with
@@ -196,21 +217,27 @@ mod compose;
 mod drive;
 mod error;
 mod json;
+mod limit;
 mod merge;
 mod metrics;
 mod object;
+mod outcome;
 mod protocol;
 mod queue;
 mod status;
-mod steps;
 mod version;
 mod wire;
 mod writer;
 
 pub use builder::{Builder, InvalidName};
-pub use error::{Error, RefusalCause, RetryReason};
+pub use error::{Error, Never, RefusalCause, RetryReason};
 pub use metrics::Metrics;
 pub use object::{Dynamic, RawStatus, StatusResource, WithRawStatus};
+pub use outcome::{ClosureOutput, UpdateOutcome};
 pub use status::{AlreadySet, Counter, append_once, increment, set_condition, set_once};
 pub use version::compare_versions;
-pub use writer::{ClosureOutput, StatusWriter, Update, UpdateOutcome};
+pub use writer::{StatusWriter, Update};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

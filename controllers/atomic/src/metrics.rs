@@ -22,14 +22,14 @@ use prometheus_client::registry::Registry;
 /// | `atomic_status_update_duration_seconds` | `writer` | time from the call to its answer |
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    updates: Family<UpdateOutcome, Counter>,
-    requests: Family<Sent, Counter>,
-    conflicts: Family<Writer, Counter>,
-    merged: Family<Writer, Counter>,
-    refusals: Family<Writer, Counter>,
-    doubts: Family<Doubt, Counter>,
-    exhausted: Family<Writer, Counter>,
-    duration: Family<Writer, Histogram, fn() -> Histogram>,
+    updates: Family<UpdateLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    conflicts: Family<WriterLabels, Counter>,
+    merged: Family<WriterLabels, Counter>,
+    refusals: Family<WriterLabels, Counter>,
+    doubts: Family<DoubtLabels, Counter>,
+    exhausted: Family<WriterLabels, Counter>,
+    duration: Family<WriterLabels, Histogram, fn() -> Histogram>,
 }
 
 impl Default for Metrics {
@@ -75,24 +75,24 @@ fn seconds() -> Histogram {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Writer {
+struct WriterLabels {
     writer: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UpdateOutcome {
+struct UpdateLabels {
     writer: String,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Sent {
+struct RequestLabels {
     writer: String,
     verb: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Doubt {
+struct DoubtLabels {
     writer: String,
     settled: &'static str,
 }
@@ -123,11 +123,11 @@ impl Instruments {
             Verb::Get => "get",
             Verb::Watch => "watch",
         };
-        self.all.requests.get_or_create(&Sent { writer: self.writer.clone(), verb }).inc();
+        self.all.requests.get_or_create(&RequestLabels { writer: self.writer.clone(), verb }).inc();
     }
 
     pub(crate) fn answered(&self, outcome: &'static str, after: Duration) {
-        self.all.updates.get_or_create(&UpdateOutcome { writer: self.writer.clone(), outcome }).inc();
+        self.all.updates.get_or_create(&UpdateLabels { writer: self.writer.clone(), outcome }).inc();
         self.all.duration.get_or_create(&self.label()).observe(after.as_secs_f64());
         if outcome == "budget" {
             self.all.exhausted.get_or_create(&self.label()).inc();
@@ -149,10 +149,10 @@ impl Instruments {
     }
 
     pub(crate) fn settled(&self, settled: &'static str) {
-        self.all.doubts.get_or_create(&Doubt { writer: self.writer.clone(), settled }).inc();
+        self.all.doubts.get_or_create(&DoubtLabels { writer: self.writer.clone(), settled }).inc();
     }
 
-    fn label(&self) -> Writer {
-        Writer { writer: self.writer.clone() }
+    fn label(&self) -> WriterLabels {
+        WriterLabels { writer: self.writer.clone() }
     }
 }

@@ -1,162 +1,321 @@
-//! The protocol of one write as a pure state machine: what was seen decides what is done next.
+//! The protocol of the writes of one object as a pure state machine: what was seen decides what is done next.
 //!
 //! ```text
-//!            ┌───────────────── lost ─────────────────┐
-//!            ▼                                        │
-//!  Compose ─▶ Put ──conflict──▶ Read ──moved──▶ Compose
-//!    ▲         │ unknown
-//!    │         ▼
-//!    │   Put in doubt ──written──▶ Committed
-//!    │         │ conflict
-//!    │         ▼
-//!    ├─other─ WatchNext (watch from the base) ──ours──▶ Committed
-//!    │         │ history gone
-//!    │         ▼
-//!    └─lost── LiveRead (live read) ──landed──▶ Committed
-//!              └──undecided──▶ Unknown
+//!   ┌────────────────── moved, other, lost ──────────────────┐
+//!   ▼                                                        │
+//! Compose ──composed──▶ Put ──conflict, refused──▶ Read ─────┤
+//!   ▲                    │ lost                     └──ours──┼─▶ Answer
+//!   │                    ▼                                   │
+//!   │              Put in doubt ──written──▶ Answer          │
+//!   │                    │ conflict                          │
+//!   │                    ▼                                   │
+//!   │                WatchNext ──ours──▶ Answer   ──other────┤
+//!   │                    │ history gone                      │
+//!   │                    ▼                                   │
+//!   │                LiveRead ──landed or unclear──▶ Answer ─┘
+//!   └── answered ──┘
 //! ```
 //!
-//! The driver performs what a state says; the tests' model explores this very function.
+//! No I/O and no clock: the driver performs what the state says, hands over the event, and rests as it is told. The
+//! tests' model explores this very code with a payload of its own.
 
-/// Where one write stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum State {
-    /// The base is known and nothing is under way: the closures are to be run on it.
-    Compose,
-    /// The composed status is to be put on its base. In `doubt`, an identical PUT went out before
-    /// and nobody knows whether it landed.
-    Put {
-        /// Whether an earlier identical PUT is unaccounted for.
-        doubt: bool,
-    },
-    /// Nothing of ours is on its way: the object is to be read live before composing again.
-    Read {
-        /// Whether the base was refused rather than replaced.
-        refused: bool,
-    },
-    /// In doubt, and the object has left the base: the first version after it tells who won.
-    WatchNext,
-    /// In doubt without history: what the object looks like now may tell.
-    LiveRead,
-    /// Over.
-    Done(End),
+use tokio::time::Instant;
+
+use crate::limit::Limit;
+
+/// Updates that share a PUT, as far as the protocol looks into them.
+pub(crate) trait Updates {
+    /// How many they are.
+    fn count(&self) -> usize;
+    /// Whether the budget of one of them is spent.
+    fn is_late(&self, now: Instant) -> bool;
 }
 
-/// How a write ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum End {
+/// Where the writes of one object stand: of batches `B`, which end in a version `V` or a failure `F`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Protocol<B, V, F> {
+    pub(crate) state: State<B, V, F>,
+    /// How many updates the next batch may carry.
+    pub(crate) limit: Limit,
+    /// Whether the base is known to be out of date, so that the next batch begins with a read.
+    pub(crate) outdated: bool,
+}
+
+/// What is to be performed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum State<B, V, F> {
+    /// Nothing is on its way: the updates of `again` go back to the head of the queue, and the closures of the first
+    /// ones are run on the base.
+    Compose { again: Option<B> },
+    /// Nothing is on its way: the object is read live before the closures run (again). A batch that was put before
+    /// waits for what the read shows, and so does the refusal of it.
+    Read { batch: Option<B>, refusal: Option<F> },
+    /// The batch is put on its base. In doubt, an identical PUT went out before and nobody knows whether it landed;
+    /// that may be looked into until the time given.
+    Put { batch: B, doubt: Option<Instant> },
+    /// In doubt, and the object has left the base: the first version after it tells who won.
+    WatchNext { batch: B, doubt: Instant },
+    /// In doubt without history: what the object looks like now may tell.
+    LiveRead { batch: B, doubt: Instant },
+    /// The callers are told.
+    Answer { batch: Option<B>, end: End<V, F> },
+    /// Nobody waits, and the queue is closed.
+    Idle,
+}
+
+impl<B, V, F> State<B, V, F> {
+    /// The batch that is not in the queue.
+    pub(crate) fn batch(&self) -> Option<&B> {
+        match self {
+            Self::Put { batch, .. } | Self::WatchNext { batch, .. } | Self::LiveRead { batch, .. } => Some(batch),
+            Self::Compose { again: batch } | Self::Read { batch, .. } | Self::Answer { batch, .. } => batch.as_ref(),
+            Self::Idle => None,
+        }
+    }
+
+    /// Until when a lost answer may be looked into, if one is.
+    pub(crate) fn doubt(&self) -> Option<Instant> {
+        match self {
+            Self::Put { doubt, .. } => *doubt,
+            Self::WatchNext { doubt, .. } | Self::LiveRead { doubt, .. } => Some(*doubt),
+            _ => None,
+        }
+    }
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum End<V, F> {
+    /// Its closures changed nothing in this version.
+    Unchanged(V),
     /// It landed, exactly once.
-    Committed,
+    Committed(V),
+    /// It failed alone; what waits is decided on its own.
+    Failed(F),
+    /// It failed of something that concerns all updates of the object.
+    FailedForAll(F),
     /// The object is gone; a lost PUT may have landed before.
     Deleted,
-    /// The name belongs to another object now, and nothing of this write was applied.
+    /// The name belongs to another object now, and nothing of the batch was applied.
     Replaced,
-    /// The base is current and the status is refused on it.
-    Refused,
     /// Nobody can tell.
     Unknown,
-    /// The API server said something that no repetition will change.
-    Fatal,
 }
 
-/// What was seen in a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Event {
-    /// The closures ran and changed something.
-    Composed,
-    /// PUT: 200 with the object.
-    Written,
+/// What was seen when a state was performed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Event<B, V, F> {
+    /// Compose: nobody waits.
+    Idle,
+    /// Compose: the base is too old for the updates that wait.
+    Outdated,
+    /// Compose: the closures ran and changed something.
+    Composed(B),
+    /// Compose: the closures ran and changed nothing in this version.
+    Unchanged(B, V),
+    /// Compose: what the closures made cannot be written.
+    Unwritable(B, F),
+    /// PUT: 200 with the object. WatchNext, or a read of a version that is not the base: it proves that the batch
+    /// landed. The version shown holds what it changed.
+    Landed(V),
+    /// The same, but that version cannot be read as its type.
+    LandedUnreadable(F),
     /// PUT: 409 without a refusal: the base is not the current version.
     Conflict,
     /// PUT: refused by schema or admission.
-    Refused,
-    /// PUT or read: 404 for this object.
-    Missing,
+    Refused(F),
+    /// PUT: rejected, perhaps for what one of several updates holds; no repetition will change that.
+    Rejected(F),
     /// PUT: certainly not applied, and worth another try.
     NotApplied,
-    /// PUT: nobody knows whether it was or will be applied.
-    Unknown,
-    /// Anything: an answer that no repetition will change.
-    Fatal,
-    /// WatchNext: the first version after the base was written by this write.
-    NextIsOurs,
+    /// PUT: nobody knows whether it was or will be applied, which may be looked into until then.
+    AnswerLost(Instant),
+    /// PUT, Read: an answer that concerns all updates and that no repetition will change.
+    Fatal(F),
+    /// PUT or a read: 404 for this object.
+    Missing,
     /// WatchNext: the first version after the base was written by somebody else.
     NextIsOther,
     /// WatchNext: the first thing after the base is the end of the object.
     NextIsDeletion,
-    /// WatchNext or LiveRead: what is there proves nothing.
-    Unclear,
     /// WatchNext: the API server no longer has (or does not show) the versions after the base.
     HistoryGone,
-    /// WatchNext or a read: no answer; asking again changes nothing.
-    Fault,
+    /// A read of a version that is not the base: it proves that the batch has not landed and never will.
+    NotLanded,
+    /// WatchNext, or a read of a version that is not the base: it proves nothing.
+    Unclear,
     /// A read: the base is still the current version.
     Same,
-    /// Read: the same object in another version.
-    Moved,
     /// A read: another object of that name.
     OtherUid,
-    /// LiveRead: the write is proven to have landed.
-    Landed,
-    /// LiveRead: the write is proven not to have landed, now and for ever.
-    Lost,
+    /// Compose or a read: the object cannot be read as its type. Nothing of the batch was applied.
+    Unreadable(F),
+    /// WatchNext or a read: no answer; asking again changes nothing.
+    Fault,
+    /// Answer: the callers are told.
+    Answered,
 }
 
-/// The state after `event` was seen in `state`; `late` says that the time for settling a doubt is
-/// over (without a doubt the callers' own budgets decide, between states).
-///
-/// An event that cannot occur in a state counts as [`Event::Fault`] there.
-#[must_use]
-pub(crate) fn next(state: State, event: Event, late: bool) -> State {
-    match state {
-        State::Compose => State::Put { doubt: false },
-        State::Put { doubt } => after_put(doubt, event, late),
-        State::Read { refused } => match event {
-            Event::Moved => State::Compose,
-            Event::Same if refused => State::Done(End::Refused),
-            Event::Same => State::Compose,
-            Event::Missing => State::Done(End::Deleted),
-            Event::OtherUid => State::Done(End::Replaced),
-            Event::Fatal => State::Done(End::Fatal),
-            _ => state,
-        },
-        State::WatchNext => match event {
-            Event::NextIsOurs => State::Done(End::Committed),
-            Event::NextIsOther => State::Read { refused: false },
-            Event::NextIsDeletion => State::Done(End::Deleted),
-            Event::Unclear | Event::HistoryGone | Event::Fatal => State::LiveRead,
-            _ if late => State::LiveRead,
-            _ => State::WatchNext,
-        },
-        State::LiveRead => match event {
-            Event::Landed => State::Done(End::Committed),
-            Event::Lost => State::Compose,
+/// How to rest before the next state is performed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Not at all.
+    None,
+    /// Another writer was faster: somebody makes progress.
+    Contention,
+    /// Something does not work: longer each time.
+    Trouble,
+}
+
+impl<B: Updates, V, F> Protocol<B, V, F> {
+    pub(crate) fn new() -> Self {
+        Self { state: State::Compose { again: None }, limit: Limit::new(), outdated: false }
+    }
+
+    /// Goes on to the state after `event`.
+    pub(crate) fn next(&mut self, event: Event<B, V, F>, now: Instant) -> Rest {
+        let state = std::mem::replace(&mut self.state, State::Idle);
+        let (state, rest) = self.after(state, event, now);
+        self.state = state;
+        rest
+    }
+
+    /// An event that cannot occur in a state counts as [`Event::Fault`] there.
+    fn after(&mut self, state: State<B, V, F>, event: Event<B, V, F>, now: Instant) -> (State<B, V, F>, Rest) {
+        match (state, event) {
+            (State::Compose { .. }, Event::Composed(batch)) => (State::Put { batch, doubt: None }, Rest::None),
+            (State::Compose { .. }, Event::Unchanged(batch, version)) => answer(Some(batch), End::Unchanged(version)),
+            (State::Compose { .. }, Event::Unwritable(batch, failure)) => self.take_apart(batch, failure),
+            (State::Compose { .. }, Event::Unreadable(failure)) => answer(None, End::FailedForAll(failure)),
+            (State::Compose { .. }, Event::Outdated) => (State::Read { batch: None, refusal: None }, Rest::None),
+            (State::Compose { .. } | State::Idle, _) => (State::Idle, Rest::None),
+
+            // In doubt, too: two PUTs on one base cannot both land, so the earlier one never will.
+            (
+                State::Put { batch, .. }
+                | State::WatchNext { batch, .. }
+                | State::LiveRead { batch, .. }
+                | State::Read { batch: Some(batch), .. },
+                Event::Landed(version),
+            ) => {
+                self.limit.succeed();
+                self.outdated = false;
+                answer(Some(batch), End::Committed(version))
+            }
+            (
+                State::Put { batch, .. }
+                | State::WatchNext { batch, .. }
+                | State::LiveRead { batch, .. }
+                | State::Read { batch: Some(batch), .. },
+                Event::LandedUnreadable(failure),
+            ) => {
+                self.outdated = true;
+                answer(Some(batch), End::Failed(failure))
+            }
+
+            (State::Put { batch, .. }, Event::Missing) => answer(Some(batch), End::Deleted),
+            (State::Put { batch, doubt: Some(doubt) }, Event::Conflict) => {
+                (State::WatchNext { batch, doubt }, Rest::Contention)
+            }
+            // Anything else speaks of this PUT only; the earlier one may still be on its way.
+            (State::Put { batch, doubt: Some(doubt) }, _)
+            | (State::Put { batch, doubt: None }, Event::AnswerLost(doubt)) => {
+                (put_in_doubt(batch, doubt, now), Rest::Trouble)
+            }
+            (State::Put { batch, .. }, Event::Conflict) => {
+                self.outdated = true;
+                (State::Read { batch: Some(batch), refusal: None }, Rest::Contention)
+            }
+            (State::Put { batch, .. }, Event::Refused(failure)) => {
+                (State::Read { batch: Some(batch), refusal: Some(failure) }, Rest::None)
+            }
+            (State::Put { batch, .. }, Event::Rejected(failure)) => self.take_apart(batch, failure),
+            (State::Put { batch, .. }, Event::Fatal(failure)) => answer(Some(batch), End::FailedForAll(failure)),
+            (State::Put { batch, .. }, _) => (State::Compose { again: Some(batch) }, Rest::Trouble),
+
+            (State::Read { batch, refusal }, Event::NotLanded | Event::Unclear) => {
+                self.outdated = false;
+                let rest = if refusal.is_some() { Rest::Contention } else { Rest::None };
+                (State::Compose { again: batch }, rest)
+            }
+            (State::Read { batch: Some(batch), refusal: Some(failure) }, Event::Same) => {
+                self.outdated = false;
+                self.take_apart(batch, failure)
+            }
+            (State::Read { batch, .. }, Event::Same) => {
+                self.outdated = false;
+                let rest = if batch.is_some() { Rest::Trouble } else { Rest::None };
+                (State::Compose { again: batch }, rest)
+            }
+            (State::Read { batch, .. }, Event::Missing) => answer(batch, End::Deleted),
+            (State::Read { batch, .. }, Event::OtherUid) => answer(batch, End::Replaced),
+            (State::Read { batch, .. }, Event::Fatal(failure) | Event::Unreadable(failure)) => {
+                answer(batch, End::FailedForAll(failure))
+            }
+            (State::Read { batch: Some(batch), refusal }, _) if !batch.is_late(now) => {
+                (State::Read { batch: Some(batch), refusal }, Rest::Trouble)
+            }
+            (State::Read { batch, .. }, _) => {
+                self.outdated = true;
+                (State::Compose { again: batch }, Rest::Trouble)
+            }
+
+            (State::WatchNext { batch, .. }, Event::NextIsOther) => {
+                self.outdated = true;
+                (State::Compose { again: Some(batch) }, Rest::Contention)
+            }
+            (State::WatchNext { batch, .. }, Event::NextIsDeletion) => answer(Some(batch), End::Deleted),
+            (State::WatchNext { batch, doubt }, Event::Unclear | Event::HistoryGone) => {
+                (State::LiveRead { batch, doubt }, Rest::None)
+            }
+            (State::WatchNext { batch, doubt }, _) if now >= doubt => (State::LiveRead { batch, doubt }, Rest::Trouble),
+            (State::WatchNext { batch, doubt }, _) => (State::WatchNext { batch, doubt }, Rest::Trouble),
+
+            (State::LiveRead { batch, .. }, Event::NotLanded) => {
+                self.outdated = false;
+                (State::Compose { again: Some(batch) }, Rest::None)
+            }
+            (State::LiveRead { batch, .. }, Event::Unreadable(failure)) => {
+                answer(Some(batch), End::FailedForAll(failure))
+            }
             // Whether it landed before the object went is not known: that is not `Replaced`, which denies it.
-            Event::Missing | Event::OtherUid => State::Done(End::Deleted),
+            (State::LiveRead { batch, .. }, Event::Missing | Event::OtherUid) => answer(Some(batch), End::Deleted),
             // The base is current: the earlier PUT may still be on its way.
-            Event::Same if !late => State::Put { doubt: true },
-            Event::Fault if !late => State::LiveRead,
-            _ => State::Done(End::Unknown),
-        },
-        State::Done(_) => state,
+            (State::LiveRead { batch, doubt }, Event::Same) if now < doubt => {
+                (State::Put { batch, doubt: Some(doubt) }, Rest::Trouble)
+            }
+            (State::LiveRead { batch, doubt }, Event::Fault) if now < doubt => {
+                (State::LiveRead { batch, doubt }, Rest::Trouble)
+            }
+            (State::LiveRead { batch, .. }, _) => {
+                self.outdated = true;
+                answer(Some(batch), End::Unknown)
+            }
+
+            (State::Answer { .. }, _) => (State::Compose { again: None }, Rest::None),
+        }
+    }
+
+    /// One update of the batch may have spoilt it for all: the next one carries fewer, until the one to blame stands
+    /// alone and fails alone.
+    fn take_apart(&mut self, batch: B, failure: F) -> (State<B, V, F>, Rest) {
+        match batch.count() {
+            0 | 1 => answer(Some(batch), End::Failed(failure)),
+            updates => {
+                self.limit.halve(updates);
+                (State::Compose { again: Some(batch) }, Rest::None)
+            }
+        }
     }
 }
 
-fn after_put(doubt: bool, event: Event, late: bool) -> State {
-    let again = if late { State::LiveRead } else { State::Put { doubt: true } };
-    match event {
-        // In doubt this is the proof: two PUTs on one base cannot both land.
-        Event::Written => State::Done(End::Committed),
-        Event::Missing => State::Done(End::Deleted),
-        Event::Conflict if doubt => State::WatchNext,
-        Event::Conflict => State::Read { refused: false },
-        // In doubt a refusal speaks of this PUT only; the earlier one may still be on its way.
-        _ if doubt => again,
-        Event::Refused => State::Read { refused: true },
-        Event::NotApplied => State::Compose,
-        Event::Fatal => State::Done(End::Fatal),
-        _ => again,
-    }
+/// The identical PUT once more, as long as there is time for it.
+fn put_in_doubt<B, V, F>(batch: B, doubt: Instant, now: Instant) -> State<B, V, F> {
+    if now >= doubt { State::LiveRead { batch, doubt } } else { State::Put { batch, doubt: Some(doubt) } }
+}
+
+fn answer<B, V, F>(batch: Option<B>, end: End<V, F>) -> (State<B, V, F>, Rest) {
+    (State::Answer { batch, end }, Rest::None)
 }
 
 #[cfg(test)]

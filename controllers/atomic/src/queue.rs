@@ -1,28 +1,22 @@
-//! Who waits for which object: one queue per object, served by one task while anybody waits.
+//! Which updates wait for which object: one queue per object, served by one task while anything waits in it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
-use crate::cache::ObjectKey;
+use crate::cache::ObjectId;
 use crate::error::{Error, WriteError};
 use crate::metrics::Instruments;
 use crate::object::StatusResource;
-use crate::writer::{ClosureOutput, UpdateOutcome};
+use crate::outcome::{ClosureOutput, UpdateOutcome};
 
-/// How many updates may wait for one object.
+/// How many updates may wait for one object, those that are being served included.
 pub(crate) const CAPACITY: usize = 1024;
-
-/// One object: another one of the same name has its own queue.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct ObjectId {
-    pub(crate) key: ObjectKey,
-    pub(crate) uid: String,
-}
 
 /// One update that waits.
 pub(crate) struct UpdateRequest<K: StatusResource> {
@@ -34,7 +28,10 @@ pub(crate) struct UpdateRequest<K: StatusResource> {
     pub(crate) deadline: Instant,
     /// PUTs that carried this update.
     pub(crate) tries: u32,
-    pub(crate) pending: Box<dyn PendingUpdate<K>>,
+    /// What its closure did when it ran last.
+    pub(crate) result: ClosureResult,
+    pub(crate) closure: Closure<K>,
+    pub(crate) caller: Arc<dyn Caller<K>>,
 }
 
 /// What a caller's object says about the base.
@@ -53,243 +50,229 @@ pub(crate) enum ClosureResult {
     Declined,
 }
 
-/// A closure with the way back to its caller, whatever the type of its error.
-pub(crate) trait PendingUpdate<K: StatusResource>: Send {
-    /// Runs the closure; `false` if it declined, and then the status is spoilt.
-    fn decide(&mut self, status: &mut K::Status) -> bool;
-    /// Whether the caller no longer waits.
-    fn abandoned(&self) -> bool;
+/// A closure of whatever error; `false` if it declined, and then the status is spoilt.
+pub(crate) type Closure<K> = Box<dyn FnMut(&mut <K as StatusResource>::Status) -> bool + Send>;
+
+/// The way back to a caller, whatever the error of its closure. Only the first answer counts.
+pub(crate) trait Caller<K: StatusResource>: Send + Sync {
+    /// Whether it no longer waits for an answer.
+    fn is_gone(&self) -> bool;
     /// Answers with what became of the write.
-    fn answer(self: Box<Self>, reply: Result<UpdateOutcome<K>, WriteError>);
+    fn answer(&self, reply: Result<UpdateOutcome<K>, WriteError>);
     /// Answers with the closure's own error.
-    fn decline(self: Box<Self>);
+    fn decline(&self);
 }
 
 /// What a caller waits for.
 pub(crate) type Reply<K, E> = Result<UpdateOutcome<K>, Error<E>>;
 
-/// The closure of one caller.
-pub(crate) struct ClosureCall<K: StatusResource, F, E> {
-    pub(crate) closure: F,
-    pub(crate) declined: Option<Error<E>>,
-    pub(crate) reply: oneshot::Sender<Reply<K, E>>,
-    pub(crate) since: Instant,
-    pub(crate) metrics: Instruments,
+/// One call of [`StatusWriter::update`](crate::StatusWriter::update) until it is answered.
+pub(crate) struct Call<K: StatusResource, E>(Mutex<Option<OpenCall<K, E>>>);
+
+struct OpenCall<K: StatusResource, E> {
+    declined: Option<Error<E>>,
+    reply: oneshot::Sender<Reply<K, E>>,
+    /// Its place in the queue.
+    permit: OwnedSemaphorePermit,
+    since: Instant,
+    metrics: Instruments,
 }
 
-impl<K, F, R> PendingUpdate<K> for ClosureCall<K, F, R::Error>
-where
-    K: StatusResource,
-    F: FnMut(&mut K::Status) -> R + Send,
-    R: ClosureOutput,
-{
-    fn decide(&mut self, status: &mut K::Status) -> bool {
-        // The status is thrown away after a panic; what the closure captured is its owner's.
-        let run = catch_unwind(AssertUnwindSafe(|| (self.closure)(status).into_result()));
-        self.declined = match run {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Error::Closure(error)),
-            Err(panic) => Some(Error::Panicked(said(panic.as_ref()))),
-        };
-        self.declined.is_none()
+impl<K: StatusResource, E: Send + 'static> Call<K, E> {
+    pub(crate) fn open(
+        reply: oneshot::Sender<Reply<K, E>>,
+        permit: OwnedSemaphorePermit,
+        since: Instant,
+        metrics: Instruments,
+    ) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(OpenCall { declined: None, reply, permit, since, metrics }))))
     }
 
-    fn abandoned(&self) -> bool {
-        self.reply.is_closed()
+    /// The closure, which notes here by which error it declines.
+    pub(crate) fn closure<F, R>(self: Arc<Self>, mut closure: F) -> Closure<K>
+    where
+        F: FnMut(&mut K::Status) -> R + Send + 'static,
+        R: ClosureOutput<Error = E>,
+    {
+        Box::new(move |status| {
+            // The status is thrown away after a panic; what the closure captured is its owner's.
+            let declined = match catch_unwind(AssertUnwindSafe(|| closure(status).into_result())) {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(Error::Closure(error)),
+                Err(panic) => Some(Error::Panicked(message(panic.as_ref()))),
+            };
+            let goes_on = declined.is_none();
+            if let Some(open) = &mut *self.lock() {
+                open.declined = declined;
+            }
+            goes_on
+        })
     }
 
-    fn answer(self: Box<Self>, reply: Result<UpdateOutcome<K>, WriteError>) {
-        self.send(reply.map_err(Error::from));
-    }
-
-    fn decline(mut self: Box<Self>) {
-        if let Some(error) = self.declined.take() {
-            self.send(Err(error));
-        }
-    }
-}
-
-impl<K: StatusResource, F, E> ClosureCall<K, F, E> {
-    fn send(self, reply: Reply<K, E>) {
+    fn send(&self, reply: impl FnOnce(&mut OpenCall<K, E>) -> Option<Reply<K, E>>) {
+        let Some(mut open) = self.lock().take() else { return };
+        let Some(reply) = reply(&mut open) else { return };
         let outcome = match &reply {
             Ok(UpdateOutcome::Written { .. }) => "written",
             Ok(UpdateOutcome::Unchanged { .. }) => "unchanged",
             Err(error) => error.category(),
         };
-        self.metrics.answered(outcome, self.since.elapsed());
+        open.metrics.answered(outcome, open.since.elapsed());
+        // Before the caller hears of it and perhaps comes again.
+        drop(open.permit);
         // A caller that went away wants no answer.
-        let _ = self.reply.send(reply);
+        let _ = open.reply.send(reply);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<OpenCall<K, E>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: StatusResource, E: Send + 'static> Caller<K> for Call<K, E> {
+    fn is_gone(&self) -> bool {
+        self.lock().as_ref().is_none_or(|open| open.reply.is_closed())
+    }
+
+    fn answer(&self, reply: Result<UpdateOutcome<K>, WriteError>) {
+        self.send(|_| Some(reply.map_err(Error::from)));
+    }
+
+    fn decline(&self) {
+        self.send(|open| open.declined.take().map(Err));
     }
 }
 
 /// What a panic said.
-pub(crate) fn said(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 /// All queues of a writer.
-pub(crate) struct UpdateQueues<K: StatusResource>(Mutex<QueueMap<K>>);
-
-struct QueueMap<K: StatusResource> {
-    queues: HashMap<ObjectId, Queue<K>>,
-    opened: u64,
-}
+pub(crate) struct UpdateQueues<K: StatusResource>(Mutex<HashMap<ObjectId, Queue<K>>>);
 
 struct Queue<K: StatusResource> {
-    number: u64,
-    waiting: VecDeque<UpdateRequest<K>>,
-    /// Tickets that the serving task has taken and not answered yet.
-    taken: usize,
+    updates: UnboundedSender<UpdateRequest<K>>,
+    /// What bounds it: an update holds a permit until it is answered.
+    permits: Arc<Semaphore>,
 }
 
-/// One queue from its opening to its end. Only who holds it is served from it: with two tasks
-/// serving one object two writes could be under way, and ownership would prove nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct QueueLease {
+/// The receiving end of one queue, from its opening to its end. There is one per object: with two tasks serving one
+/// object two writes could be under way, and ownership would prove nothing.
+pub(crate) struct QueueLease<K: StatusResource> {
     pub(crate) id: ObjectId,
-    number: u64,
-}
-
-/// Whether a request found a key.
-pub(crate) enum Queued {
-    /// The queue is being served.
-    Behind,
-    /// The queue is new: it has to be served.
-    First(QueueLease),
-    /// The queue is full.
-    Full,
+    pub(crate) updates: UnboundedReceiver<UpdateRequest<K>>,
+    open: bool,
 }
 
 impl<K: StatusResource> UpdateQueues<K> {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(QueueMap { queues: HashMap::new(), opened: 0 }))
+        Self(Mutex::new(HashMap::new()))
     }
 
-    pub(crate) fn push(&self, id: ObjectId, request: UpdateRequest<K>) -> Queued {
-        let mut book = self.book();
-        let Some(queue) = book.queues.get_mut(&id) else {
-            book.opened += 1;
-            let number = book.opened;
-            book.queues.insert(id.clone(), Queue { number, waiting: VecDeque::from([request]), taken: 0 });
-            return Queued::First(QueueLease { id, number });
-        };
-        if queue.waiting.len() + queue.taken >= CAPACITY {
-            return Queued::Full;
+    /// Puts what is made of a permit into the queue of an object, unless that is full. A queue that is new has to be
+    /// served from its lease.
+    pub(crate) fn push(
+        &self,
+        id: ObjectId,
+        request: impl FnOnce(OwnedSemaphorePermit) -> UpdateRequest<K>,
+    ) -> Result<Option<QueueLease<K>>, WriteError> {
+        let mut queues = self.lock();
+        let mut lease = None;
+        let queue = queues.entry(id).or_insert_with_key(|id| {
+            let (sender, updates) = unbounded_channel();
+            lease = Some(QueueLease { id: id.clone(), updates, open: true });
+            Queue { updates: sender, permits: Arc::new(Semaphore::new(CAPACITY)) }
+        });
+        let permit = queue.permits.clone().try_acquire_owned().map_err(|_| WriteError::Busy)?;
+        // Fails when the serving task is just ending with its runtime, and then drops the request, as is right.
+        let _ = queue.updates.send(request(permit));
+        Ok(lease)
+    }
+
+    /// Ends the lease if nothing waits; what comes next opens another queue.
+    pub(crate) fn end(&self, lease: &mut QueueLease<K>) -> bool {
+        let mut queues = self.lock();
+        if lease.updates.is_empty() {
+            queues.remove(&lease.id);
+            lease.open = false;
         }
-        queue.waiting.push_back(request);
-        Queued::Behind
+        !lease.open
     }
 
-    /// Moves all who wait to the end of `taken`.
-    pub(crate) fn take(&self, lease: &QueueLease, taken: &mut VecDeque<UpdateRequest<K>>) {
-        if let Some(queue) = self.book().queue(lease) {
-            taken.append(&mut queue.waiting);
-            queue.taken = taken.len();
+    /// Ends the lease, whatever waits.
+    pub(crate) fn abandon(&self, lease: &mut QueueLease<K>) {
+        if std::mem::replace(&mut lease.open, false) {
+            self.lock().remove(&lease.id);
         }
-    }
-
-    /// Notes how many are still being served, before the others hear and perhaps come again.
-    pub(crate) fn holds(&self, lease: &QueueLease, taken: usize) {
-        if let Some(queue) = self.book().queue(lease) {
-            queue.taken = taken;
-        }
-    }
-
-    /// Ends the lease if nobody waits; whoever comes next opens another queue.
-    pub(crate) fn end(&self, lease: &QueueLease) -> bool {
-        let mut book = self.book();
-        let ends = book.queue(lease).is_none_or(|queue| queue.waiting.is_empty());
-        if ends {
-            book.close(lease);
-        }
-        ends
-    }
-
-    /// Ends the lease and lets go all who wait.
-    pub(crate) fn abandon(&self, lease: &QueueLease) {
-        let queue = self.book().close(lease);
-        drop(queue);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.book().queues.len()
+        self.lock().len()
     }
 
-    fn book(&self) -> MutexGuard<'_, QueueMap<K>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectId, Queue<K>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<K: StatusResource> QueueMap<K> {
-    fn queue(&mut self, lease: &QueueLease) -> Option<&mut Queue<K>> {
-        self.queues.get_mut(&lease.id).filter(|queue| queue.number == lease.number)
-    }
-
-    fn close(&mut self, lease: &QueueLease) -> Option<Queue<K>> {
-        self.queue(lease)?;
-        self.queues.remove(&lease.id)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic, reason = "a test fails by panicking")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use crate::error::Never;
+    use std::time::Duration;
 
     use super::*;
+    use crate::cache::ObjectKey;
     use crate::metrics::Metrics;
     use crate::object::Dynamic;
 
-    fn request() -> UpdateRequest<Dynamic> {
-        let (since, metrics) = (Instant::now(), Instruments::new(Metrics::default(), "test".to_owned()));
-        let pending = Box::new(ClosureCall {
-            closure: |_: &mut Value| (),
-            declined: None,
-            reply: oneshot::channel().0,
-            since,
-            metrics,
-        });
-        UpdateRequest { caller_base: None, fresh: false, since, deadline: since, tries: 0, pending }
-    }
-
     fn id() -> ObjectId {
-        ObjectId { key: ObjectKey { namespace: None, name: "a".to_owned() }, uid: "u".to_owned() }
+        ObjectId { key: ObjectKey { namespace: None, name: "d".into() }, uid: "u".into() }
     }
 
-    fn open(queues: &UpdateQueues<Dynamic>) -> QueueLease {
-        let Queued::First(lease) = queues.push(id(), request()) else { panic!("the queue is open") };
-        lease
+    fn request(permit: OwnedSemaphorePermit) -> UpdateRequest<Dynamic> {
+        let (since, metrics) = (Instant::now(), Instruments::new(Metrics::default(), String::new()));
+        let caller = Call::<_, Never>::open(oneshot::channel().0, permit, since, metrics);
+        let closure = caller.clone().closure(|_| ());
+        let (deadline, result) = (since + Duration::from_secs(10), ClosureResult::Changed);
+        UpdateRequest { caller_base: None, fresh: false, since, deadline, tries: 0, result, closure, caller }
     }
 
-    #[test]
-    fn a_service_that_ended_takes_nothing_from_the_one_that_follows() {
-        let queues = UpdateQueues::new();
-        let (old, mut taken) = (open(&queues), VecDeque::new());
-        assert!(!queues.end(&old), "somebody waits");
-        queues.take(&old, &mut taken);
-        assert!(queues.end(&old));
-
-        let new = open(&queues);
-        taken.clear();
-        queues.take(&old, &mut taken);
-        assert!(taken.is_empty());
-        queues.abandon(&old);
-        queues.take(&new, &mut taken);
-        assert_eq!(taken.len(), 1);
-        assert!(queues.end(&new) && queues.len() == 0);
+    fn push(queues: &UpdateQueues<Dynamic>) -> Result<Option<QueueLease<Dynamic>>, WriteError> {
+        queues.push(id(), request)
     }
 
     #[test]
-    fn those_who_are_served_count_as_waiting() {
+    fn a_lease_ends_once_and_takes_nothing_from_the_one_that_follows() {
         let queues = UpdateQueues::new();
-        let (lease, mut taken) = (open(&queues), VecDeque::new());
-        queues.take(&lease, &mut taken);
+        let mut old = push(&queues).unwrap().unwrap();
+        assert!(!queues.end(&mut old), "an update waits");
+        old.updates.try_recv().unwrap();
+        assert!(queues.end(&mut old));
+
+        let mut new = push(&queues).unwrap().unwrap();
+        queues.abandon(&mut old);
+        assert_eq!(queues.len(), 1);
+        assert!(push(&queues).unwrap().is_none(), "the queue is open");
+        new.updates.try_recv().unwrap();
+        new.updates.try_recv().unwrap();
+        assert!(queues.end(&mut new) && queues.len() == 0);
+    }
+
+    #[test]
+    fn an_update_counts_as_waiting_until_it_is_answered() {
+        let queues = UpdateQueues::new();
+        let mut lease = push(&queues).unwrap().unwrap();
         for _ in 1..CAPACITY {
-            assert!(matches!(queues.push(id(), request()), Queued::Behind));
+            push(&queues).unwrap();
         }
-        assert!(matches!(queues.push(id(), request()), Queued::Full));
-        taken.clear();
-        queues.take(&lease, &mut taken);
-        assert!(matches!(queues.push(id(), request()), Queued::Behind));
+        let served = lease.updates.try_recv().unwrap();
+        assert!(matches!(push(&queues), Err(WriteError::Busy)));
+        served.caller.answer(Err(WriteError::Budget(None)));
+        push(&queues).unwrap();
+        assert!(matches!(push(&queues), Err(WriteError::Busy)));
     }
 }

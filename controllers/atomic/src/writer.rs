@@ -1,29 +1,19 @@
 //! The writer and its one call.
 
-use std::convert::Infallible;
 use std::future::IntoFuture;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use kube::Client;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
-use crate::authorship::AppendOnly;
-use crate::builder::Builder;
-use crate::cache::{ObjectCache, ObjectKey};
-use crate::compose::Composer;
-use crate::drive::Driver;
+use crate::cache::{ObjectId, ObjectKey};
+use crate::drive::{Driver, Shared};
 use crate::error::Error;
 use crate::object::{RawStatus, StatusResource};
-use crate::queue::{CallerBase, ClosureCall, ObjectId, Queued, Reply, UpdateQueues, UpdateRequest};
+use crate::outcome::{ClosureOutput, UpdateOutcome};
+use crate::queue::{Call, CallerBase, ClosureResult, Reply, UpdateRequest};
 use crate::version::is_newer;
-use crate::wire::Endpoint;
-
-/// Whether a phase differs between two statuses.
-pub(crate) type PhaseChange<S> = Box<dyn Fn(&S, &S) -> bool + Send + Sync>;
 
 /// Writes the status of objects of one kind. Cheap to clone; clones are one writer.
 ///
@@ -42,116 +32,13 @@ impl<K: StatusResource> std::fmt::Debug for StatusWriter<K> {
     }
 }
 
-/// What all parts of a writer share.
-pub(crate) struct Shared<K: StatusResource> {
-    pub(crate) name: String,
-    pub(crate) kind: K::DynamicType,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) composer: Composer<K>,
-    pub(crate) append_only: Vec<AppendOnly>,
-    /// Whether an object that a caller offers may be the base of a write.
-    pub(crate) trusts_offers: bool,
-    pub(crate) budget: Duration,
-    pub(crate) cache: ObjectCache<K>,
-    pub(crate) queues: UpdateQueues<K>,
-    pub(crate) tasks: TaskTracker,
-}
-
-/// What became of an update.
-#[derive(Debug)]
-pub enum UpdateOutcome<K> {
-    /// The API server accepted it, exactly once.
-    #[non_exhaustive]
-    Written {
-        /// The object as it was written, or (only after a lost answer without history) a later version.
-        object: Arc<K>,
-        /// How many PUTs carried this update; 1 unless something stood in the way.
-        attempts: u32,
-        /// How many updates the last PUT carried, this one included.
-        merged: usize,
-        /// Whether the object has the very status that the PUT carried. If not, the API server pruned what
-        /// the CRD does not declare, filled in a default, or stored another form of a value; a
-        /// webhook changed something; or, where `object` is a later version, somebody else did. With the
-        /// `resourceVersion` from before, nothing at all was stored.
-        stored_as_sent: bool,
-    },
-    /// The closure changed nothing, so nothing was sent for it.
-    Unchanged {
-        /// The object the closure saw.
-        object: Arc<K>,
-    },
-}
-
-impl<K> UpdateOutcome<K> {
-    /// The object after the update.
-    #[must_use]
-    pub fn object(&self) -> &Arc<K> {
-        match self {
-            Self::Written { object, .. } | Self::Unchanged { object } => object,
-        }
-    }
-
-    /// The object after the update.
-    #[must_use]
-    pub fn into_object(self) -> Arc<K> {
-        match self {
-            Self::Written { object, .. } | Self::Unchanged { object } => object,
-        }
-    }
-
-    /// Whether the update changed the status.
-    #[must_use]
-    pub fn is_written(&self) -> bool {
-        matches!(self, Self::Written { .. })
-    }
-}
-
-/// What a closure may return: nothing, or a result whose error declines the update.
-pub trait ClosureOutput: Send + 'static {
-    /// The error by which a closure declines.
-    type Error: Send + 'static;
-
-    /// Whether the update is to be written.
-    ///
-    /// # Errors
-    /// The reason why it is not.
-    fn into_result(self) -> Result<(), Self::Error>;
-}
-
-impl ClosureOutput for () {
-    type Error = Infallible;
-
-    fn into_result(self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-impl<E: Send + 'static> ClosureOutput for Result<(), E> {
-    type Error = E;
-
-    fn into_result(self) -> Self {
-        self
-    }
-}
-
-impl<K: StatusResource<DynamicType = ()>> StatusWriter<K> {
-    /// A writer for a kind known at compile time; `name` says who writes (a controller's name).
-    pub fn builder(client: Client, name: impl Into<String>) -> Builder<K> {
-        Self::builder_with(client, name, ())
-    }
-}
-
 impl<K: StatusResource> StatusWriter<K> {
-    /// A writer for a kind known at run time.
-    pub fn builder_with(client: Client, name: impl Into<String>, kind: K::DynamicType) -> Builder<K> {
-        Builder::new(client, name.into(), kind)
-    }
-
     /// Updates the status of `object`: runs `closure` on the freshest status known and writes what
     /// it changed.
     ///
-    /// The closure returns nothing, or a `Result<(), E>` whose error declines the update. It may run
-    /// several times, on different statuses, and must have no side effects.
+    /// The closure returns nothing, a `bool` that says whether it changed something, or a `Result` of those
+    /// whose error declines the update (see [`ClosureOutput`]). It may run several times, on different
+    /// statuses, and must have no side effects.
     ///
     /// Nothing happens before the returned value is awaited. Dropped while awaited, the update is
     /// either applied whole or not at all, and updates of others that share its write are not
@@ -228,9 +115,6 @@ impl<K: StatusResource> StatusWriter<K> {
     }
 }
 
-/// The answer to come.
-type Promise<K, E> = oneshot::Receiver<Reply<K, E>>;
-
 /// Why no update can be based on an object.
 enum Missing {
     Part(&'static str),
@@ -283,9 +167,10 @@ where
         Box::pin(async move {
             let Self { writer, request, fresh, closure } = self;
             let since = Instant::now();
-            match writer.enqueue(request, fresh, closure, since) {
+            let (reply, answer) = oneshot::channel();
+            match writer.enqueue(request, fresh, closure, since, reply) {
                 // The task answers everybody; it ends early only with its runtime.
-                Ok(reply) => reply.await.unwrap_or(Err(Error::Closed)),
+                Ok(()) => answer.await.unwrap_or(Err(Error::Closed)),
                 Err(error) => {
                     writer.0.endpoint.metrics.answered(error.category(), since.elapsed());
                     Err(error)
@@ -302,7 +187,8 @@ impl<K: StatusResource> StatusWriter<K> {
         fresh: bool,
         closure: F,
         since: Instant,
-    ) -> Result<Promise<K, R::Error>, Error<R::Error>>
+        reply: oneshot::Sender<Reply<K, R::Error>>,
+    ) -> Result<(), Error<R::Error>>
     where
         F: FnMut(&mut K::Status) -> R + Send + 'static,
         R: ClosureOutput,
@@ -311,25 +197,24 @@ impl<K: StatusResource> StatusWriter<K> {
             Missing::Part(part) => Error::Incomplete(part),
             Missing::Json(error) => Error::Unwritable(Arc::new(error)),
         })?;
-        let (reply, answer) = oneshot::channel();
-        let metrics = self.0.endpoint.metrics.clone();
-        let pending = Box::new(ClosureCall { closure, declined: None, reply, since, metrics });
-        let deadline = since + self.0.budget;
-        let request = UpdateRequest { caller_base, fresh, since, deadline, tries: 0, pending };
         // Held before the check, so that `close` waits for whoever got past it.
         let token = self.0.tasks.token();
         if self.0.tasks.is_closed() {
             return Err(Error::Closed);
         }
-        match self.0.queues.push(id, request) {
-            Queued::Full => return Err(Error::Busy),
-            Queued::Behind => {}
-            Queued::First(lease) => {
-                let driver = Driver::new(self.0.clone(), lease);
-                self.0.tasks.spawn(driver.serve());
-            }
+        let deadline = since + self.0.budget;
+        let metrics = self.0.endpoint.metrics.clone();
+        let lease = self.0.queues.push(id, |permit| {
+            let caller = Call::open(reply, permit, since, metrics);
+            let closure = caller.clone().closure(closure);
+            let result = ClosureResult::Changed;
+            UpdateRequest { caller_base, fresh, since, deadline, tries: 0, result, closure, caller }
+        })?;
+        if let Some(lease) = lease {
+            let driver = Driver::new(self.0.clone(), lease);
+            self.0.tasks.spawn(driver.serve());
         }
         drop(token);
-        Ok(answer)
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use statusguard_tests::{ControlPlane, Fault, Options, eventually};
 use crate::own_kind::{OwnKind, version};
 use crate::status_hook::StatusHook;
 
-type Answer = Result<UpdateOutcome<Dynamic>, Error>;
+type UpdateResult = Result<UpdateOutcome<Dynamic>, Error>;
 
 /// Adds one to the number `attempts`; of two such updates both must count.
 fn attempt(status: &mut Value) {
@@ -43,7 +43,7 @@ async fn started(own: &OwnKind<'_>) -> (StatusWriter<Dynamic>, Dynamic) {
 
 /// A PUT that never arrived is not taken for one that made this value.
 #[track_caller]
-fn is_not_acknowledged_for_nothing(answer: &Answer, status: &Value) {
+fn is_not_acknowledged_for_nothing(answer: &UpdateResult, status: &Value) {
     match answer {
         Ok(UpdateOutcome::Written { .. }) => assert_eq!(status["attempts"], 2, "acknowledged and never applied"),
         Err(Error::Unknown(_)) => assert_eq!(status["attempts"], 1),
@@ -79,7 +79,7 @@ async fn a_member_of_a_set_belongs_to_its_owner_however_it_is_escaped() {
             status["members"] = list.into();
         };
         let update = writer.update(&object, move |status| add(status, &ours));
-        let answer: Answer = own.lose(Fault::CutAfterSending, update, async || ()).await;
+        let answer: UpdateResult = own.lose(Fault::CutAfterSending, update, async || ()).await;
         assert!(matches!(&answer, Ok(UpdateOutcome::Written { .. })), "{member}: {answer:?}");
         object = Dynamic::clone(answer.unwrap().object());
         // By somebody else, while ours never arrived: not ours.
@@ -87,7 +87,7 @@ async fn a_member_of_a_set_belongs_to_its_owner_however_it_is_escaped() {
         list.push(member.into());
         let rival = async || drop(own.merge("rival", "v1", json!({"members": list})).await.unwrap());
         let update = writer.update(&object, move |status| add(status, member));
-        let answer: Answer = own.lose(Fault::CutBeforeSending, update, rival).await;
+        let answer: UpdateResult = own.lose(Fault::CutBeforeSending, update, rival).await;
         assert!(matches!(&answer, Ok(UpdateOutcome::Unchanged { .. })), "{member}: {answer:?}");
         object = Dynamic::clone(answer.unwrap().object());
     }
@@ -158,7 +158,8 @@ async fn an_identity_that_the_api_server_changes_does_not_prove_that_a_write_is_
             hook.mutate(&own, json!({"log": [{"id": "A"}]}), json!({"log": [{"id": "a"}]})).await;
         }
         let writer = own.builder().append_only("/log", "id").build().unwrap();
-        let answer: Answer = own.lose(Fault::CutAfterSending, writer.update(&new, append(entry)), async || ()).await;
+        let answer: UpdateResult =
+            own.lose(Fault::CutAfterSending, writer.update(&new, append(entry)), async || ()).await;
         assert!(matches!(answer, Ok(UpdateOutcome::Written { stored_as_sent: false, .. })), "{how}: {answer:?}");
         assert_eq!(own.status().await["log"].as_array().unwrap().len(), 1, "{how}: applied twice");
     }
@@ -189,7 +190,7 @@ async fn without_history_a_changed_identity_does_not_prove_that_a_write_is_absen
                 plane.restart_api_server(0).await.unwrap();
             };
             let update = writer.update(&new, append(entry.clone()));
-            let answer: Answer = own.lose(Fault::CutAfterSending, update, restart).await;
+            let answer: UpdateResult = own.lose(Fault::CutAfterSending, update, restart).await;
             if overwritten {
                 // The rival owns the whole list now, and nothing tells any more who appended what.
                 assert!(matches!(answer, Err(Error::Unknown(_))), "{how}: {answer:?}");
@@ -212,7 +213,7 @@ async fn are_found_in_another_form(
 ) {
     for (name, sent, stored) in rounds {
         let update = writer.update(&object, set(name, sent));
-        let answer: Answer = own.lose(Fault::CutAfterSending, update, async || ()).await;
+        let answer: UpdateResult = own.lose(Fault::CutAfterSending, update, async || ()).await;
         assert!(matches!(&answer, Ok(UpdateOutcome::Written { .. })), "{stored}: {answer:?}");
         object = answer.unwrap().into_object();
         assert_eq!(own.status().await[name], stored);
@@ -299,7 +300,7 @@ async fn a_put_that_lands_after_one_without_effect_is_not_taken_for_the_next() {
     let (writer, object) = started(&own).await;
     let late = Fault::LandLate(Duration::from_secs(3600));
     // It is lost on its way, and its repetition is pruned: the base stays current.
-    let answer: Answer = own.lose(late, writer.update(&object, set("gone", 1)), async || ()).await;
+    let answer: UpdateResult = own.lose(late, writer.update(&object, set("gone", 1)), async || ()).await;
     assert!(matches!(answer, Ok(UpdateOutcome::Written { stored_as_sent: false, .. })), "{answer:?}");
     // Meanwhile the CRD has gained the field, and the PUT of before lands instead of the next one.
     let lands = async || {
@@ -311,7 +312,7 @@ async fn a_put_that_lands_after_one_without_effect_is_not_taken_for_the_next() {
         own.proxy.release_late();
         assert_eq!(own.proxy.landed().await[0].status.unwrap(), 200);
     };
-    let answer: Answer = own.lose(Fault::CutBeforeSending, writer.update(&object, attempt), lands).await;
+    let answer: UpdateResult = own.lose(Fault::CutBeforeSending, writer.update(&object, attempt), lands).await;
     let status = own.status().await;
     assert_eq!(status["gone"], 1);
     match answer {
@@ -333,7 +334,7 @@ async fn a_page_that_a_proxy_answers_with_200_is_not_the_object() {
     let (writer, mut object) = started(&own).await;
     for (done, page) in pages.into_iter().enumerate() {
         let update = writer.update(&object, attempt);
-        let answer: Answer = own.lose(Fault::Page(page), update, async || ()).await;
+        let answer: UpdateResult = own.lose(Fault::Page(page), update, async || ()).await;
         assert!(matches!(answer, Ok(UpdateOutcome::Written { .. })), "{page}: {answer:?}");
         object = Dynamic::clone(answer.unwrap().object());
         assert_eq!(own.status().await["attempts"], done + 1, "{page}");

@@ -11,8 +11,6 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::Value;
 
-use crate::json::canonical;
-
 /// Members by which Kubernetes types name the entries of a list, most telling first.
 const IDENTITIES: [&str; 5] = ["type", "name", "id", "uid", "key"];
 
@@ -32,9 +30,8 @@ pub(super) fn origins(raw: &[Value], before: &[Value]) -> Vec<Option<usize>> {
     // It may fill in defaults as well, unless what it says stands elsewhere in just these words: then it was moved.
     let aligned = raw.len() == before.len();
     let pairs = || raw.iter().zip(before);
-    let elsewhere: HashSet<String> =
-        pairs().filter(|(raw, before)| raw != before).map(|(raw, _)| raw.to_string()).collect();
-    let moved = pairs().any(|(raw, before)| !holds(raw, before) && elsewhere.contains(&before.to_string()));
+    let elsewhere: HashSet<&Value> = pairs().filter(|(raw, before)| raw != before).map(|(raw, _)| raw).collect();
+    let moved = pairs().any(|(raw, before)| !holds(raw, before) && elsewhere.contains(before));
     let in_place = || (0..before.len()).map(Some).collect();
     if aligned && !moved && pairs().all(|(raw, before)| agreement(raw, before) > Some(0)) {
         return in_place();
@@ -111,7 +108,7 @@ fn statements(entry: &Value) -> HashSet<u64> {
                 numbered.for_each(|(index, value)| collect(value, &at(&|hasher| index.hash(hasher)), found));
             }
             scalar => {
-                found.insert(at(&|hasher| scalar.to_string().hash(hasher)).finish());
+                found.insert(at(&|hasher| scalar.hash(hasher)).finish());
             }
         }
     }
@@ -124,13 +121,13 @@ fn statements(entry: &Value) -> HashSet<u64> {
 fn namesakes(raw: &[Value], before: &[Value]) -> Option<Vec<Option<usize>>> {
     IDENTITIES.iter().find_map(|member| {
         unique(before, member)?;
-        let mut bearers: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut bearers: HashMap<&Value, Vec<usize>> = HashMap::new();
         for (index, entry) in raw.iter().enumerate() {
             if let Some(name) = name(entry, member) {
                 bearers.entry(name).or_default().push(index);
             }
         }
-        let only = |before: &Value| match bearers.get(&name(before, member)?)?[..] {
+        let only = |before: &Value| match bearers.get(name(before, member)?)?[..] {
             [index] => Some(Some(index)),
             _ => None,
         };
@@ -205,14 +202,14 @@ fn equals(before: &[Value], after: &[Value]) -> Vec<Option<usize>> {
     let head = before.iter().zip(after).take_while(|(before, after)| before == after).count();
     let tail = before[head..].iter().rev().zip(after[head..].iter().rev()).take_while(|(b, a)| b == a).count();
     let (before_end, after_end) = (before.len() - tail, after.len() - tail);
-    let mut places: HashMap<String, VecDeque<usize>> = HashMap::new();
+    let mut places: HashMap<&Value, VecDeque<usize>> = HashMap::new();
     for (index, entry) in before.iter().enumerate().take(before_end).skip(head) {
-        places.entry(canonical(entry)).or_default().push_back(index);
+        places.entry(entry).or_default().push_back(index);
     }
     let find = |(index, entry): (usize, &Value)| match index {
         _ if index < head => Some(index),
         _ if index >= after_end => Some(index - after_end + before_end),
-        _ => places.get_mut(&canonical(entry))?.pop_front(),
+        _ => places.get_mut(entry)?.pop_front(),
     };
     after.iter().enumerate().map(find).collect()
 }
@@ -239,20 +236,20 @@ fn named(before: &[Value], after: &[Value]) -> Option<Vec<Option<usize>>> {
     IDENTITIES.iter().find_map(|member| {
         let old = unique(before, member)?;
         unique(after, member)?;
-        Some(after.iter().map(|entry| old.get(&name(entry, member)?).copied()).collect())
+        Some(after.iter().map(|entry| old.get(name(entry, member)?).copied()).collect())
     })
 }
 
 /// The position of each name, if every entry has one and no two share it.
-fn unique(list: &[Value], member: &str) -> Option<HashMap<String, usize>> {
+fn unique<'a>(list: &'a [Value], member: &str) -> Option<HashMap<&'a Value, usize>> {
     let names = list.iter().enumerate().map(|(index, entry)| Some((name(entry, member)?, index)));
-    let names: HashMap<String, usize> = names.collect::<Option<_>>()?;
+    let names: HashMap<&Value, usize> = names.collect::<Option<_>>()?;
     (names.len() == list.len()).then_some(names)
 }
 
 /// What names an entry: a text or a number.
-fn name(entry: &Value, member: &str) -> Option<String> {
-    entry.get(member).filter(|name| name.is_string() || name.is_number()).map(canonical)
+fn name<'a>(entry: &'a Value, member: &str) -> Option<&'a Value> {
+    entry.get(member).filter(|name| name.is_string() || name.is_number())
 }
 
 /// Without an identity an entry is taken for an edited one when at least half of it stayed.

@@ -1,19 +1,43 @@
 //! Every interleaving of several writers, lost answers, late landings and lost history.
 //!
-//! The writers run [`next`](super::next) itself. What they see comes from a server that is modelled after what
+//! The writers run [`Protocol::next`] itself. What they see comes from a server that is modelled after what
 //! the API server does: a PUT lands if and only if its base is current; a sent PUT may land at any
 //! later time or never; the author of a version is known to all (that is what `managedFields` prove);
 //! history may be forgotten. Each writer appends one entry of its own per update.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use stateright::{Model, Property};
+use tokio::time::Instant;
 
-use super::{End, Event, State};
+use super::{End, Event, Protocol, State, Updates};
 
-pub(super) type Next = fn(State, Event, bool) -> State;
+pub(super) type Modelled = Protocol<Vec<Entry>, (), ()>;
+pub(super) type Seen = Event<Vec<Entry>, (), ()>;
+/// How a writer goes on after an event.
+pub(super) type Next = fn(&mut Modelled, Seen, Instant);
 /// The entry of one update: which writer, which of its updates.
 pub(super) type Entry = (usize, u8);
+
+/// Two moments: before and after the time for settling a doubt is over.
+static NOW: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn moment(late: bool) -> Instant {
+    *NOW + Duration::from_secs(u64::from(late))
+}
+
+/// The entries of one update.
+impl Updates for Vec<Entry> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        now == moment(true)
+    }
+}
 
 #[derive(Clone)]
 pub(super) struct World {
@@ -33,6 +57,8 @@ pub(super) struct World {
     pub(super) forgets: bool,
     /// Whether a writer trusts ownership on a base on which it gave up a write.
     pub(super) trusts_ghosts: bool,
+    /// Whether somebody in between repeats PUTs, so that one that landed is answered with a conflict.
+    pub(super) repeats: bool,
     /// Whether an update that became unknown is made again, with its own identity, along with the next.
     pub(super) retries: bool,
     pub(super) next: Next,
@@ -67,10 +93,8 @@ pub(super) struct Put {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Writer {
-    state: State,
+    protocol: Modelled,
     base: usize,
-    /// What the PUT appends.
-    offer: Vec<Entry>,
     /// The PUT whose answer is awaited.
     awaits: Option<Under>,
     losses: u8,
@@ -99,6 +123,8 @@ pub(super) enum Step {
     Send(usize),
     /// The PUT arrives and the writer gets its answer.
     Answer(usize),
+    /// The PUT arrives twice and the writer gets the second answer.
+    Repeat(usize),
     /// The PUT arrives and its answer is lost.
     Arrive(usize),
     /// A PUT that nobody awaits any more arrives.
@@ -109,21 +135,21 @@ pub(super) enum Step {
     WatchNext(usize, bool),
     LiveRead(usize, bool),
     Read(usize),
-    /// The caller's budget is spent.
+    /// The caller's budget is spent, perhaps because the object cannot be read.
     Expire(usize),
     Restart,
     Touch,
 }
 
 impl World {
-    fn arrive(now: &mut Now, put: &Put) -> Event {
+    fn arrive(now: &mut Now, put: &Put) -> Seen {
         if put.base + 1 != now.versions.len() {
             return Event::Conflict;
         }
         let mut entries = now.versions[put.base].entries.clone();
         entries.extend(&put.entries);
         now.versions.push(Version { author: Some(put.writer), entries });
-        Event::Written
+        Event::Landed(())
     }
 
     fn is_unresolved(&self, writer: &Writer) -> bool {
@@ -138,20 +164,39 @@ impl World {
         again.chain([(writer, one.update)]).collect()
     }
 
-    fn see(&self, now: &mut Now, writer: usize, event: Event, late: bool) {
+    fn see(&self, now: &mut Now, writer: usize, event: Seen, late: bool) {
         let one = &mut now.writers[writer];
-        one.state = (self.next)(one.state, event, late);
-        let entry = (writer, one.update);
-        let State::Done(end) = one.state else { return };
-        if end == End::Unknown {
-            one.unresolved = Some(one.base);
+        (self.next)(&mut one.protocol, event, moment(late));
+        if let State::Compose { again } = &mut one.protocol.state {
+            again.take();
+            if one.protocol.outdated {
+                (self.next)(&mut one.protocol, Event::Outdated, moment(late));
+            }
         }
+        let entry = (writer, one.update);
+        let State::Answer { batch, end } = &mut one.protocol.state else { return };
         match end {
-            End::Committed => one.acknowledged.append(&mut one.offer),
-            End::Unknown => one.unknown.push(entry),
+            End::Committed(()) => one.acknowledged.extend(batch.take().into_iter().flatten()),
+            End::Unknown => {
+                one.unresolved = Some(one.base);
+                one.unknown.push(entry);
+            }
             _ => one.refused.push(entry),
         }
         one.turn_to_next();
+    }
+
+    /// What the current version, which is not the base, proves about the PUT.
+    fn judge(&self, now: &Now, writer: usize) -> Seen {
+        let one = &now.writers[writer];
+        let Some(version) = now.versions.last() else { return Event::Unclear };
+        if self.identities && !holds(version, one.offer()) {
+            Event::NotLanded
+        } else if (self.identities || version.author == Some(writer)) && !self.is_unresolved(one) {
+            Event::Landed(())
+        } else {
+            Event::Unclear
+        }
     }
 }
 
@@ -163,17 +208,27 @@ fn holds(version: &Version, entries: &[Entry]) -> bool {
 impl Now {
     fn put_of(&self, writer: usize) -> Put {
         let one = &self.writers[writer];
-        Put { writer, base: one.base, entries: one.offer.clone() }
+        Put { writer, base: one.base, entries: one.offer().to_vec() }
     }
 }
 
 impl Writer {
+    /// What the PUT appends.
+    fn offer(&self) -> &[Entry] {
+        match &self.protocol.state {
+            State::Put { batch, .. }
+            | State::WatchNext { batch, .. }
+            | State::LiveRead { batch, .. }
+            | State::Read { batch: Some(batch), .. } => batch,
+            _ => &[],
+        }
+    }
+
     fn turn_to_next(&mut self) {
         self.update += 1;
         self.awaits = None;
-        self.offer.clear();
         // What comes next starts from what the writer knows, which may be stale.
-        self.state = State::Compose;
+        self.protocol = Protocol::new();
     }
 }
 
@@ -183,9 +238,8 @@ impl Model for World {
 
     fn init_states(&self) -> Vec<Now> {
         let writer = Writer {
-            state: State::Compose,
+            protocol: Protocol::new(),
             base: 0,
-            offer: Vec::new(),
             awaits: None,
             losses: 0,
             update: 0,
@@ -212,8 +266,8 @@ impl Model for World {
             if writer.update == self.updates {
                 continue;
             }
-            match writer.state {
-                State::Compose => {
+            match &writer.protocol.state {
+                State::Compose { .. } => {
                     let oldest = if self.forgets { 0 } else { writer.known };
                     actions.extend((oldest..now.versions.len()).map(|base| Step::Compose(index, base)));
                     actions.push(Step::Expire(index));
@@ -224,6 +278,7 @@ impl Model for World {
                         None => actions.push(Step::Send(index)),
                         Some(Under::Way) => {
                             actions.extend([Step::Answer(index), Step::Reject(index)]);
+                            actions.extend(self.repeats.then_some(Step::Repeat(index)));
                             actions.extend(may_lose.then_some(Step::Arrive(index)));
                         }
                         Some(Under::Lost) => {}
@@ -232,10 +287,14 @@ impl Model for World {
                         actions.extend(lates.iter().map(|late| Step::GiveUpWaiting(index, *late)));
                     }
                 }
-                State::Read { .. } => actions.extend([Step::Read(index), Step::Expire(index)]),
-                State::WatchNext => actions.extend(lates.iter().map(|late| Step::WatchNext(index, *late))),
-                State::LiveRead => actions.extend(lates.iter().map(|late| Step::LiveRead(index, *late))),
-                State::Done(_) => {}
+                State::Read { batch, .. } => {
+                    actions.push(Step::Read(index));
+                    // Of a repeated PUT only the read that follows tells.
+                    actions.extend((!self.repeats || batch.is_none()).then_some(Step::Expire(index)));
+                }
+                State::WatchNext { .. } => actions.extend(lates.iter().map(|late| Step::WatchNext(index, *late))),
+                State::LiveRead { .. } => actions.extend(lates.iter().map(|late| Step::LiveRead(index, *late))),
+                State::Answer { .. } | State::Idle => {}
             }
         }
         if now.restarts < self.restarts {
@@ -253,8 +312,8 @@ impl Model for World {
             Step::Compose(writer, base) => {
                 now.writers[writer].base = base;
                 now.writers[writer].known = base;
-                now.writers[writer].offer = self.compose(&now, writer);
-                self.see(&mut now, writer, Event::Composed, false);
+                let batch = self.compose(&now, writer);
+                self.see(&mut now, writer, Event::Composed(batch), false);
             }
             Step::Send(writer) => now.writers[writer].awaits = Some(Under::Way),
             Step::Answer(writer) => {
@@ -263,11 +322,17 @@ impl Model for World {
                 let landed = now.versions.len() - 1;
                 let one = &mut now.writers[writer];
                 one.awaits = None;
-                if event == Event::Written {
+                if event == Event::Landed(()) {
                     one.base = landed;
                     one.known = landed;
                 }
                 self.see(&mut now, writer, event, false);
+            }
+            Step::Repeat(writer) => {
+                let put = now.put_of(writer);
+                Self::arrive(&mut now, &put);
+                now.writers[writer].awaits = None;
+                self.see(&mut now, writer, Event::Conflict, false);
             }
             Step::Arrive(writer) => {
                 let put = now.put_of(writer);
@@ -289,7 +354,7 @@ impl Model for World {
                 let one = &mut now.writers[writer];
                 one.awaits = None;
                 one.losses += 1;
-                self.see(&mut now, writer, Event::Unknown, late);
+                self.see(&mut now, writer, Event::AnswerLost(moment(true)), late);
             }
             Step::WatchNext(writer, late) => {
                 let base = now.writers[writer].base;
@@ -298,11 +363,11 @@ impl Model for World {
                 } else {
                     let next = now.versions.get(base + 1)?;
                     let one = &now.writers[writer];
-                    let as_sent = next.entries[now.versions[base].entries.len()..] == one.offer;
+                    let as_sent = next.entries[now.versions[base].entries.len()..] == *one.offer();
                     let event = match next.author {
                         author if author != Some(writer) => Event::NextIsOther,
-                        _ if as_sent || !self.is_unresolved(one) => Event::NextIsOurs,
-                        _ if self.identities && !holds(next, &one.offer) => Event::NextIsOther,
+                        _ if as_sent || !self.is_unresolved(one) => Event::Landed(()),
+                        _ if self.identities && !holds(next, one.offer()) => Event::NextIsOther,
                         _ => Event::Unclear,
                     };
                     if event != Event::NextIsOther {
@@ -313,28 +378,21 @@ impl Model for World {
                 self.see(&mut now, writer, event, late);
             }
             Step::LiveRead(writer, late) => {
-                let one = &now.writers[writer];
-                let version = &now.versions[current];
-                let event = if current == one.base {
-                    Event::Same
-                } else if self.identities && !holds(version, &one.offer) {
-                    Event::Lost
-                } else if (self.identities || version.author == Some(writer)) && !self.is_unresolved(one) {
-                    Event::Landed
-                } else {
-                    Event::Unclear
-                };
-                now.writers[writer].known = current;
-                if event == Event::Lost {
-                    now.writers[writer].base = current;
+                let event = if current == now.writers[writer].base { Event::Same } else { self.judge(&now, writer) };
+                let one = &mut now.writers[writer];
+                one.known = current;
+                if event == Event::NotLanded {
+                    one.base = current;
                 }
                 self.see(&mut now, writer, event, late);
             }
             Step::Read(writer) => {
+                let event = if current == now.writers[writer].base { Event::Same } else { self.judge(&now, writer) };
                 let one = &mut now.writers[writer];
-                let event = if one.base == current { Event::Same } else { Event::Moved };
                 one.base = current;
                 one.known = current;
+                // Nothing was put before that it could prove.
+                let event = if one.offer().is_empty() && event != Event::Same { Event::Unclear } else { event };
                 self.see(&mut now, writer, event, false);
             }
             Step::Expire(writer) => {

@@ -1,9 +1,10 @@
 //! The protocol holds in every interleaving, and the model notices protocols that do not.
 
 use stateright::{Checker, HasDiscoveries, Model};
+use tokio::time::Instant;
 
-use super::model::{Next, World};
-use super::{End, Event, State, next};
+use super::model::{Modelled, Next, Seen, World};
+use super::{End, Event, State};
 
 const SMALL: World = World {
     writers: 2,
@@ -14,12 +15,17 @@ const SMALL: World = World {
     lateness: true,
     identities: false,
     next,
+    repeats: false,
     forgets: false,
     trusts_ghosts: false,
     retries: false,
 };
 
 const BROKEN: &str = "the model must find this";
+
+fn next(protocol: &mut Modelled, event: Seen, now: Instant) {
+    protocol.next(event, now);
+}
 
 fn counterexample(next: Next, property: &'static str) {
     finds(&World { next, ..SMALL }, property);
@@ -75,11 +81,22 @@ fn the_model_catches_a_writer_that_takes_a_ghost_for_its_present_write() {
 }
 
 #[test]
+fn a_put_that_somebody_repeats_lands_once() {
+    let world = World { repeats: true, identities: true, ..SMALL };
+    world.clone().checker().threads(2).spawn_bfs().join().assert_properties();
+    let forgetful: Next = |protocol, event, now| match (&protocol.state, event) {
+        (State::Read { .. }, Event::Landed(())) => next(protocol, Event::Unclear, now),
+        (_, event) => next(protocol, event, now),
+    };
+    finds(&World { next: forgetful, ..world }, "nothing is applied twice");
+}
+
+#[test]
 fn the_model_catches_a_writer_that_starts_over_after_a_lost_answer() {
     counterexample(
-        |state, event, late| match (state, event) {
-            (State::Put { .. }, Event::Unknown) => State::Read { refused: false },
-            _ => next(state, event, late),
+        |protocol, event, now| match (&protocol.state, event) {
+            (State::Put { .. }, Event::AnswerLost(_)) => protocol.state = State::Read { batch: None, refusal: None },
+            (_, event) => next(protocol, event, now),
         },
         "nothing is applied twice",
     );
@@ -88,9 +105,11 @@ fn the_model_catches_a_writer_that_starts_over_after_a_lost_answer() {
 #[test]
 fn the_model_catches_a_writer_that_takes_a_conflict_in_doubt_for_a_lost_race() {
     counterexample(
-        |state, event, late| match (state, event) {
-            (State::Put { doubt: true }, Event::Conflict) => State::Read { refused: false },
-            _ => next(state, event, late),
+        |protocol, event, now| match (&protocol.state, event) {
+            (State::Put { doubt: Some(_), .. }, Event::Conflict) => {
+                protocol.state = State::Read { batch: None, refusal: None };
+            }
+            (_, event) => next(protocol, event, now),
         },
         "nothing is applied twice",
     );
@@ -99,9 +118,9 @@ fn the_model_catches_a_writer_that_takes_a_conflict_in_doubt_for_a_lost_race() {
 #[test]
 fn the_model_catches_a_writer_that_takes_an_unmoved_base_for_a_failure() {
     counterexample(
-        |state, event, late| match (state, event) {
-            (State::LiveRead, Event::Same) => State::Compose,
-            _ => next(state, event, late),
+        |protocol, event, now| match (&protocol.state, event) {
+            (State::LiveRead { .. }, Event::Same) => protocol.state = State::Compose { again: None },
+            (_, event) => next(protocol, event, now),
         },
         "nothing is applied twice",
     );
@@ -110,9 +129,9 @@ fn the_model_catches_a_writer_that_takes_an_unmoved_base_for_a_failure() {
 #[test]
 fn the_model_catches_a_writer_that_takes_a_lost_answer_for_success() {
     counterexample(
-        |state, event, late| match (state, event) {
-            (State::Put { .. }, Event::Unknown) => State::Done(End::Committed),
-            _ => next(state, event, late),
+        |protocol, event, now| match (&protocol.state, event) {
+            (State::Put { .. }, Event::AnswerLost(_)) => next(protocol, Event::Landed(()), now),
+            (_, event) => next(protocol, event, now),
         },
         "what is acknowledged is applied once",
     );
@@ -121,9 +140,11 @@ fn the_model_catches_a_writer_that_takes_a_lost_answer_for_success() {
 #[test]
 fn the_model_catches_a_writer_that_reports_a_doubt_as_a_failure() {
     counterexample(
-        |state, event, late| match next(state, event, late) {
-            State::Done(End::Unknown) => State::Done(End::Refused),
-            state => state,
+        |protocol, event, now| {
+            next(protocol, event, now);
+            if let State::Answer { end: end @ End::Unknown, .. } = &mut protocol.state {
+                *end = End::Failed(());
+            }
         },
         "what failed is never applied",
     );

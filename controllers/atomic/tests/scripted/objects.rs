@@ -2,6 +2,7 @@
 
 use atomic_status::{Dynamic, Error, StatusWriter, WithRawStatus};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server};
@@ -146,4 +147,28 @@ async fn an_answer_that_cannot_be_read_says_that_the_write_is_committed_and_outd
     // Neither the version before nor what a cache shows is newer than the own last write.
     writer.update(&object("2", json!({"attempts": 1})), attempt).await.unwrap();
     assert_eq!(server.seen()[3].body["status"]["attempts"], 3);
+}
+
+/// A status whose comparison leaves out all it says.
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+struct Indifferent(Value);
+
+impl PartialEq for Indifferent {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn what_a_type_leaves_out_of_its_comparison_is_written_nevertheless() {
+    let server = Server::start([("PUT", Reply::Accept("2"))]).await;
+    let object: WithRawStatus<Delivery, Indifferent> = serde_json::from_value(raw("1", rich())).unwrap();
+    let writer = StatusWriter::<WithRawStatus<Delivery, Indifferent>>::builder(server.client.clone(), "courier")
+        .build()
+        .unwrap();
+    let outcome = writer.update(&object, |status| status.0["phase"] = "B".into()).await.unwrap();
+    assert!(outcome.is_written());
+    let outcome = writer.update(outcome.object(), |status| status.0["phase"] = "B".into()).await.unwrap();
+    assert!(!outcome.is_written());
+    assert_eq!(server.seen()[0].body["status"]["phase"], "B");
 }

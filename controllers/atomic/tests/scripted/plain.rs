@@ -239,7 +239,7 @@ async fn a_closure_may_decline_or_panic() {
     let error = writer
         .update(&object, |s| {
             s.attempts = 9;
-            Err("no")
+            Err::<(), _>("no")
         })
         .await
         .unwrap_err();
