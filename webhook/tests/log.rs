@@ -57,3 +57,42 @@ fn a_call_that_is_not_judged_is_logged_with_the_id_of_the_api_servers_trace() {
     let line = server.log_line("call not judged");
     assert_eq!((&line["trace_id"], &line["uid"]), (&json!(TRACE_ID), &json!("u-1")), "{line}");
 }
+
+/// More log lines than a pipe takes.
+const REFUSALS: usize = 300;
+
+/// Whoever reads the log, calls are judged, probes answered and signals heard.
+fn serves_and_ends(guard: &mut GuardProcess) {
+    let replies = guard.call_often(PATH, &review("Sending", "Pending"), REFUSALS);
+    assert_eq!(replies.matches(r#""allowed":false"#).count(), REFUSALS);
+    assert!(guard.get("/livez").starts_with("HTTP/1.1 200"));
+    guard.terminate();
+    assert_eq!(guard.ends().code(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nothing() {
+    let mut guard = GuardProcess::start_unread(&["--min-drain=0s"]);
+    serves_and_ends(&mut guard);
+    // What it has written fills the pipe: a log that blocks would have stopped it.
+    let written: usize = guard.unread.take().unwrap().map(|line| line.unwrap().len() + 1).sum();
+    assert!(written > 60_000, "only {written} bytes");
+}
+
+#[test]
+fn a_log_that_is_closed_holds_up_nothing() {
+    let mut guard = GuardProcess::start_unread(&["--min-drain=0s"]);
+    drop(guard.unread.take());
+    serves_and_ends(&mut guard);
+}
+
+#[test]
+fn a_log_on_a_full_disk_holds_up_nothing_and_what_it_loses_is_counted() {
+    let mut guard = GuardProcess::start_on_full_disk(&["--min-drain=0s"]);
+    let refused = guard.admit(PATH, &review("Sending", "Pending"));
+    assert_eq!(refused["allowed"], false, "{refused}");
+    let metrics = guard.get("/metrics");
+    let dropped = metrics.lines().find_map(|line| line.strip_prefix("statusguard_log_dropped_total "));
+    assert!(dropped.unwrap().parse::<u64>().unwrap() > 0, "{metrics}");
+    serves_and_ends(&mut guard);
+}

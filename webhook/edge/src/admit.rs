@@ -2,19 +2,23 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{self, BodyBudget, BodyError};
+use crate::body::{self, BodyBudget, BodyError, BodyReservation};
 use crate::judge::{CallContext, Decision, GroupResource, Judge, Recorder, ReviewAnswer};
 use crate::limits::Limits;
+use crate::log_limit::LogLimit;
 use crate::malformed::MalformedReview;
 use crate::metrics::{EdgeMetrics, FindingLabels, PolicyLabels};
 use crate::panic::{Panicked, caught};
@@ -26,6 +30,9 @@ use crate::trace_context;
 /// Bytes of a path and of a message that are logged.
 const LOGGED_PATH: usize = 256;
 const LOGGED_REASON: usize = 1024;
+/// Bytes of a body that is judged on its connection's task. A longer one may take milliseconds, in which no other
+/// call of that worker would be answered.
+const LONG_BODY: usize = 64 << 10;
 
 const NO_RESOURCE: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
 
@@ -36,6 +43,25 @@ pub(crate) struct Admission<J, C> {
     pub(crate) limits: Arc<Limits>,
     pub(crate) budget: BodyBudget,
     pub(crate) metrics: EdgeMetrics,
+    pub(crate) not_judged: LogLimit,
+    /// One for each judgement that has a thread of its own.
+    pub(crate) long_judgements: Arc<Semaphore>,
+}
+
+/// What comes of a judgement.
+struct Judged<R> {
+    response: Response,
+    policy: PolicyLabels,
+    record: Option<R>,
+}
+
+/// Tells a judgement on its thread that nobody waits for it any more.
+struct GiveUpOnDrop(Arc<AtomicBool>);
+
+impl Drop for GiveUpOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Counts a call as being answered, however it ends.
@@ -78,14 +104,17 @@ async fn admit<J: Judge, C: Recorder<J::Record>>(
                 failure.close = timeout_at(until, rest).await != Ok(true);
             }
             let path = parts.uri.path();
-            tracing::warn!(
-                code = failure.code.as_u16(),
-                path = path.get(..LOGGED_PATH).unwrap_or(path),
-                uid = failure.uid.as_deref(),
-                trace_id = trace_context::trace_id(&parts.headers),
-                reason = failure.message.get(..LOGGED_REASON).unwrap_or(&failure.message),
-                "call not judged"
-            );
+            if let Some(left_out) = admission.not_judged.admit(failure.reason, std::time::Instant::now()) {
+                tracing::warn!(
+                    code = failure.code.as_u16(),
+                    path = path.get(..LOGGED_PATH).unwrap_or(path),
+                    uid = failure.uid.as_deref(),
+                    trace_id = trace_context::trace_id(&parts.headers),
+                    reason = failure.message.get(..LOGGED_REASON).unwrap_or(&failure.message),
+                    left_out,
+                    "call not judged"
+                );
+            }
             failure.into_response()
         }
     }
@@ -93,7 +122,7 @@ async fn admit<J: Judge, C: Recorder<J::Record>>(
 
 impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
     async fn answer(
-        &self,
+        self: &Arc<Self>,
         parts: &Parts,
         body: &mut Body,
         arrived: Instant,
@@ -129,51 +158,76 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
                 ))
             });
         }
-        let trace_id = trace_context::trace_id(&parts.headers);
-        let call = CallContext { resource, trace_id, deadline: until.into_std() };
-        let answer = self.judge(&call, &review, until).await?;
-        let reply = self.conclude(answer, &call, &review, until).await;
-        reply
-            .inspect(|(_, policy)| {
-                let duration = self.metrics.duration.get_or_create(policy);
-                duration.observe(arrived.elapsed().as_secs_f64());
-            })
-            .map(|(reply, _)| reply)
+        let call = CallContext::new(resource, trace_context::trace_id(&parts.headers), until.into_std());
+        self.wait_ready(&call, &review, until).await?;
+        let judged = if bytes.len() <= LONG_BODY {
+            self.judge(&call, &review)?
+        } else {
+            let uid = review.uid.clone().into_owned();
+            self.judge_on_thread(&call, bytes.clone(), held, uid, until).await?
+        };
+        let Judged { response, policy, record } = judged;
+        if let Some(record) = record {
+            let deadline = until.min(Instant::now() + self.limits.record_wait);
+            self.records.keep(record, deadline).await;
+        }
+        self.metrics.duration.get_or_create(&policy).observe(arrived.elapsed().as_secs_f64());
+        Ok(response)
     }
 
-    async fn judge(
-        &self,
-        call: &CallContext<'_>,
-        review: &Review<'_>,
-        until: Instant,
-    ) -> Result<ReviewAnswer<J::Record>, FailedCall> {
-        let panicked = |Panicked| {
-            self.metrics.panicked("judge");
-            tracing::error!(
-                name = &*review.name,
-                namespace = &*review.namespace,
-                trace_id = call.trace_id,
-                "judge panicked"
-            );
-            FailedCall::internal("the guard failed in judging this write", &review.uid)
-        };
+    async fn wait_ready(&self, call: &CallContext<'_>, review: &Review<'_>, until: Instant) -> Result<(), FailedCall> {
         let deadline = until.min(Instant::now() + self.limits.policy_wait);
         let ready = caught(async { self.judge.wait_ready(call.resource).await });
-        if let Ok(ready) = timeout_at(deadline, ready).await {
-            ready.map_err(panicked)?;
+        match timeout_at(deadline, ready).await {
+            Ok(Err(Panicked)) => Err(self.panicked(call, review)),
+            Ok(Ok(())) | Err(_) => Ok(()),
         }
-        catch_unwind(AssertUnwindSafe(|| self.judge.judge(call, review))).map_err(|_| panicked(Panicked))
     }
 
-    /// Counts and records what was judged, and makes the reply.
-    async fn conclude(
-        &self,
-        answer: ReviewAnswer<J::Record>,
+    /// Judges on a thread of its own, so that other calls go on. The judgement is told when the call is given up.
+    async fn judge_on_thread(
+        self: &Arc<Self>,
         call: &CallContext<'_>,
-        review: &Review<'_>,
+        bytes: Bytes,
+        held: BodyReservation,
+        uid: String,
         until: Instant,
-    ) -> Result<(Response, PolicyLabels), FailedCall> {
-        let ReviewAnswer { decision, warnings, annotations, labels, findings, unknown_policy, record } = answer;
+    ) -> Result<Judged<J::Record>, FailedCall> {
+        let Ok(Ok(permit)) = timeout_at(until, Arc::clone(&self.long_judgements).acquire_owned()).await else {
+            self.metrics.shed("judge");
+            return Err(FailedCall {
+                uid: Some(uid),
+                ..FailedCall::busy("the guard judges other large objects; ask again")
+            });
+        };
+        let given_up = GiveUpOnDrop(Arc::default());
+        let (admission, flag) = (Arc::clone(self), Arc::clone(&given_up.0));
+        let (group, resource) = (call.resource.group.to_owned(), call.resource.resource.to_owned());
+        let (trace_id, deadline) = (call.trace_id.map(str::to_owned), call.deadline);
+        let task = spawn_blocking(move || {
+            let _held_until_it_ends = (permit, held);
+            let resource = GroupResource { group: &group, resource: &resource };
+            let call =
+                CallContext { given_up: Some(&flag), ..CallContext::new(resource, trace_id.as_deref(), deadline) };
+            let review = Review::read(&bytes).map_err(|malformed| admission.malformed(malformed))?;
+            admission.judge(&call, &review)
+        });
+        match timeout_at(until, task).await {
+            Ok(judged) => {
+                judged.unwrap_or_else(|_| Err(FailedCall::internal("the guard failed in judging this write", &uid)))
+            }
+            Err(_) => {
+                self.metrics.shed("judge");
+                Err(FailedCall::internal("the write was not judged within the call's time-out", &uid))
+            }
+        }
+    }
+
+    /// Judges, counts, and makes the reply.
+    fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> Result<Judged<J::Record>, FailedCall> {
+        let answer = catch_unwind(AssertUnwindSafe(|| self.judge.judge(call, review)));
+        let ReviewAnswer { decision, warnings, annotations, labels, findings, unknown_policy, record } =
+            answer.map_err(|_| self.panicked(call, review))?;
         if let Decision::Fail(reason) = decision {
             self.metrics.malformed("status");
             return Err(FailedCall::internal(reason, &review.uid));
@@ -200,16 +254,23 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             let policy = labels.policy.clone();
             self.metrics.findings.get_or_create(&FindingLabels { policy, reason }).inc();
         }
-        if let Some(record) = record {
-            let deadline = until.min(Instant::now() + self.limits.record_wait);
-            self.records.keep(record, deadline).await;
-        }
         let denial = match decision {
             Decision::Deny(denial) => Some(denial),
             Decision::Allow | Decision::Fail(_) => None,
         };
-        let policy = PolicyLabels { policy: labels.policy };
-        Ok((reply::judged(review, denial.as_ref(), warnings, annotations), policy))
+        let response = reply::judged(review, denial.as_ref(), warnings, annotations);
+        Ok(Judged { response, policy: PolicyLabels { policy: labels.policy }, record })
+    }
+
+    fn panicked(&self, call: &CallContext<'_>, review: &Review<'_>) -> FailedCall {
+        self.metrics.panicked("judge");
+        tracing::error!(
+            name = &*review.name,
+            namespace = &*review.namespace,
+            trace_id = call.trace_id,
+            "judge panicked"
+        );
+        FailedCall::internal("the guard failed in judging this write", &review.uid)
     }
 
     fn check_headers(&self, headers: &HeaderMap) -> Result<(), FailedCall> {

@@ -21,6 +21,9 @@ pub enum Error {
     /// Key and certificate do not fit, or the key is of an unknown kind.
     #[error("making a serving certificate")]
     Certificate(#[source] rustls::Error),
+    /// The operating system gave no thread or no runtime for the plain port.
+    #[error("starting the plain port")]
+    PlainPort(#[source] std::io::Error),
     /// rustls refused the configuration.
     #[error("configuring TLS")]
     Tls(#[source] rustls::Error),
@@ -33,6 +36,7 @@ impl Error {
         match self {
             Self::Limit { .. } => "limits",
             Self::Pem(..) | Self::NoCertificate | Self::Certificate(_) => "certificate",
+            Self::PlainPort(_) => "plain_port",
             Self::Tls(_) => "tls",
         }
     }

@@ -1,6 +1,7 @@
 //! What the edge asks of the rest of the guard: a judge, and a recorder for what it refused.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::review::Review;
@@ -24,6 +25,23 @@ pub struct CallContext<'a> {
     pub trace_id: Option<&'a str>,
     /// When an answer comes too late.
     pub deadline: Instant,
+    /// Set when nobody waits for the answer any more.
+    pub(crate) given_up: Option<&'a AtomicBool>,
+}
+
+impl<'a> CallContext<'a> {
+    /// A call that somebody waits for until its deadline.
+    #[must_use]
+    pub fn new(resource: GroupResource<'a>, trace_id: Option<&'a str>, deadline: Instant) -> Self {
+        Self { resource, trace_id, deadline, given_up: None }
+    }
+
+    /// Whether nobody waits for an answer any more: its deadline has passed, or its client has gone. A judgement that
+    /// takes long asks now and then, and ends with [`Decision::Fail`].
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.given_up.is_some_and(|given_up| given_up.load(Ordering::Relaxed)) || Instant::now() >= self.deadline
+    }
 }
 
 /// Decides about one write.
@@ -41,7 +59,8 @@ pub trait Judge: Send + Sync + 'static {
         std::future::ready(())
     }
 
-    /// Judges. Runs on the connection's task: it computes and does not block.
+    /// Judges: computes and does not block. A review of more than 64 KiB has a thread of its own, a smaller one runs on
+    /// its connection's task.
     fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<Self::Record>;
 }
 

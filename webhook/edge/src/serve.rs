@@ -1,6 +1,8 @@
 //! Runs both ports, from listeners already bound to the end of a drain.
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -10,7 +12,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rustls::server::ResolvesServerCert;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
@@ -22,7 +24,9 @@ use crate::health::Health;
 use crate::judge::{Judge, Recorder};
 use crate::limits::Limits;
 use crate::listen::{Drained, Port};
+use crate::log_limit::LogLimit;
 use crate::metrics::EdgeMetrics;
+use crate::plain::PlainPort;
 use crate::record::{LAST_RECORDS, Records};
 use crate::tls;
 
@@ -72,6 +76,8 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         limits: Arc::clone(&limits),
         budget: BodyBudget::new(metrics.body_bytes.clone(), limits.max_bodies),
         metrics: metrics.clone(),
+        not_judged: LogLimit::default(),
+        long_judgements: Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get))),
     });
     let listener = health.gate("admission listener");
     let admission = Port {
@@ -85,8 +91,8 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         phases,
     };
     let routes = plain_routes(health, phase, registry);
-    let plain = Port {
-        listener: plain,
+    let plain_port = move |listener| Port {
+        listener,
         tls: None,
         // A probe is answered as long as there is any way.
         busy: routes.clone(),
@@ -96,25 +102,21 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         metrics: None,
         phases: watch::channel(DrainPhase::Serving).0,
     };
+    // Its socket is open: connections wait in the kernel.
     listener.ready();
-    let at_once = Shutdown::new();
-    let serving = async {
-        let mut drained = admission.run(&shutdown).await;
-        let mut asked = shutdown.watch();
-        drained.records_dropped = state
-            .records
-            .finish(async {
-                tokio::select! {
-                    () = sleep(LAST_RECORDS) => {}
-                    _ = asked.wait_for(|asked| *asked > 1) => {}
-                }
-            })
-            .await;
-        at_once.request();
-        at_once.request();
-        drained
-    };
-    let (drained, _) = tokio::join!(serving, plain.run(&at_once));
+    let plain = PlainPort::start(plain, plain_port).await.map_err(Error::PlainPort)?;
+    let mut drained = admission.run(&shutdown).await;
+    let mut asked = shutdown.watch();
+    drained.records_dropped = state
+        .records
+        .finish(async {
+            tokio::select! {
+                () = sleep(LAST_RECORDS) => {}
+                _ = asked.wait_for(|asked| *asked > 1) => {}
+            }
+        })
+        .await;
+    plain.end().await;
     tracing::info!(
         closed_idle = drained.closed_idle,
         raced = drained.raced,

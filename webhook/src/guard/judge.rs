@@ -238,7 +238,7 @@ mod tests {
         let review = Review::read(body.as_bytes()).unwrap();
         let resource = GroupResource { group: "example.org", resource: "jobs" };
         let deadline = Instant::now() + Duration::from_secs(10);
-        let call = CallContext { resource, trace_id: Some(TRACE_ID), deadline };
+        let call = CallContext::new(resource, Some(TRACE_ID), deadline);
         let record = judge.judge(&call, &review).record.unwrap();
         assert_eq!((record.outcome, record.class, record.policy), ("Denied", Some(Class::Stale), "jobs.example.org"));
         assert_eq!((&*record.namespace, &*record.name, &*record.uid), ("web", "j1", "u-1"));

@@ -8,6 +8,7 @@
 mod configuration;
 mod damping;
 mod judge;
+mod log;
 mod refusals;
 mod store;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use rustls::server::ResolvesServerCert;
 use statusguard_edge::{Drained, Edge, EdgeMetrics, Health, Limits, ReadinessGate, Shutdown};
@@ -30,11 +32,14 @@ pub use configuration::{Backend, webhook};
 pub use refusals::{Refusal, Refusals};
 
 use judge::PolicyJudge;
+use log::LogQueue;
 use store::PolicyStore;
 
 /// Refused writes that are kept in memory, and bytes of their texts.
 const REFUSALS_KEPT: usize = 1000;
 const REFUSALS_BYTES: usize = 8 << 20;
+/// Time for the last log lines to be written.
+const LOG_FLUSH: Duration = Duration::from_secs(1);
 
 /// A guard whose ports are bound and whose policies are loaded.
 pub struct Guard {
@@ -49,6 +54,7 @@ pub struct Guard {
     health: Health,
     policies: ReadinessGate,
     shutdown: Shutdown,
+    log_dropped: Counter,
 }
 
 impl Guard {
@@ -93,6 +99,7 @@ impl Guard {
             health,
             policies,
             shutdown: Shutdown::new(),
+            log_dropped: Counter::default(),
         })
     }
 
@@ -141,10 +148,12 @@ impl Guard {
             health,
             policies,
             shutdown,
+            log_dropped,
         } = self;
         let mut registry = Registry::default();
         let metrics = EdgeMetrics::register(&mut registry);
         store.register(&mut registry);
+        registry.register("statusguard_log_dropped", "Log lines that were not written", log_dropped);
         let edge = Edge {
             judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit)),
             recorder: Arc::new(refusals),
@@ -166,18 +175,19 @@ impl Guard {
 /// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
 pub fn run(args: WebhookArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    let exit = runtime.block_on(serve(args));
+    let log = start_log(&args)?;
+    let exit = runtime.block_on(serve(args, log.dropped()));
     // A folder that is being read is not waited for.
     runtime.shutdown_background();
+    log.flush(LOG_FLUSH);
     exit
 }
 
-async fn serve(args: WebhookArgs) -> anyhow::Result<Exit> {
-    log_to_stderr(&args)?;
+async fn serve(args: WebhookArgs, log_dropped: Counter) -> anyhow::Result<Exit> {
     // Before anything is announced: a signal that comes early must not end the process as it would by itself.
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let guard = Guard::bind(args).await?;
+    let guard = Guard { log_dropped, ..Guard::bind(args).await? };
     tracing::info!(admission = %guard.address()?, plain = %guard.plain_address()?, "guard started");
     let shutdown = guard.shutdown();
     let signals = tokio::spawn(async move {
@@ -194,17 +204,20 @@ async fn serve(args: WebhookArgs) -> anyhow::Result<Exit> {
     drained.map(|_| Exit::Success)
 }
 
-/// Sets up the log.
-fn log_to_stderr(args: &WebhookArgs) -> anyhow::Result<()> {
+/// Sets up the log, panics included.
+fn start_log(args: &WebhookArgs) -> anyhow::Result<LogQueue> {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
         .with_context(|| format!("--log {}: use `level` or `target=level,...`", args.log))?;
+    let queue = LogQueue::start(std::io::stderr(), Counter::default()).context("starting the log's thread")?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(queue.clone());
     let set = match args.log_format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
-    set.map_err(|error| anyhow::anyhow!("setting up the log: {error}"))
+    set.map_err(|error| anyhow::anyhow!("setting up the log: {error}"))?;
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
+    Ok(queue)
 }

@@ -9,8 +9,9 @@
 )]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,46 +30,120 @@ pub struct GuardProcess {
     pub plain: SocketAddr,
     /// The log, a JSON object a line.
     pub log: Arc<Mutex<Vec<Value>>>,
+    /// Its standard error, when nobody reads it.
+    pub unread: Option<LogLines>,
+    pub files: Files,
+    client: Arc<rustls::ClientConfig>,
+}
+
+/// The lines of a log.
+pub type LogLines = std::io::Lines<BufReader<ChildStderr>>;
+
+/// Certificate and key of a server.
+pub struct Files {
+    pub cert: PathBuf,
+    pub key: PathBuf,
     trusted: CertificateDer<'static>,
-    _files: tempfile::TempDir,
+    _folder: tempfile::TempDir,
+}
+
+impl Files {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+        let trusted = Self::renew(&cert, &key);
+        Self { cert, key, trusted, _folder: folder }
+    }
+
+    /// Writes a new certificate and key.
+    fn renew(cert: &Path, key: &Path) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(cert, made.cert.pem()).unwrap();
+        std::fs::write(key, made.signing_key.serialize_pem()).unwrap();
+        made.cert.der().clone()
+    }
+
+    /// The command that serves with them.
+    pub fn command(&self, admission: SocketAddr, plain: SocketAddr, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_statusguard"));
+        command
+            .args(["webhook", "--policy-dir", POLICIES, "--log-format=json"])
+            .args([&format!("--listen={admission}"), &format!("--plain-listen={plain}"), "--tls-cert"])
+            .arg(&self.cert)
+            .arg("--tls-key")
+            .arg(&self.key)
+            .args(more);
+        command
+    }
+}
+
+/// A client that trusts a certificate.
+fn client(trusted: &CertificateDer<'static>) -> Arc<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
 }
 
 impl GuardProcess {
     pub fn start(more: &[&str]) -> Self {
-        let files = tempfile::tempdir().unwrap();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (cert, key) = (files.path().join("tls.crt"), files.path().join("tls.key"));
-        std::fs::write(&cert, made.cert.pem()).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_statusguard"))
-            .args(["webhook", "--policy-dir", POLICIES, "--log-format=json"])
-            .args(["--listen=127.0.0.1:0", "--plain-listen=127.0.0.1:0", "--tls-cert"])
-            .arg(cert)
-            .arg("--tls-key")
-            .arg(key)
-            .args(more)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-        let started = lines.by_ref().find(|line| line["fields"]["message"] == "guard started").unwrap();
+        let mut guard = Self::start_unread(more);
+        let lines = guard.unread.take().unwrap();
+        let log = Arc::clone(&guard.log);
+        std::thread::spawn(move || {
+            let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+            lines.for_each(|line| log.lock().unwrap().push(line));
+        });
+        guard
+    }
+
+    /// Of its log nothing is read once it has started.
+    pub fn start_unread(more: &[&str]) -> Self {
+        let files = Files::new();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut child = files.command(any, any, more).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut parsed = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let started = parsed.find(|line| line["fields"]["message"] == "guard started").unwrap();
         let address = |name: &str| started["fields"][name].as_str().unwrap().parse().unwrap();
         let (admission, plain) = (address("admission"), address("plain"));
-        // What it says from here on must not fill the pipe.
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&log);
-        std::thread::spawn(move || lines.for_each(|line| kept.lock().unwrap().push(line)));
-        let trusted = made.cert.der().clone();
-        Self { child, admission, plain, log, trusted, _files: files }
+        let client = client(&files.trusted);
+        Self { child, admission, plain, log: Arc::default(), unread: Some(lines), files, client }
+    }
+
+    /// Its log goes to a full disk.
+    pub fn start_on_full_disk(more: &[&str]) -> Self {
+        let files = Files::new();
+        // Ports that were free a moment ago: the log does not say which they are.
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (admission, plain) = (free(), free());
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut child = files.command(admission, plain, more).stderr(full).spawn().unwrap();
+        let start = Instant::now();
+        while TcpStream::connect(plain).is_err() {
+            assert!(start.elapsed() < PATIENCE && child.try_wait().unwrap().is_none(), "the server does not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let client = client(&files.trusted);
+        Self { child, admission, plain, log: Arc::default(), unread: None, files, client }
     }
 
     pub fn ready(&self) -> bool {
+        self.get("/readyz").starts_with("HTTP/1.1 200")
+    }
+
+    /// Asks the plain port; the whole reply.
+    pub fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.plain).unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: guard\r\nConnection: close\r\n\r\n").unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: guard\r\nConnection: close\r\n\r\n").unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();
-        reply.starts_with("HTTP/1.1 200")
+        reply
     }
 
     /// Sends a review that is judged; the response in the reply.
@@ -85,30 +160,29 @@ impl GuardProcess {
 
     /// Sends a review on a connection of its own; the reply's code and body.
     pub fn call(&self, path: &str, headers: &str, review: &Value) -> (u16, Value) {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.trusted.clone()).unwrap();
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let tls = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
-        let tcp = TcpStream::connect(self.admission).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut stream = rustls::StreamOwned::new(tls, tcp);
-        let body = review.to_string();
-        write!(
-            stream,
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
+        let reply = self.send(&request(path, &format!("Connection: close\r\n{headers}"), review));
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
         let code = head.split(' ').nth(1).unwrap().parse().unwrap();
         (code, serde_json::from_str(body).unwrap())
+    }
+
+    /// Sends a review so often, on one connection; the replies as they came.
+    pub fn call_often(&self, path: &str, review: &Value, times: usize) -> String {
+        let mut requests = request(path, "", review).repeat(times - 1);
+        requests.push_str(&request(path, "Connection: close\r\n", review));
+        self.send(&requests)
+    }
+
+    /// Sends what ends a connection; what came back.
+    fn send(&self, requests: &str) -> String {
+        let tls = rustls::ClientConnection::new(Arc::clone(&self.client), "localhost".try_into().unwrap()).unwrap();
+        let tcp = TcpStream::connect(self.admission).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = rustls::StreamOwned::new(tls, tcp);
+        stream.write_all(requests.as_bytes()).unwrap();
+        let mut replies = String::new();
+        stream.read_to_string(&mut replies).unwrap();
+        replies
     }
 
     /// Waits for a line of the log with this message; its fields.
@@ -137,6 +211,15 @@ impl GuardProcess {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+fn request(path: &str, headers: &str, review: &Value) -> String {
+    let body = review.to_string();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         {headers}\r\n{body}",
+        body.len()
+    )
 }
 
 impl Drop for GuardProcess {
