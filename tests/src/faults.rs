@@ -46,6 +46,8 @@ pub enum Fault {
     CutAfterSending,
     /// The API server gets the request only after this time; the client gets its answer.
     Delay(Duration),
+    /// The API server gets the request twice, as from a proxy that repeats it; the client gets the second answer.
+    Repeat,
     /// The client gets this error, as the API server words it.
     Status {
         /// HTTP code: 500, 504, 429 or any other.
@@ -322,6 +324,10 @@ async fn handle(request: Request<Incoming>, shared: Arc<ProxyState>) -> Result<R
         }
         Fault::Delay(time) => {
             tokio::time::sleep(time).await;
+            forward(&shared.upstream, parts, body).await
+        }
+        Fault::Repeat => {
+            drain(forward(&shared.upstream, parts.clone(), body.clone()).await?).await;
             forward(&shared.upstream, parts, body).await
         }
         Fault::Status { code, retry_after, after_forwarding } => {

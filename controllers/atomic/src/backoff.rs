@@ -1,4 +1,7 @@
-//! How long to rest between two tries: full jitter, growing while something does not work.
+//! How long to rest between two tries.
+//!
+//! While something does not work: full jitter, growing. When another writer was faster, somebody makes progress, and
+//! who rests longer the more often it loses would starve: the rest is a small one, of the order of one request.
 
 use std::time::Duration;
 
@@ -14,6 +17,8 @@ const LONGEST: Duration = Duration::from_millis(500);
 pub(crate) struct Backoff {
     tries: u32,
     asked: Option<Duration>,
+    /// How long the last request took.
+    latency: Duration,
 }
 
 impl Backoff {
@@ -22,14 +27,21 @@ impl Backoff {
         self.asked = wait;
     }
 
+    pub(crate) fn took(&mut self, latency: Duration) {
+        self.latency = latency;
+    }
+
     /// The next rest.
     pub(crate) fn next(&mut self, rest: Rest) -> Duration {
-        if rest == Rest::None {
-            return Duration::ZERO;
-        }
-        let jitter = rand::rng().random_range(Duration::ZERO..=longest(self.tries));
-        self.tries += 1;
-        jitter.max(self.asked.take().unwrap_or_default())
+        let longest = match rest {
+            Rest::None => return Duration::ZERO,
+            Rest::Contention => self.latency.min(LONGEST),
+            Rest::Trouble => {
+                self.tries += 1;
+                longest(self.tries - 1)
+            }
+        };
+        rand::rng().random_range(Duration::ZERO..=longest).max(self.asked.take().unwrap_or_default())
     }
 }
 
@@ -40,6 +52,14 @@ fn longest(tries: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn losing_to_another_writer_makes_no_rest_longer() {
+        let mut backoff = Backoff::default();
+        backoff.took(Duration::from_millis(3));
+        assert!((0..1000).all(|_| backoff.next(Rest::Contention) <= Duration::from_millis(3)));
+        assert!(backoff.next(Rest::Trouble) <= FIRST, "nor the one after a fault");
+    }
 
     #[test]
     fn rests_grow_from_five_to_five_hundred_milliseconds() {

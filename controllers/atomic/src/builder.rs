@@ -41,6 +41,9 @@ pub struct InvalidName(String);
 /// What is left of the 128 characters of a field manager after `/` and the instance.
 const LONGEST_NAME: usize = 111;
 
+/// Moments beyond it need not exist.
+const LONGEST_BUDGET: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 impl<K: StatusResource<DynamicType = ()>> StatusWriter<K> {
     /// A writer for a kind known at compile time; `name` says who writes (a controller's name).
     pub fn builder(client: Client, name: impl Into<String>) -> Builder<K> {
@@ -74,7 +77,7 @@ impl<K: StatusResource> Builder<K> {
     /// How long an update may take before it ends with [`Error::Budget`](crate::Error::Budget) (default 10 s). Settling a
     /// lost answer has as much again, plus the requests under way then.
     pub fn budget(mut self, budget: Duration) -> Self {
-        self.budget = budget;
+        self.budget = budget.min(LONGEST_BUDGET);
         self
     }
 

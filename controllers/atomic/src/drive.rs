@@ -221,7 +221,9 @@ impl<K: StatusResource> Driver<K> {
         let State::Put { batch, .. } = &mut self.protocol.state else { return Event::Fault };
         batch.updates.iter_mut().for_each(|update| update.tries += 1);
         let (body, sent) = (batch.body.clone(), Instant::now());
-        match self.wire.put(body).await {
+        let answer = self.wire.put(body).await;
+        self.backoff.took(sent.elapsed());
+        match answer {
             Put::Written(raw) => {
                 if let State::Put { batch, doubt } = &self.protocol.state {
                     self.learn(batch, &raw);
@@ -233,11 +235,14 @@ impl<K: StatusResource> Driver<K> {
                 self.landed(raw, Some(sent))
             }
             Put::Conflict => {
-                self.last = Some(RetryReason::Conflict);
+                self.note(RetryReason::Conflict, None);
                 Event::Conflict
             }
             Put::Refused(failure) => {
                 self.shared.endpoint.metrics.refusal();
+                if let WriteError::Refused { code, reason, message, causes } = failure.clone() {
+                    self.last = Some(RetryReason::Refused { code, reason, message, causes });
+                }
                 Event::Refused(failure)
             }
             Put::Missing => Event::Missing,
@@ -343,7 +348,10 @@ impl<K: StatusResource> Driver<K> {
 
     /// Notes what stands in the way, and the rest that the API server asks for.
     fn note(&mut self, reason: RetryReason, wait: Option<Duration>) {
-        self.last = Some(reason);
+        // That another writer was faster says less than that the status was refused on what it wrote before.
+        if !matches!((&reason, &self.last), (RetryReason::Conflict, Some(RetryReason::Refused { .. }))) {
+            self.last = Some(reason);
+        }
         self.backoff.asked(wait);
     }
 

@@ -150,6 +150,18 @@ pub enum RetryReason {
     /// Somebody else wrote the object first.
     #[error("another writer was faster")]
     Conflict,
+    /// Schema or admission refused the status, on a version that was not the current one any more.
+    #[error("the status was refused ({code} {reason}): {message}")]
+    Refused {
+        /// HTTP code.
+        code: u16,
+        /// The reason of the answer.
+        reason: String,
+        /// The message of the answer.
+        message: String,
+        /// What is wrong, one for each cause of the answer.
+        causes: Arc<[RefusalCause]>,
+    },
     /// The API server answered that it could not.
     #[error("the API server answered {code} {reason}: {message}")]
     Answer {

@@ -1,6 +1,8 @@
 //! Every step of the protocol against an API server that follows a script.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "scripted/blocking.rs"]
+mod blocking;
 #[path = "scripted/doubt.rs"]
 mod doubt;
 #[path = "scripted/merging.rs"]

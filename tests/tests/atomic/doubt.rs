@@ -149,6 +149,17 @@ async fn a_put_that_lost_to_a_rival_with_the_same_content_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_put_that_a_proxy_repeats_is_counted_once() {
+    let duel = Duel::on(Bench::shared().await).await;
+    duel.break_first_put(Fault::Repeat);
+    let outcome = duel.writer.update(&duel.object, count("mine")).await.unwrap();
+    assert!(matches!(outcome, UpdateOutcome::Written { attempts: 1, .. }));
+    let counts = duel.proxy.counts();
+    assert_eq!((counts.total(), counts.verb("PUT"), counts.verb("GET")), (2, 1, 1));
+    duel.check(&["first", "mine"]).await;
+}
+
+#[tokio::test]
 async fn a_put_that_lands_late_is_counted_once() {
     let hour = Duration::from_secs(3600);
     // Before the repeated one.

@@ -1,6 +1,6 @@
 //! Kinds of every sort: what types do not know survives, with and without a subresource.
 
-use atomic_status::{Dynamic, StatusWriter, WithRawStatus};
+use atomic_status::{Dynamic, Error, StatusWriter, WithRawStatus};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -89,6 +89,18 @@ async fn a_kind_without_subresource_keeps_its_spec() {
     assert_eq!((&now.data["spec"], &now.data["extra"]), (&json!({"of": ["hay"]}), &json!(1)));
     assert_eq!(now.status_as_sent().unwrap()["counter"], 3);
     assert_eq!(now.status_as_sent().unwrap()["log"], rich()["log"]);
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_a_number_is_rejected_at_once() {
+    let bench = Bench::shared().await;
+    let proxy = FaultProxy::start(bench.plane.config(User::Admin)).await.unwrap();
+    let mut object = bench.rich("odd").await;
+    object.meta_mut().resource_version = Some("nonsense".into());
+    let error = builder(proxy.client()).build().unwrap().update(&object, edit).await.unwrap_err();
+    assert!(matches!(&error, Error::Api(source) if source.to_string().contains("nonsense")), "{error:?}");
+    assert_eq!(proxy.counts().total(), 1);
+    assert_eq!(bench.api().get("odd").await.unwrap().status_as_sent(), Some(&rich()));
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! Statuses that the schema or the guard refuses.
 
+use std::time::Duration;
+
 use atomic_status::{Error, StatusWriter};
 use kubernaut_api::{NotificationPhase, NotificationRequest};
 use statusguard_tests::{FaultProxy, User};
 
 use crate::guard::Setup;
 use crate::object::{attempt, pending, sending, sending_with, with_status};
-use crate::tally::{Bench, builder, count, storm};
+use crate::tally::{Answers, Bench, TallyStatus, builder, count, storm};
 
 #[tokio::test]
 async fn what_the_schema_refuses_ends_after_one_live_read() {
@@ -45,6 +47,40 @@ async fn a_refused_update_takes_none_of_those_it_shared_a_write_with() {
     answers.all_acknowledged(200);
     answers.acknowledged.insert("a".into());
     bench.check("mixed", &answers).await;
+}
+
+#[tokio::test]
+async fn a_thousand_updates_of_which_half_are_refused_cost_the_others_nothing() {
+    const UPDATES: usize = 1000;
+    let bench = Bench::shared().await;
+    let proxy = FaultProxy::start(bench.plane.config(User::Admin)).await.unwrap();
+    let writer = builder(proxy.client()).budget(Duration::from_secs(120)).build().unwrap();
+    let new = bench.create("halves").await;
+    let object = writer.update(&new, count("first")).await.unwrap().into_object();
+    proxy.reset_counts();
+    let updates = (0..UPDATES).map(|number| {
+        let (writer, object) = (writer.clone(), object.clone());
+        let id = number.to_string();
+        async move {
+            let mut good = count(&id);
+            let closure =
+                move |status: &mut TallyStatus| if number % 2 == 0 { good(status) } else { status.counter = -1 };
+            (number, writer.update(&object, closure).await)
+        }
+    });
+    let mut answers = Answers::default();
+    answers.acknowledged.insert("first".into());
+    for (number, answer) in futures::future::join_all(updates).await {
+        match answer {
+            Err(Error::Refused { code: 422, .. }) if number % 2 == 1 => {}
+            answer => answers.note(number.to_string(), answer),
+        }
+    }
+    answers.all_acknowledged(1 + UPDATES / 2);
+    bench.check("halves", &answers).await;
+    // A PUT for each update, a read for each refusal, and little more to tell them apart.
+    let requests = proxy.counts().total();
+    assert!(requests <= 2_000, "{requests} requests");
 }
 
 #[tokio::test]

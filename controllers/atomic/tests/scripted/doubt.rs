@@ -273,6 +273,16 @@ async fn in_doubt_an_answer_that_no_repetition_will_change_is_not_asked_for_with
 }
 
 #[tokio::test]
+async fn a_refusal_in_doubt_is_told() {
+    let server = Server::start([("PUT", Reply::Cut)]).await;
+    let causes = json!([{"reason": "FieldValueInvalid", "field": "status.attempts", "message": "no"}]);
+    server.expect_any(Reply::Json(422, status(422, "Invalid", "no", causes)));
+    let writer = builder(&server).budget(Duration::from_millis(300)).build().unwrap();
+    let error = writer.update(&base(), attempt).await.unwrap_err();
+    assert!(matches!(&error, Error::Unknown(Some(RetryReason::Refused { code: 422, .. }))), "{error:?}");
+}
+
+#[tokio::test]
 async fn with_versions_that_do_not_compare_the_own_last_write_is_not_taken_for_the_lost_one() {
     let (writer, server) = with_manager(|manager| {
         let mine = version("b", manager, json!({"phase": "A", "attempts": 2}));

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server, conflict, missing, status};
-use super::{attempt, builder, object, raw, writer};
+use super::{attempt, builder, managed, object, raw, writer};
 
 fn refusal(code: u16) -> Reply {
     let causes = json!([{"reason": "CounterRegression", "field": ".status.attempts", "message": "3 -> 2"}]);
@@ -60,6 +60,20 @@ async fn a_conflict_leads_to_one_live_read_and_a_new_decision() {
     assert!(!seen[1].uri.contains("resourceVersion"), "a live read names no version: {}", seen[1].uri);
     assert_eq!(seen[2].body["metadata"]["resourceVersion"], "5");
     assert_eq!(seen[2].body["status"], json!({"attempts": 8, "new": 1}));
+}
+
+#[tokio::test]
+async fn after_a_conflict_the_live_read_tells_that_the_newest_version_is_the_own_one() {
+    let server = Server::start([]).await;
+    let writer = writer(&server);
+    let mut own = raw("2", json!({"attempts": 2}));
+    own["metadata"]["managedFields"] = json!([managed(writer.field_manager(), json!({"f:attempts": {}}))]);
+    // Somebody in between has repeated the PUT.
+    server.expect([("PUT", conflict()), ("GET", Reply::Json(200, own))]);
+    let outcome = writer.update(&object("1", json!({"attempts": 1})), attempt).await.unwrap();
+    let UpdateOutcome::Written { object, attempts: 1, merged: 1 } = &outcome else { panic!("{outcome:?}") };
+    assert_eq!(object.status.as_ref().unwrap().attempts, 2);
+    server.seen();
 }
 
 #[tokio::test]
@@ -132,6 +146,28 @@ async fn a_refusal_on_an_older_version_is_decided_anew() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_told_although_another_writer_was_faster_after_it() {
+    let leave = Arc::new(tokio::sync::Semaphore::new(0));
+    let server = Server::start([
+        ("PUT", refusal(409)),
+        ("GET", Reply::Json(200, raw("2", json!({"attempts": 9})))),
+        ("PUT", Reply::Held(leave.clone(), Box::new(conflict()))),
+        ("GET", Reply::Json(200, raw("3", json!({"attempts": 9})))),
+    ])
+    .await;
+    let budget = Duration::from_millis(400);
+    let writer = builder(&server).budget(budget).build().unwrap();
+    let update = tokio::spawn(writer.update(&object("1", json!({"attempts": 1})), attempt).into_future());
+    server.until(3).await;
+    tokio::time::sleep(budget).await;
+    leave.add_permits(1);
+    let error = update.await.unwrap().unwrap_err();
+    let Error::Budget(Some(RetryReason::Refused { code: 409, causes, .. })) = &error else { panic!("{error:?}") };
+    assert_eq!(causes[0].reason, "CounterRegression");
+    server.seen();
+}
+
+#[tokio::test]
 async fn a_denial_without_causes_is_known_by_its_words_whatever_its_code() {
     // Each code means something else by itself: a conflict, a lost answer, not applied, deleted.
     for code in [409, 403, 404, 408, 418, 429, 500, 503, 504] {
@@ -193,6 +229,20 @@ async fn the_budget_ends_an_update_that_cannot_be_sent() {
     let error = writer.update(&object("1", json!({})), attempt).await.unwrap_err();
     assert!(matches!(&error, Error::Budget(Some(RetryReason::Connection(_)))), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_budget_may_be_as_long_as_one_likes() {
+    let server = Server::start([
+        ("PUT", conflict()),
+        ("GET", Reply::Json(200, raw("2", json!({})))),
+        ("PUT", Reply::Cut),
+        ("PUT", Reply::Accept("3")),
+    ])
+    .await;
+    let writer = StatusWriter::builder(server.client.clone(), "courier").budget(Duration::MAX).build().unwrap();
+    assert!(writer.update(&object("1", json!({})), attempt).await.unwrap().is_written());
+    server.seen();
 }
 
 #[tokio::test]
