@@ -141,7 +141,7 @@ fn an_identity_that_was_altered_proves_nothing() {
 
 #[test]
 fn a_put_that_changed_nothing_does_not_prove_that_an_earlier_one_never_lands() {
-    let world = World { updates: 2, restarts: 0, touches: 0, lateness: false, voids: true, ..SMALL };
+    let world = World { updates: 2, losses: 2, restarts: 0, touches: 0, voids: true, ..SMALL };
     world.clone().checker().threads(2).spawn_bfs().join().assert_properties();
     finds(&World { trusts_voids: true, ..world }, "what is acknowledged is applied once");
 }
