@@ -71,7 +71,7 @@ async fn after_a_conflict_the_live_read_tells_that_the_newest_version_is_the_own
     // Somebody in between has repeated the PUT.
     server.expect([("PUT", conflict()), ("GET", Reply::Json(200, own))]);
     let outcome = writer.update(&object("1", json!({"attempts": 1})), attempt).await.unwrap();
-    let UpdateOutcome::Written { object, attempts: 1, merged: 1 } = &outcome else { panic!("{outcome:?}") };
+    let UpdateOutcome::Written { object, attempts: 1, merged: 1, .. } = &outcome else { panic!("{outcome:?}") };
     assert_eq!(object.status.as_ref().unwrap().attempts, 2);
     server.seen();
 }
