@@ -179,6 +179,10 @@ impl Wire {
             429 => Put::NotApplied(answer.reason(), answer.retry_after),
             // Admission comes before storage: what it failed on is not applied.
             500 if status.message.contains("failed calling webhook") => Put::NotApplied(answer.reason(), None),
+            // The API server could not read the resourceVersion that it was sent, which comes before storage, too.
+            500 if status.message.starts_with("strconv.ParseUint: ") => {
+                Put::Fatal(answer.reason(), Arc::new(kube::Error::Api(status.boxed())))
+            }
             408 | 500.. => Put::Unknown(answer.reason(), answer.retry_after),
             409 if is_refusal(&status) => Put::Refused(refusal(answer.code, status)),
             409 if status.reason == "Conflict" && causes(&status).is_empty() => Put::Conflict,
