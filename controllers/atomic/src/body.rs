@@ -78,7 +78,7 @@ impl tower_service::Service<Request<Body>> for LoopbackService {
     }
 }
 
-/// A body that is read only under an guard that was not revoked.
+/// A body that is read only under a guard that was not revoked.
 struct GuardedBody {
     body: Body,
     guard: SendGuard,

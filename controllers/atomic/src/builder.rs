@@ -117,7 +117,7 @@ impl<K: StatusResource> Builder<K> {
         self
     }
 
-    /// How many objects to keep in case a cache lags behind (default 4096). SingleUseBody a cache has caught up, what
+    /// How many objects to keep in case a cache lags behind (default 4096). Once a cache has caught up, what
     /// is kept is its own object, shared with it.
     pub fn keep(mut self, objects: usize) -> Self {
         self.keep = objects;

@@ -53,7 +53,7 @@ where
 /// the cost of a second copy of the status in memory. It derefs to the object, and `Api`, watchers
 /// and `Controller` take it wherever they take the object itself.
 ///
-/// It is also the way to write kinds without [`HasStatus`]: `WithRawStatus<PendingUpdate, JobStatus>`, and objects
+/// It is also the way to write kinds without [`HasStatus`]: `WithRawStatus<Job, JobStatus>`, and objects
 /// whose type is not known at all: [`Dynamic`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct WithRawStatus<K, S> {
