@@ -240,7 +240,7 @@ impl<'t> Reader<'t> {
                         event => items.push(self.node(event, depth + 1)?),
                     }
                 }
-                (Value::List(items.into()), anchor)
+                (Value::list(items), anchor)
             }
             Event::MappingStart(_, anchor, _) => (self.mapping(depth)?, anchor),
             Event::Alias(anchor) => {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _, SeedableRng};
 use serde_json::{Value as Json, json};
-use statusguard_policy::{Object, Operation, Policy, Value, Verdict};
+use statusguard_policy::{Budget, Object, Operation, Policy, Value, Verdict};
 
 /// Runs `attempt` with one generator after another; a panic names the seed.
 fn for_a_while(attempt: impl Fn(&mut StdRng)) {
@@ -161,10 +161,9 @@ fn mutated_policies_compile_or_say_why() {
                     };
                     let (old, new) = (status(rng), status(rng));
                     let generation = text(rng, 0);
-                    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-                    let new =
-                        Object::of_parts_like(&old, Some(new.as_bytes()), Some(generation.as_bytes()), None).unwrap();
-                    let judgement = policy.judge(Operation::Update, &old, &new);
+                    let old = Object::of_parts(Some(old.as_bytes()), None, None);
+                    let new = Object::of_parts_like(&old, Some(new.as_bytes()), Some(generation.as_bytes()), None);
+                    let judgement = policy.judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
                     assert_eq!(judgement.verdict.class().is_some(), !judgement.findings.is_empty());
                     assert!(
                         judgement
@@ -172,7 +171,10 @@ fn mutated_policies_compile_or_say_why() {
                             .iter()
                             .all(|finding| !finding.field.is_empty() && finding.message().len() < 4096)
                     );
-                    assert_eq!(policy.judge(Operation::Update, &new, &new).verdict, Verdict::Allow);
+                    assert_eq!(
+                        policy.judge(Operation::Update, &new, &new, &Budget::unlimited()).unwrap().verdict,
+                        Verdict::Allow
+                    );
                 }
             }
         }
@@ -259,10 +261,10 @@ fn hostile_sizes_take_no_quadratic_time() {
     ] {
         let policy = policy(rule);
         for (old, new) in &lists {
-            let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-            let new = Object::of_parts_like(&old, Some(new.as_bytes()), None, None).unwrap();
+            let old = Object::of_parts(Some(old.as_bytes()), None, None);
+            let new = Object::of_parts_like(&old, Some(new.as_bytes()), None, None);
             let start = Instant::now();
-            let judgement = policy.judge(Operation::Update, &old, &new);
+            let judgement = policy.judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
             assert!(judgement.findings.len() <= statusguard_policy::MAX_FINDINGS);
             // Quadratic would be minutes; this bound is no measurement.
             assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
@@ -272,9 +274,9 @@ fn hostile_sizes_take_no_quadratic_time() {
     let policy = policy(json!({ "path": ".status.l", "keep": 3 }));
     let verdict = |old: &str, new: &str| {
         let (old, new) = (format!("{{\"l\":[{old}]}}"), format!("{{\"l\":[{new}]}}"));
-        let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-        let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
-        policy.judge(Operation::Update, &old, &new).verdict
+        let old = Object::of_parts(Some(old.as_bytes()), None, None);
+        let new = Object::of_parts(Some(new.as_bytes()), None, None);
+        policy.judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap().verdict
     };
     for count in [60, 80, 400] {
         let equal = vec!["\"ok\""; count].join(",");
@@ -309,10 +311,11 @@ fn hostile_sizes_take_no_quadratic_time() {
         format!("{{\"l\":{{{}}}}}", lists.join(","))
     };
     let (old, new) = (lists("2,1"), lists("1,3"));
-    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-    let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
+    let old = Object::of_parts(Some(old.as_bytes()), None, None);
+    let new = Object::of_parts(Some(new.as_bytes()), None, None);
     let start = Instant::now();
-    let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+    let judgement =
+        Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
     assert_eq!(judgement.verdict, Verdict::Stale);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     // Deep nesting is an error, not a crash.
