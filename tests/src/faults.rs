@@ -55,6 +55,8 @@ pub enum Fault {
         /// Whether the API server gets the request (and has answered it) before the client gets the error.
         after_forwarding: bool,
     },
+    /// The client gets 200 with this text, as from a proxy in between; the API server never sees the request.
+    Page(&'static str),
     /// The client's connection is reset at once; the API server gets the request only after this time, or when
     /// [`FaultProxy::release_late`] is called.
     LandLate(Duration),
@@ -82,12 +84,12 @@ pub struct FaultProxy {
     address: SocketAddr,
     authority: Authority,
     config: Config,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     /// Ends with the proxy, and all connections with it.
     _server: JoinSet<()>,
 }
 
-struct Shared {
+struct ProxyState {
     upstream: Client,
     plan: RwLock<Arc<Plan>>,
     counts: Mutex<Counts>,
@@ -107,10 +109,10 @@ struct Late {
 
 /// The client's connection ends without an answer.
 #[derive(Debug)]
-struct Cut;
+struct ConnectionCut;
 
 type Plan = dyn Fn(&Parts) -> Fault + Send + Sync;
-type Body = UnsyncBoxBody<Bytes, kube::Error>;
+type ProxyBody = UnsyncBoxBody<Bytes, kube::Error>;
 
 impl FaultProxy {
     /// Starts a proxy in front of the API server that `config` leads to; no faults until [`Self::set_faults`].
@@ -122,7 +124,7 @@ impl FaultProxy {
         let tls = authority.leaf(["127.0.0.1"])?.server_config(&["http/1.1"])?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("binding the fault proxy")?;
         let address = listener.local_addr().context("binding the fault proxy")?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyState {
             upstream: upstream(config.clone())?,
             plan: RwLock::new(Arc::new(|_: &Parts| Fault::Pass)),
             counts: Mutex::default(),
@@ -234,15 +236,15 @@ impl fmt::Display for Counts {
     }
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for ConnectionCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the client is cut off")
     }
 }
 
-impl Error for Cut {}
+impl Error for ConnectionCut {}
 
-impl Shared {
+impl ProxyState {
     fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -275,7 +277,7 @@ fn upstream(mut config: Config) -> anyhow::Result<Client> {
     Client::try_from(config).context("making the fault proxy's client")
 }
 
-async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<ProxyState>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -292,7 +294,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
 }
 
 /// One connection of a client, until it ends, is cut or severed. How it ended is the client's to tell.
-async fn serve(connection: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
+async fn serve(connection: TcpStream, tls: TlsAcceptor, shared: Arc<ProxyState>) {
     // Whenever this end closes, the client sees a reset. Answers are safe: this end closes only to cut.
     if connection.set_zero_linger().is_err() || connection.set_nodelay(true).is_err() {
         return;
@@ -307,16 +309,16 @@ async fn serve(connection: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
     }
 }
 
-async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Body>, Cut> {
+async fn handle(request: Request<Incoming>, shared: Arc<ProxyState>) -> Result<Response<ProxyBody>, ConnectionCut> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    let body = body.collect().await.map_err(|_| ConnectionCut)?.to_bytes();
     shared.count(&parts);
     match shared.plan()(&parts) {
         Fault::Pass => forward(&shared.upstream, parts, body).await,
-        Fault::CutBeforeSending => Err(Cut),
+        Fault::CutBeforeSending => Err(ConnectionCut),
         Fault::CutAfterSending => {
             drain(forward(&shared.upstream, parts, body).await?).await;
-            Err(Cut)
+            Err(ConnectionCut)
         }
         Fault::Delay(time) => {
             tokio::time::sleep(time).await;
@@ -328,16 +330,17 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
             }
             Ok(failure(code, retry_after))
         }
+        Fault::Page(text) => Ok(Response::new(text_body(text.to_owned()))),
         Fault::LandLate(time) => {
             shared.late.send_modify(|late| late.outstanding += 1);
             tokio::spawn(land(shared, parts, body, time));
-            Err(Cut)
+            Err(ConnectionCut)
         }
     }
 }
 
 /// Forwards a request whose client is gone. A task of its own, because the client's connection ends with the cut.
-async fn land(shared: Arc<Shared>, parts: Parts, body: Bytes, time: Duration) {
+async fn land(shared: Arc<ProxyState>, parts: Parts, body: Bytes, time: Duration) {
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let mut released = shared.released.subscribe();
     tokio::select! {
@@ -350,7 +353,7 @@ async fn land(shared: Arc<Shared>, parts: Parts, body: Bytes, time: Duration) {
             drain(response).await;
             Some(status)
         }
-        Err(Cut) => None,
+        Err(ConnectionCut) => None,
     };
     shared.late.send_modify(|late| {
         late.outstanding -= 1;
@@ -359,20 +362,20 @@ async fn land(shared: Arc<Shared>, parts: Parts, body: Bytes, time: Duration) {
 }
 
 /// An API server that does not answer is passed on as a cut connection, which is what it is.
-async fn forward(upstream: &Client, mut parts: Parts, body: Bytes) -> Result<Response<Body>, Cut> {
+async fn forward(upstream: &Client, mut parts: Parts, body: Bytes) -> Result<Response<ProxyBody>, ConnectionCut> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    parts.uri = path.parse().map_err(|_| Cut)?;
+    parts.uri = path.parse().map_err(|_| ConnectionCut)?;
     remove_hop_by_hop(&mut parts.headers);
     parts.headers.remove(header::HOST);
     parts.headers.remove(header::CONTENT_LENGTH);
     let request = Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
-    let mut response = upstream.send(request).await.map_err(|_| Cut)?;
+    let mut response = upstream.send(request).await.map_err(|_| ConnectionCut)?;
     remove_hop_by_hop(response.headers_mut());
     Ok(response.map(|body| body.boxed_unsync()))
 }
 
 /// Reads an answer to its end, so that the API server is done with the request.
-async fn drain(response: Response<Body>) {
+async fn drain(response: Response<ProxyBody>) {
     // An answer that breaks off is over as well.
     let _ = response.into_body().collect().await;
 }
@@ -384,8 +387,12 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove("keep-alive");
 }
 
+fn text_body(text: String) -> Body {
+    Full::from(text).map_err(|never| match never {}).boxed_unsync()
+}
+
 /// An error in the form of the API server's.
-fn failure(code: u16, retry_after: Option<u32>) -> Response<Body> {
+fn failure(code: u16, retry_after: Option<u32>) -> Response<ProxyBody> {
     let reason = match code {
         429 => "TooManyRequests",
         500 => "InternalError",
@@ -405,8 +412,7 @@ fn failure(code: u16, retry_after: Option<u32>) -> Response<Body> {
     if let Some(seconds) = retry_after {
         status["details"] = json!({ "retryAfterSeconds": seconds });
     }
-    let body = Full::from(status.to_string()).map_err(|never| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
+    let mut response = Response::new(text_body(status.to_string()));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

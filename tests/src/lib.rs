@@ -8,4 +8,4 @@ pub use controlplane::{
     ControlPlane, LogsOnFailure, Options, Scope, StaleProxy, User, WebhookService, eventually, unique,
 };
 pub use faults::{Counts, Fault, FaultProxy};
-pub use tls::{Authority, Leaf, LeafFiles};
+pub use tls::{Authority, LeafFiles, TestLeaf};

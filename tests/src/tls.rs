@@ -18,13 +18,13 @@ pub struct Authority {
 }
 
 /// A serving certificate with its key.
-pub struct Leaf {
+pub struct TestLeaf {
     certificate: CertificateDer<'static>,
     certificate_pem: String,
     key: KeyPair,
 }
 
-/// Where a [`Leaf`] was written, as `--tls-cert` and `--tls-key` want it.
+/// Where a [`TestLeaf`] was written, as `--tls-cert` and `--tls-key` want it.
 #[derive(Debug, Clone)]
 pub struct LeafFiles {
     /// The certificate, PEM.
@@ -63,8 +63,8 @@ impl Authority {
     /// A serving certificate for `names`, each a DNS name or an IP address.
     ///
     /// # Errors
-    /// When a name is no legal subject alternative name.
-    pub fn leaf<N: Into<String>>(&self, names: impl IntoIterator<Item = N>) -> anyhow::Result<Leaf> {
+    /// When a name is not a legal subject alternative name.
+    pub fn leaf<N: Into<String>>(&self, names: impl IntoIterator<Item = N>) -> anyhow::Result<TestLeaf> {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
         let mut params = CertificateParams::new(names.clone())
             .with_context(|| format!("making a certificate for {}", names.join(", ")))?;
@@ -78,11 +78,11 @@ impl Authority {
         let certificate = params
             .signed_by(&key, &self.issuer)
             .with_context(|| format!("signing a certificate for {}", names.join(", ")))?;
-        Ok(Leaf { certificate: certificate.der().clone(), certificate_pem: certificate.pem(), key })
+        Ok(TestLeaf { certificate: certificate.der().clone(), certificate_pem: certificate.pem(), key })
     }
 }
 
-impl Leaf {
+impl TestLeaf {
     /// The certificate as PEM.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {

@@ -15,12 +15,18 @@ mod lifecycle;
 mod object;
 #[path = "atomic/objects.rs"]
 mod objects;
+#[path = "atomic/own_kind.rs"]
+mod own_kind;
 #[path = "atomic/processes.rs"]
 mod processes;
+#[path = "atomic/proof.rs"]
+mod proof;
 #[path = "atomic/refusals.rs"]
 mod refusals;
 #[path = "atomic/stale.rs"]
 mod stale;
+#[path = "atomic/status_hook.rs"]
+mod status_hook;
 #[path = "atomic/storm.rs"]
 mod storm;
 #[path = "atomic/tally.rs"]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args as Group, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use statusguard_edge::Limits;
+use statusguard_edge::{Limits, duration};
 
 /// Refuses status writes that only a stale reader could make.
 ///
@@ -23,12 +23,12 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the validating admission webhook.
-    Webhook(Box<Webhook>),
+    Webhook(Box<WebhookArgs>),
     /// Judge one write offline, as the guard would.
-    Check(Check),
+    Check(CheckArgs),
     /// Work on policies.
     #[command(subcommand)]
-    Policy(Policy),
+    Policy(PolicyCommand),
     /// Print a completion script for a shell.
     Completion {
         /// The shell.
@@ -38,7 +38,7 @@ pub enum Command {
 
 /// Arguments of the server.
 #[derive(Debug, Group)]
-pub struct Webhook {
+pub struct WebhookArgs {
     /// Folder of StatusPolicy documents (*.yaml, *.yml, *.json), read again when a file changes.
     #[arg(long, value_name = "DIR")]
     pub policy_dir: PathBuf,
@@ -66,122 +66,18 @@ pub struct Webhook {
     /// What to log, as `level` or `target=level,...`.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "STATUSGUARD_LOG")]
     pub log: String,
-    /// Collector to which a span of every call is sent, as OTLP (HTTP/protobuf) to URL/v1/traces; plain http only.
-    /// Calls never wait for it: what it does not take in time is dropped.
-    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = otlp_endpoint)]
-    pub otlp_endpoint: Option<String>,
     /// Bounds of the server.
     #[command(flatten)]
-    pub bounds: Bounds,
+    pub limits: Limits,
 }
 
-/// Bounds of the server; what happens past each is said in the edge's documentation.
-#[derive(Debug, Group)]
-#[command(next_help_heading = "Limits")]
-pub struct Bounds {
-    /// Longest request body in bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body)]
-    pub max_body: usize,
-    /// Request bodies held at a time, in bytes over all connections.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().bodies)]
-    pub max_bodies: usize,
-    /// Open connections on the admission port.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
-    pub max_connections: usize,
-    /// Time for the TLS handshake.
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    pub handshake_timeout: Duration,
-    /// Time for a request's header.
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    pub header_timeout: Duration,
-    /// Time a connection may stay open without a request.
-    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration)]
-    pub idle_timeout: Duration,
-    /// Deadline of a call that names none.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
-    pub deadline: Duration,
-    /// How long before a call's deadline the answer goes out.
-    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = duration)]
-    pub deadline_margin: Duration,
-    /// Time a call waits for a policy that is not known yet.
-    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
-    pub policy_wait: Duration,
-    /// Time a reply waits for the record of a refused write.
-    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
-    pub record_wait: Duration,
-    /// Records being written at a time.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().records)]
-    pub max_records: usize,
-    /// Shutdown: how long new connections are still accepted at least.
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    pub drain_spread: Duration,
-    /// Shutdown: how long connections may take to end by themselves.
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
-    pub drain_grace: Duration,
-    /// Shutdown, past that: how long a connection must have been idle to be closed.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
-    pub drain_quiet: Duration,
-}
-
-impl Bounds {
-    /// The edge's form.
+impl WebhookArgs {
+    /// Checks the limits' ranges.
     ///
     /// # Errors
     /// Names the flag whose value is out of its range.
-    pub fn limits(&self) -> Result<Limits, clap::Error> {
-        let Self {
-            max_body,
-            max_bodies,
-            max_connections,
-            handshake_timeout,
-            header_timeout,
-            idle_timeout,
-            deadline,
-            deadline_margin,
-            policy_wait,
-            record_wait,
-            max_records,
-            drain_spread,
-            drain_grace,
-            drain_quiet,
-        } = self;
-        let limits = Limits {
-            body: *max_body,
-            bodies: *max_bodies,
-            connections: *max_connections,
-            handshake: *handshake_timeout,
-            header: *header_timeout,
-            idle: *idle_timeout,
-            deadline: *deadline,
-            margin: *deadline_margin,
-            policy_wait: *policy_wait,
-            record_wait: *record_wait,
-            records: *max_records,
-            spread: *drain_spread,
-            grace: *drain_grace,
-            quiet: *drain_quiet,
-        };
-        let usage = |problem: String| Args::command().error(ErrorKind::ValueValidation, problem);
-        limits.check().map(|()| limits).map_err(|error| match error {
-            statusguard_edge::Error::Limit { limit, problem } => usage(format!("{}: {problem}", flag(limit))),
-            other => usage(other.to_string()),
-        })
-    }
-}
-
-/// The flag of a limit.
-fn flag(limit: &str) -> &str {
-    match limit {
-        "body" => "--max-body",
-        "bodies" => "--max-bodies",
-        "connections" => "--max-connections",
-        "handshake" => "--handshake-timeout",
-        "header" => "--header-timeout",
-        "idle" => "--idle-timeout",
-        "deadline" => "--deadline",
-        "spread" => "--drain-spread",
-        "quiet" => "--drain-quiet",
-        other => other,
+    pub fn check(&self) -> Result<(), clap::Error> {
+        self.limits.check().map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
     }
 }
 
@@ -196,7 +92,7 @@ pub enum LogFormat {
 
 /// How results look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub enum OutputFormat {
     /// For people.
     #[default]
     Table,
@@ -207,7 +103,7 @@ pub enum Output {
 /// Arguments of `check`.
 #[derive(Debug, Group)]
 #[command(group(clap::ArgGroup::new("write").args(["old", "review"]).required(true)))]
-pub struct Check {
+pub struct CheckArgs {
     /// The policy; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     pub policy: PathBuf,
@@ -222,12 +118,12 @@ pub struct Check {
     pub review: Option<PathBuf>,
     /// Table or JSON.
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// What to do with policies.
 #[derive(Debug, Subcommand)]
-pub enum Policy {
+pub enum PolicyCommand {
     /// Compile policies and name every problem.
     Lint {
         /// Policy files or folders; `-` reads standard input.
@@ -238,7 +134,7 @@ pub enum Policy {
         crd: Option<PathBuf>,
         /// Table or JSON.
         #[arg(short, long, value_enum, default_value_t)]
-        output: Output,
+        output: OutputFormat,
     },
     /// Draw the phase machines of a policy.
     Graph {
@@ -265,7 +161,7 @@ pub enum Policy {
         policy: Option<PathBuf>,
         /// Table or JSON.
         #[arg(short, long, value_enum, default_value_t)]
-        output: Output,
+        output: OutputFormat,
     },
     /// Write a commented first policy from a CRD's schema.
     Init {
@@ -293,84 +189,9 @@ pub enum GraphFormat {
     Text,
 }
 
-/// Reads `500ms`, `2s`, `1m30s`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    if rest.is_empty() {
-        return Err("empty".into());
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|char: char| !char.is_ascii_digit()).ok_or("a duration has a unit: ms, s, m or h")?;
-        let unit_end = rest[digits..].find(|char: char| char.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
-        let count: u64 = rest[..digits].parse().map_err(|_| format!("`{rest}` does not begin with a whole number"))?;
-        let unit = match &rest[digits..unit_end] {
-            "ms" => Duration::from_millis(1),
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_secs(60),
-            "h" => Duration::from_secs(3600),
-            unit => return Err(format!("`{unit}` is no unit: use ms, s, m or h")),
-        };
-        let part = u32::try_from(count).ok().and_then(|count| unit.checked_mul(count));
-        total = part.and_then(|part| total.checked_add(part)).ok_or("too long")?;
-        rest = &rest[unit_end..];
-    }
-    Ok(total)
-}
-
-/// Reads a collector's base URL. Nothing at all is as good as no flag: so OpenTelemetry reads its variables.
-fn otlp_endpoint(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        return Ok(String::new());
-    }
-    let url: http::Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-    match url.scheme_str() {
-        Some("http") if url.query().is_none() => Ok(text.trim_end_matches('/').to_owned()),
-        Some("https") => {
-            Err("https is not supported: use http to a collector in the same pod or cluster, which can go on by https"
-                .into())
-        }
-        _ => Err("not a URL like http://localhost:4318".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for bad in ["", "5", "s", "1d", "-1s", "1.5s", "99999999999h"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn collectors_are_base_urls_of_plain_http() {
-        assert_eq!(otlp_endpoint("http://localhost:4318").as_deref(), Ok("http://localhost:4318"));
-        assert_eq!(otlp_endpoint("http://[::1]:4318/tenant/").as_deref(), Ok("http://[::1]:4318/tenant"));
-        assert_eq!(otlp_endpoint("").as_deref(), Ok(""));
-        for (bad, expected) in [
-            ("https://localhost:4318", "https is not supported"),
-            ("localhost:4318", "not a URL"),
-            ("/v1/traces", "not a URL"),
-            ("grpc://localhost:4317", "not a URL"),
-            ("http://", "not a URL"),
-            ("http://localhost:4318?a=b", "not a URL"),
-        ] {
-            let error = otlp_endpoint(bad).expect_err(bad);
-            assert!(error.contains(expected), "{bad}: {error}");
-        }
-    }
-
-    #[test]
-    fn default_flags_are_the_default_limits() {
-        let args = Args::try_parse_from(["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k"]);
-        let Ok(Args { command: Command::Webhook(args) }) = args else { unreachable!("parses: {args:?}") };
-        assert_eq!(args.bounds.limits().ok(), Some(Limits::default()));
-    }
 
     #[test]
     fn a_value_out_of_range_is_wrong_usage_of_its_flag() {
@@ -378,18 +199,14 @@ mod tests {
             ("--max-body=1", "--max-body: 1 bytes"),
             ("--max-bodies=1025", "--max-bodies: 1025 bytes"),
             ("--max-connections=0", "--max-connections: must"),
-            ("--handshake-timeout=0s", "--handshake-timeout: must"),
-            ("--header-timeout=0s", "--header-timeout: must"),
-            ("--idle-timeout=0s", "--idle-timeout: must"),
-            ("--deadline=31s", "--deadline: 31s"),
-            ("--drain-grace=2s", "--drain-spread: 5s"),
-            ("--drain-quiet=0s", "--drain-quiet: must"),
+            ("--drain-timeout=2s", "--min-drain: 5s"),
+            ("--idle-close-after=0s", "--idle-close-after: must"),
         ] {
             let args = ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", flag];
             let Ok(Args { command: Command::Webhook(args) }) = Args::try_parse_from(args) else {
                 unreachable!("parses: {flag}")
             };
-            let Err(error) = args.bounds.limits() else { unreachable!("out of range: {flag}") };
+            let Err(error) = args.check() else { unreachable!("out of range: {flag}") };
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(expected), "{error}");
         }

@@ -104,7 +104,7 @@ pub fn read_one(file: &Path) -> Result<Value<'static>, Error> {
 /// As [`read_one`], and [`Error::Unfit`] when it is something else.
 pub fn read_object(file: &Path) -> Result<Value<'static>, Error> {
     let document = read_one(file)?;
-    match no_object(&document) {
+    match not_an_object(&document) {
         None => Ok(document),
         Some((reason, hint)) => Err(Error::unfit(file, reason, hint)),
     }
@@ -112,7 +112,7 @@ pub fn read_object(file: &Path) -> Result<Value<'static>, Error> {
 
 /// What keeps a value from being one Kubernetes object, and a hint. Judged as one it would have no
 /// status, and so nothing that could be lost.
-pub fn no_object(value: &Value<'_>) -> Option<(&'static str, &'static str)> {
+pub fn not_an_object(value: &Value<'_>) -> Option<(&'static str, &'static str)> {
     let Value::Object(_) = value else {
         return Some(("not an object", "give one Kubernetes object, as `kubectl get KIND NAME -o yaml` prints it"));
     };
@@ -165,7 +165,7 @@ pub fn parse(text: &str) -> Result<Vec<Value<'static>>, String> {
     {
         return Ok(vec![value.into_owned()]);
     }
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, line: 1 };
+    let mut reader = YamlReader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, line: 1 };
     let mut documents = Vec::new();
     while let Some(event) = reader.next()? {
         match event {
@@ -194,14 +194,14 @@ pub fn json(value: &Value<'_>) -> Result<serde_json::Value, serde_json::Error> {
     serde_json::from_str(&value.to_string())
 }
 
-struct Reader<'t> {
+struct YamlReader<'t> {
     parser: Parser<'t, granit_parser::StrInput<'t>>,
     anchors: HashMap<usize, Value<'static>>,
     nodes: usize,
     line: usize,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> YamlReader<'t> {
     fn next(&mut self) -> Result<Option<Event<'t>>, String> {
         loop {
             match self.parser.next_event() {

@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 pub mod document;
+mod exit;
 mod guard;
 pub mod policies;
 
@@ -13,33 +14,9 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-pub use args::{Args, Bounds, Check, Command, GraphFormat, LogFormat, Output, Policy, Webhook};
+pub use args::{Args, CheckArgs, Command, GraphFormat, LogFormat, OutputFormat, PolicyCommand, WebhookArgs};
+pub use exit::Exit;
 pub use guard::{Backend, Guard, Refusal, Refusals, webhook};
-
-/// What a command ends with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Done, or the write is allowed.
-    Success,
-    /// Something failed: a file, a policy, a test.
-    Failure,
-    /// The write is refused as stale.
-    Stale,
-    /// The write is refused as invalid.
-    Invalid,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        // 2 is wrong usage, by clap.
-        ExitCode::from(match exit {
-            Exit::Success => 0,
-            Exit::Failure => 1,
-            Exit::Stale => 3,
-            Exit::Invalid => 4,
-        })
-    }
-}
 
 /// Runs a command to its exit code; errors go to standard error with all their causes.
 #[must_use]

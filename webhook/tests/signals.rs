@@ -7,11 +7,11 @@ mod common;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server};
+use common::{GuardProcess, PATIENCE};
 
 #[test]
 fn sigterm_drains() {
-    let mut server = Server::start(&["--drain-spread=300ms", "--drain-grace=300ms"]);
+    let mut server = GuardProcess::start(&["--min-drain=300ms", "--drain-timeout=300ms"]);
     assert!(server.ready());
     let start = Instant::now();
     server.terminate();
@@ -26,7 +26,7 @@ fn sigterm_drains() {
 
 #[test]
 fn a_second_sigterm_ends_it_at_once() {
-    let mut server = Server::start(&["--drain-grace=1h", "--handshake-timeout=1h"]);
+    let mut server = GuardProcess::start(&["--drain-timeout=1h"]);
     // A connection that never says anything, which a drain would wait for.
     let silent = TcpStream::connect(server.admission).unwrap();
     server.terminate();

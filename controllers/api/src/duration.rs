@@ -118,7 +118,7 @@ impl fmt::Display for GoDuration {
                 1_000..1_000_000 => (1_000, "\u{b5}s"),
                 _ => (1_000_000, "ms"),
             };
-            return write!(f, "{}{name}", Decimal(below / unit, below % unit, unit));
+            return write!(f, "{}{name}", FractionalUnit(below / unit, below % unit, unit));
         }
         let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
         if hours > 0 {
@@ -127,14 +127,14 @@ impl fmt::Display for GoDuration {
         if seconds >= 60 {
             write!(f, "{minutes}m")?;
         }
-        write!(f, "{}s", Decimal(seconds % 60, below, 1_000_000_000))
+        write!(f, "{}s", FractionalUnit(seconds % 60, below, 1_000_000_000))
     }
 }
 
 /// A whole part and `.1/.2` of one, without trailing zeros.
-struct Decimal(u128, u128, u128);
+struct FractionalUnit(u128, u128, u128);
 
-impl fmt::Display for Decimal {
+impl fmt::Display for FractionalUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(whole, part, of) = self;
         if *part == 0 {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 /// The phases of one kind and the edges between them.
 ///
 /// The same table stands in the kind's guard policy; a test of the manifests holds one against the other. A phase that
-/// is not set yet is written `""` and is no phase of the machine.
+/// is not set yet is written `""` and is not a phase of the machine.
 pub trait PhaseMachine: Clone + Display + PartialEq + Sized + 'static {
     /// Where the phase stands in an object.
     const PATH: &'static str;

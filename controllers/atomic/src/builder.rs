@@ -7,18 +7,18 @@ use kube::Client;
 use tokio_util::task::TaskTracker;
 
 use crate::authorship::AppendOnly;
+use crate::body::SingleUseBody;
+use crate::cache::ObjectCache;
 use crate::compose::Composer;
-use crate::kept::Kept;
-use crate::line::Lines;
 use crate::metrics::{Instruments, Metrics};
-use crate::object::Subject;
-use crate::once::Once;
-use crate::wire::Line;
+use crate::object::StatusResource;
+use crate::queue::UpdateQueues;
+use crate::wire::Endpoint;
 use crate::writer::{PhaseChange, Shared, StatusWriter};
 
 /// Settings of a [`StatusWriter`].
 #[must_use = "a builder does nothing until it is built"]
-pub struct Builder<K: Subject> {
+pub struct Builder<K: StatusResource> {
     client: Client,
     name: String,
     kind: K::DynamicType,
@@ -39,7 +39,7 @@ pub struct InvalidName(String);
 /// What is left of the 128 characters of a field manager after `/` and the instance.
 const LONGEST_NAME: usize = 111;
 
-impl<K: Subject> Builder<K> {
+impl<K: StatusResource> Builder<K> {
     pub(crate) fn new(client: Client, name: String, kind: K::DynamicType) -> Self {
         Self {
             client,
@@ -94,11 +94,11 @@ impl<K: Subject> Builder<K> {
     /// restart: found in the list, it proves that one of them has appended it, not which, and a write of
     /// the others would be acknowledged for it.
     pub fn append_only(mut self, list: impl Into<String>, identity: impl Into<String>) -> Self {
-        self.append_only.push(AppendOnly { list: list.into(), identity: identity.into() });
+        self.append_only.push(AppendOnly::new(list.into(), identity.into()));
         self
     }
 
-    /// How many objects to keep in case a cache lags behind (default 4096). Once a cache has caught up, what
+    /// How many objects to keep in case a cache lags behind (default 4096). SingleUseBody a cache has caught up, what
     /// is kept is its own object, shared with it.
     pub fn keep(mut self, objects: usize) -> Self {
         self.keep = objects;
@@ -123,9 +123,9 @@ impl<K: Subject> Builder<K> {
         // A custom resource takes nothing but the status from such a write. A built-in kind takes parts of the
         // metadata, too, and a cache may have dropped some: like a main resource it is read first.
         let trusts_offers = subresource && !is_built_in(&K::group(&kind));
-        let line = Line {
+        let endpoint = Endpoint {
             client,
-            once: Once::new(),
+            once: SingleUseBody::new(),
             manager: format!("{name}/{:016x}", rand::random::<u64>()),
             subresource,
             timeout: request_timeout.unwrap_or(budget / 2),
@@ -136,13 +136,13 @@ impl<K: Subject> Builder<K> {
         Ok(StatusWriter(Arc::new(Shared {
             name,
             kind,
-            line,
+            endpoint,
             composer,
             append_only,
             trusts_offers,
             budget,
-            kept: Kept::new(keep),
-            lines: Lines::new(),
+            cache: ObjectCache::new(keep),
+            queues: UpdateQueues::new(),
             tasks: TaskTracker::new(),
         })))
     }

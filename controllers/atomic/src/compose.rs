@@ -7,69 +7,72 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::error::Failure;
-use crate::line::{Ticket, Verdict};
+use crate::error::WriteError;
 use crate::merge;
-use crate::object::Subject;
+use crate::object::StatusResource;
+use crate::queue::{ClosureResult, UpdateRequest};
 use crate::writer::PhaseChange;
 
 /// What came of running the closures.
 pub(crate) enum Composed {
     /// Something to send.
-    Offer(Offer),
+    Batch(Batch),
     /// Nothing changed.
-    Nothing(Vec<Verdict>),
+    Nothing(Vec<ClosureResult>),
 }
 
 /// A PUT ready to be sent, any number of times, on its one base.
-pub(crate) struct Offer {
+pub(crate) struct Batch {
     pub(crate) body: Bytes,
     /// The status in it.
     pub(crate) status: Value,
-    /// What each update at the head of the line did.
-    pub(crate) verdicts: Vec<Verdict>,
+    /// What each update at the head of the queue did.
+    pub(crate) results: Vec<ClosureResult>,
 }
 
-impl Offer {
+impl Batch {
     /// The updates that are in the PUT.
     pub(crate) fn changes(&self) -> usize {
-        self.verdicts.iter().filter(|verdict| **verdict == Verdict::Changed).count()
+        self.results.iter().filter(|result| **result == ClosureResult::Changed).count()
     }
 }
 
 /// How to compose.
-pub(crate) struct Composer<K: Subject> {
+pub(crate) struct Composer<K: StatusResource> {
     pub(crate) api_version: String,
     pub(crate) kind: String,
     pub(crate) phase: Option<PhaseChange<K::Status>>,
 }
 
-impl<K: Subject> Composer<K> {
-    /// Runs up to `limit` closures from the head of the line, each on what the one before left.
+impl<K: StatusResource> Composer<K> {
+    /// Runs up to `limit` closures from the head of the queue, each on what the one before left.
     pub(crate) fn compose(
         &self,
         base: &Arc<Value>,
-        line: &mut VecDeque<Ticket<K>>,
+        queue: &mut VecDeque<UpdateRequest<K>>,
         limit: usize,
-    ) -> Result<Composed, Failure> {
+    ) -> Result<Composed, WriteError> {
         let raw = base.get("status").filter(|status| !status.is_null());
         let first = match raw {
             Some(raw) => K::Status::deserialize(raw)
-                .map_err(|source| Failure::Unreadable { committed: false, source: Arc::new(source) })?,
+                .map_err(|source| WriteError::Unreadable { committed: false, source: Arc::new(source) })?,
             None => K::Status::default(),
         };
-        let unwritable = |source| Failure::Unwritable(Arc::new(source));
+        let unwritable = |source| WriteError::Unwritable(Arc::new(source));
         let before = serde_json::to_value(&first).map_err(unwritable)?;
-        let (last, mut verdicts) = self.run(first, line, limit);
+        let (last, mut results) = self.run(first, queue, limit);
         let after = serde_json::to_value(&last).map_err(unwritable)?;
 
         if before == after {
-            if verdicts.len() > 1 && verdicts.contains(&Verdict::Changed) {
+            if results.len() > 1 && results.contains(&ClosureResult::Changed) {
                 // Updates that undo each other are still one write each.
-                return self.compose(base, line, 1);
+                return self.compose(base, queue, 1);
             }
-            verdicts.iter_mut().filter(|verdict| **verdict == Verdict::Changed).for_each(|v| *v = Verdict::Same);
-            return Ok(Composed::Nothing(verdicts));
+            results
+                .iter_mut()
+                .filter(|result| **result == ClosureResult::Changed)
+                .for_each(|v| *v = ClosureResult::Same);
+            return Ok(Composed::Nothing(results));
         }
         let status = match raw {
             Some(raw) => {
@@ -81,21 +84,26 @@ impl<K: Subject> Composer<K> {
             None => after,
         };
         let body = serde_json::to_vec(&self.body(base, &status)).map_err(unwritable)?;
-        Ok(Composed::Offer(Offer { body: body.into(), status, verdicts }))
+        Ok(Composed::Batch(Batch { body: body.into(), status, results }))
     }
 
-    fn run(&self, first: K::Status, line: &mut VecDeque<Ticket<K>>, limit: usize) -> (K::Status, Vec<Verdict>) {
+    fn run(
+        &self,
+        first: K::Status,
+        queue: &mut VecDeque<UpdateRequest<K>>,
+        limit: usize,
+    ) -> (K::Status, Vec<ClosureResult>) {
         let mut status = first.clone();
         let mut kept = first;
-        let mut verdicts = Vec::new();
-        for ticket in line.iter_mut().take(limit) {
-            if !ticket.job.decide(&mut status) {
+        let mut results = Vec::new();
+        for request in queue.iter_mut().take(limit) {
+            if !request.pending.decide(&mut status) {
                 status = kept.clone();
-                verdicts.push(Verdict::Declined);
+                results.push(ClosureResult::Declined);
             } else if status == kept {
-                verdicts.push(Verdict::Same);
+                results.push(ClosureResult::Same);
             } else {
-                verdicts.push(Verdict::Changed);
+                results.push(ClosureResult::Changed);
                 let ends = self.phase.as_ref().is_some_and(|changes| changes(&kept, &status));
                 if ends {
                     break;
@@ -103,7 +111,7 @@ impl<K: Subject> Composer<K> {
                 kept = status.clone();
             }
         }
-        (status, verdicts)
+        (status, results)
     }
 
     /// The whole object with its new status. `managedFields` stay out: absent, they are kept.

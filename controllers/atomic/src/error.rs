@@ -35,18 +35,18 @@ pub enum Error<E = Infallible> {
         /// The message of the answer.
         message: String,
         /// What is wrong, one for each cause of the answer.
-        findings: Arc<[Finding]>,
+        causes: Arc<[RefusalCause]>,
     },
     /// The time budget was spent before a write succeeded; nothing of this update is applied.
     #[error("the time budget is spent")]
-    Budget(#[source] Option<Trouble>),
+    Budget(#[source] Option<RetryReason>),
     /// Too many updates wait for this object already.
     #[error("too many updates wait for this object")]
     Busy,
     /// The answer to the write was lost and nothing tells whether it was applied; or the writer's runtime
     /// ended while a write was on its way.
     #[error("the outcome of the write is unknown")]
-    Unknown(#[source] Option<Trouble>),
+    Unknown(#[source] Option<RetryReason>),
     /// The API server said something that no repetition will change (401, 403, ...).
     #[error("the API server rejected the request")]
     Api(#[source] Arc<kube::Error>),
@@ -95,7 +95,7 @@ impl<E> Error<E> {
 
 /// One cause of a refusal, as the schema or an admission webhook gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct RefusalCause {
     /// Machine-readable reason.
     pub reason: String,
     /// The field concerned.
@@ -107,7 +107,7 @@ pub struct Finding {
 /// The last thing that stood in the way of an update that was tried again.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum RetryReason {
     /// Somebody else wrote the object first.
     #[error("another writer was faster")]
     Conflict,
@@ -131,30 +131,30 @@ pub enum Trouble {
 
 /// How a whole write ended for all updates in it.
 #[derive(Debug, Clone)]
-pub(crate) enum Failure {
+pub(crate) enum WriteError {
     Deleted,
     Replaced,
-    Refused { code: u16, reason: String, message: String, findings: Arc<[Finding]> },
-    Budget(Option<Trouble>),
-    Unknown(Option<Trouble>),
+    Refused { code: u16, reason: String, message: String, causes: Arc<[RefusalCause]> },
+    Budget(Option<RetryReason>),
+    Unknown(Option<RetryReason>),
     Api(Arc<kube::Error>),
     Unreadable { committed: bool, source: Arc<serde_json::Error> },
     Unwritable(Arc<serde_json::Error>),
     Panicked(String),
 }
 
-impl<E> From<Failure> for Error<E> {
-    fn from(failure: Failure) -> Self {
+impl<E> From<WriteError> for Error<E> {
+    fn from(failure: WriteError) -> Self {
         match failure {
-            Failure::Deleted => Self::Deleted,
-            Failure::Replaced => Self::Replaced,
-            Failure::Refused { code, reason, message, findings } => Self::Refused { code, reason, message, findings },
-            Failure::Budget(last) => Self::Budget(last),
-            Failure::Unknown(last) => Self::Unknown(last),
-            Failure::Api(source) => Self::Api(source),
-            Failure::Unreadable { committed, source } => Self::Unreadable { committed, source },
-            Failure::Unwritable(source) => Self::Unwritable(source),
-            Failure::Panicked(said) => Self::Panicked(said),
+            WriteError::Deleted => Self::Deleted,
+            WriteError::Replaced => Self::Replaced,
+            WriteError::Refused { code, reason, message, causes } => Self::Refused { code, reason, message, causes },
+            WriteError::Budget(last) => Self::Budget(last),
+            WriteError::Unknown(last) => Self::Unknown(last),
+            WriteError::Api(source) => Self::Api(source),
+            WriteError::Unreadable { committed, source } => Self::Unreadable { committed, source },
+            WriteError::Unwritable(source) => Self::Unwritable(source),
+            WriteError::Panicked(said) => Self::Panicked(said),
         }
     }
 }

@@ -49,7 +49,7 @@
 //! A closure may decline. Its error comes back as [`Error::Closure`], and nothing is written:
 //!
 //! ```no_run
-//! # use atomic_status::{Dynamic, Error, Outcome, StatusWriter};
+//! # use atomic_status::{Dynamic, Error, UpdateOutcome, StatusWriter};
 //! # async fn doc(writer: StatusWriter<Dynamic>, object: Dynamic) {
 //! #[derive(Debug, PartialEq)]
 //! struct Finished;
@@ -62,10 +62,10 @@
 //!     Ok(())
 //! }).await;
 //! match outcome {
-//!     Ok(Outcome::Written { object, attempts, merged }) => { /* emit events: it is committed */ }
-//!     Ok(Outcome::Unchanged { .. }) => {}
+//!     Ok(UpdateOutcome::Written { object, .. }) => { /* emit events: it is committed */ }
+//!     Ok(UpdateOutcome::Unchanged { .. }) => {}
 //!     Err(Error::Closure(Finished)) => {}
-//!     Err(Error::Refused { findings, .. }) => { /* this status is not legal on the current version */ }
+//!     Err(Error::Refused { causes, .. }) => { /* this status is not legal on the current version */ }
 //!     Err(Error::Deleted | Error::Replaced) => { /* somebody else's object now */ }
 //!     Err(other) => { /* requeue with backoff */ }
 //! }
@@ -75,7 +75,7 @@
 //! # Guarantees
 //! 1. **Nothing lost.** The status is put with the `resourceVersion` and `uid` of the version that
 //!    the closure ran on. A write never replaces a version the closure has not seen.
-//! 2. **Nothing twice.** An update that is answered with [`Outcome::Written`] was applied exactly
+//! 2. **Nothing twice.** An update that is answered with [`UpdateOutcome::Written`] was applied exactly
 //!    once, whatever happened to requests and answers on the way; one that is answered with any error
 //!    but [`Error::Unknown`] or [`Error::Deleted`] was not applied, and never will be. The variant
 //!    [`Error::Unreadable`] says itself which of the two it is. That holds also when the runtime of
@@ -83,7 +83,7 @@
 //! 3. **Unknown fields survive**, in the status, in entries of its lists and in its maps: what is
 //!    written is the raw status with the *difference* that the closure made to its typed reading.
 //! 4. **One request per transition.** No read precedes a write of a custom resource unless the object
-//!    does not know its raw status (see [`Whole`]). Nothing changed: nothing sent. Updates of one object that arrive
+//!    does not know its raw status (see [`WithRawStatus`]). Nothing changed: nothing sent. Updates of one object that arrive
 //!    while a write is under way share the next one, in the order of their arrival; each caller gets
 //!    its own answer, and a closure that declines, panics, or makes a status that cannot be written
 //!    takes nothing and nobody with it.
@@ -141,7 +141,7 @@
 //!   Where it does not, a lost answer whose PUT conflicts ends as [`Error::Unknown`] unless
 //!   `append_only` settles it.
 //! * The role allows `update` on the status, `get` on the object, and `watch` for step 2.
-//! * **A cache drops no status of [`Whole`] objects.** Other parts, and the status of typed objects, it
+//! * **A cache drops no status of [`WithRawStatus`] objects.** Other parts, and the status of typed objects, it
 //!   may drop to save memory: none of that is ever written back.
 //! * The status type writes fields under the names by which it reads them.
 //! * Etcd is not restored from a backup under a running writer.
@@ -154,11 +154,11 @@
 //! # Caveats
 //! * **A typed object forgets** what its type does not know. Before the first write of an object of
 //!   which the writer knows no raw status (after a start, or after a write of somebody else), it is
-//!   read: two requests instead of one. A cache of [`Whole`] objects saves that. Versions the writer
+//!   read: two requests instead of one. A cache of [`WithRawStatus`] objects saves that. Versions the writer
 //!   has written itself never need it.
 //! * **Kinds of Kubernetes itself** (groups without a dot or under `k8s.io`) are read likewise: a write
 //!   of their status takes parts of the metadata along, and what a cache dropped would be wiped.
-//! * **Decisions without a write** ([`Outcome::Unchanged`], [`Error::Closure`]) are made on the version
+//! * **Decisions without a write** ([`UpdateOutcome::Unchanged`], [`Error::Closure`]) are made on the version
 //!   known, which may be a stale one, because no conflict corrects them. [`Update::fresh`] reads first.
 //! * **A write that only removes** map members or keyed entries leaves no owner behind; if its answer
 //!   is lost and somebody could have removed the same, the outcome is [`Error::Unknown`].
@@ -188,18 +188,19 @@
 //! ```
 
 mod authorship;
+mod backoff;
+mod body;
 mod builder;
+mod cache;
 mod compose;
 mod drive;
 mod error;
-mod kept;
-mod line;
+mod json;
 mod merge;
 mod metrics;
 mod object;
-mod once;
-mod pace;
 mod protocol;
+mod queue;
 mod status;
 mod steps;
 mod version;
@@ -207,9 +208,9 @@ mod wire;
 mod writer;
 
 pub use builder::{Builder, InvalidName};
-pub use error::{Error, Finding, Trouble};
+pub use error::{Error, RefusalCause, RetryReason};
 pub use metrics::Metrics;
-pub use object::{Dynamic, Raw, Subject, Whole};
+pub use object::{Dynamic, RawStatus, StatusResource, WithRawStatus};
 pub use status::{AlreadySet, Counter, append_once, increment, set_condition, set_once};
 pub use version::compare_versions;
-pub use writer::{Decision, Outcome, StatusWriter, Update};
+pub use writer::{ClosureOutput, StatusWriter, Update, UpdateOutcome};

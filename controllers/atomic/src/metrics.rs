@@ -22,7 +22,7 @@ use prometheus_client::registry::Registry;
 /// | `atomic_status_update_duration_seconds` | `writer` | time from the call to its answer |
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    updates: Family<Outcome, Counter>,
+    updates: Family<UpdateOutcome, Counter>,
     requests: Family<Sent, Counter>,
     conflicts: Family<Writer, Counter>,
     merged: Family<Writer, Counter>,
@@ -80,7 +80,7 @@ struct Writer {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct UpdateOutcome {
     writer: String,
     outcome: &'static str,
 }
@@ -127,7 +127,7 @@ impl Instruments {
     }
 
     pub(crate) fn answered(&self, outcome: &'static str, after: Duration) {
-        self.all.updates.get_or_create(&Outcome { writer: self.writer.clone(), outcome }).inc();
+        self.all.updates.get_or_create(&UpdateOutcome { writer: self.writer.clone(), outcome }).inc();
         self.all.duration.get_or_create(&self.label()).observe(after.as_secs_f64());
         if outcome == "budget" {
             self.all.exhausted.get_or_create(&self.label()).inc();

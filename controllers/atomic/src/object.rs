@@ -13,18 +13,18 @@ use serde_json::Value;
 /// A kind of object with a status of a type.
 ///
 /// Implemented for every kind with a typed status ([`HasStatus`], which `#[derive(CustomResource)]`
-/// provides) and for [`Whole`].
-pub trait Subject: Resource + Serialize + DeserializeOwned + Send + Sync + 'static {
+/// provides) and for [`WithRawStatus`].
+pub trait StatusResource: Resource + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The type of the status that closures see. Its [`Default`] stands for a status that is absent.
     type Status: Serialize + DeserializeOwned + Default + Clone + PartialEq + Send + 'static;
 
     /// What is known of the raw status.
-    fn raw_status(&self) -> Raw<'_>;
+    fn raw_status(&self) -> RawStatus<'_>;
 }
 
 /// What an object knows of its status as the API server sent it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Raw<'a> {
+pub enum RawStatus<'a> {
     /// There is no status.
     Absent,
     /// Exactly this was sent.
@@ -33,7 +33,7 @@ pub enum Raw<'a> {
     Typed,
 }
 
-impl<K> Subject for K
+impl<K> StatusResource for K
 where
     K: Resource + HasStatus + Serialize + DeserializeOwned + Send + Sync + 'static,
     K::Status: Serialize + DeserializeOwned + Default + Clone + PartialEq + Send + 'static,
@@ -41,31 +41,31 @@ where
     type Status = K::Status;
 
     /// Never absent: a cache may have dropped a status to save memory.
-    fn raw_status(&self) -> Raw<'_> {
-        Raw::Typed
+    fn raw_status(&self) -> RawStatus<'_> {
+        RawStatus::Typed
     }
 }
 
 /// An object together with its raw status.
 ///
 /// A typed object forgets what its type does not know. To write without a read and lose nothing, the
-/// writer needs the status as it was sent; a cache of `Whole<Delivery, DeliveryStatus>` keeps it, at
+/// writer needs the status as it was sent; a cache of `WithRawStatus<Delivery, DeliveryStatus>` keeps it, at
 /// the cost of a second copy of the status in memory. It derefs to the object, and `Api`, watchers
 /// and `Controller` take it wherever they take the object itself.
 ///
-/// It is also the way to write kinds without [`HasStatus`]: `Whole<Job, JobStatus>`, and objects
+/// It is also the way to write kinds without [`HasStatus`]: `WithRawStatus<PendingUpdate, JobStatus>`, and objects
 /// whose type is not known at all: [`Dynamic`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Whole<K, S> {
+pub struct WithRawStatus<K, S> {
     object: K,
     status: Option<Value>,
     view: PhantomData<fn() -> S>,
 }
 
 /// An object of any kind; its status is JSON.
-pub type Dynamic = Whole<DynamicObject, Value>;
+pub type Dynamic = WithRawStatus<DynamicObject, Value>;
 
-impl<K, S> Whole<K, S> {
+impl<K, S> WithRawStatus<K, S> {
     /// The object as its type sees it.
     #[must_use]
     pub fn into_inner(self) -> K {
@@ -86,7 +86,7 @@ impl From<DynamicObject> for Dynamic {
     }
 }
 
-impl<K, S> Deref for Whole<K, S> {
+impl<K, S> Deref for WithRawStatus<K, S> {
     type Target = K;
 
     fn deref(&self) -> &K {
@@ -94,19 +94,19 @@ impl<K, S> Deref for Whole<K, S> {
     }
 }
 
-impl<K, S> Subject for Whole<K, S>
+impl<K, S> StatusResource for WithRawStatus<K, S>
 where
     K: Resource + Serialize + DeserializeOwned + Send + Sync + 'static,
     S: Serialize + DeserializeOwned + Default + Clone + PartialEq + Send + 'static,
 {
     type Status = S;
 
-    fn raw_status(&self) -> Raw<'_> {
-        self.status.as_ref().map_or(Raw::Absent, Raw::Exact)
+    fn raw_status(&self) -> RawStatus<'_> {
+        self.status.as_ref().map_or(RawStatus::Absent, RawStatus::Exact)
     }
 }
 
-impl<'de, K: DeserializeOwned, S> Deserialize<'de> for Whole<K, S> {
+impl<'de, K: DeserializeOwned, S> Deserialize<'de> for WithRawStatus<K, S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut whole = Value::deserialize(deserializer)?;
         let object = K::deserialize(&whole).map_err(D::Error::custom)?;
@@ -115,7 +115,7 @@ impl<'de, K: DeserializeOwned, S> Deserialize<'de> for Whole<K, S> {
     }
 }
 
-impl<K: Serialize, S> Serialize for Whole<K, S> {
+impl<K: Serialize, S> Serialize for WithRawStatus<K, S> {
     fn serialize<Out: Serializer>(&self, serializer: Out) -> Result<Out::Ok, Out::Error> {
         use serde::ser::Error as _;
         let mut whole = serde_json::to_value(&self.object).map_err(Out::Error::custom)?;
@@ -126,7 +126,7 @@ impl<K: Serialize, S> Serialize for Whole<K, S> {
     }
 }
 
-impl<K: Resource, S> Resource for Whole<K, S> {
+impl<K: Resource, S> Resource for WithRawStatus<K, S> {
     type DynamicType = K::DynamicType;
     type Scope = K::Scope;
 

@@ -9,10 +9,10 @@
 //!    │   Put in doubt ──written──▶ Committed
 //!    │         │ conflict
 //!    │         ▼
-//!    ├─other─ Trace (watch from the base) ──ours──▶ Committed
+//!    ├─other─ WatchNext (watch from the base) ──ours──▶ Committed
 //!    │         │ history gone
 //!    │         ▼
-//!    └─lost── Inspect (live read) ──landed──▶ Committed
+//!    └─lost── LiveRead (live read) ──landed──▶ Committed
 //!              └──undecided──▶ Unknown
 //! ```
 //!
@@ -35,9 +35,9 @@ pub(crate) enum State {
         refused: bool,
     },
     /// In doubt, and the object has left the base: the first version after it tells who won.
-    Trace,
+    WatchNext,
     /// In doubt without history: what the object looks like now may tell.
-    Inspect,
+    LiveRead,
     /// Over.
     Done(End),
 }
@@ -78,17 +78,17 @@ pub(crate) enum Event {
     Unknown,
     /// Anything: an answer that no repetition will change.
     Fatal,
-    /// Trace: the first version after the base was written by this write.
+    /// WatchNext: the first version after the base was written by this write.
     NextIsOurs,
-    /// Trace: the first version after the base was written by somebody else.
+    /// WatchNext: the first version after the base was written by somebody else.
     NextIsOther,
-    /// Trace: the first thing after the base is the end of the object.
+    /// WatchNext: the first thing after the base is the end of the object.
     NextIsDeletion,
-    /// Trace or Inspect: what is there proves nothing.
+    /// WatchNext or LiveRead: what is there proves nothing.
     Unclear,
-    /// Trace: the API server no longer has (or does not show) the versions after the base.
+    /// WatchNext: the API server no longer has (or does not show) the versions after the base.
     HistoryGone,
-    /// Trace or a read: no answer; asking again changes nothing.
+    /// WatchNext or a read: no answer; asking again changes nothing.
     Fault,
     /// A read: the base is still the current version.
     Same,
@@ -96,9 +96,9 @@ pub(crate) enum Event {
     Moved,
     /// A read: another object of that name.
     OtherUid,
-    /// Inspect: the write is proven to have landed.
+    /// LiveRead: the write is proven to have landed.
     Landed,
-    /// Inspect: the write is proven not to have landed, now and for ever.
+    /// LiveRead: the write is proven not to have landed, now and for ever.
     Lost,
 }
 
@@ -120,22 +120,22 @@ pub(crate) fn next(state: State, event: Event, late: bool) -> State {
             Event::Fatal => State::Done(End::Fatal),
             _ => state,
         },
-        State::Trace => match event {
+        State::WatchNext => match event {
             Event::NextIsOurs => State::Done(End::Committed),
             Event::NextIsOther => State::Read { refused: false },
             Event::NextIsDeletion => State::Done(End::Deleted),
-            Event::Unclear | Event::HistoryGone | Event::Fatal => State::Inspect,
-            _ if late => State::Inspect,
-            _ => State::Trace,
+            Event::Unclear | Event::HistoryGone | Event::Fatal => State::LiveRead,
+            _ if late => State::LiveRead,
+            _ => State::WatchNext,
         },
-        State::Inspect => match event {
+        State::LiveRead => match event {
             Event::Landed => State::Done(End::Committed),
             Event::Lost => State::Compose,
             // Whether it landed before the object went is not known: that is not `Replaced`, which denies it.
             Event::Missing | Event::OtherUid => State::Done(End::Deleted),
             // The base is current: the earlier PUT may still be on its way.
             Event::Same if !late => State::Put { doubt: true },
-            Event::Fault if !late => State::Inspect,
+            Event::Fault if !late => State::LiveRead,
             _ => State::Done(End::Unknown),
         },
         State::Done(_) => state,
@@ -143,12 +143,12 @@ pub(crate) fn next(state: State, event: Event, late: bool) -> State {
 }
 
 fn after_put(doubt: bool, event: Event, late: bool) -> State {
-    let again = if late { State::Inspect } else { State::Put { doubt: true } };
+    let again = if late { State::LiveRead } else { State::Put { doubt: true } };
     match event {
         // In doubt this is the proof: two PUTs on one base cannot both land.
         Event::Written => State::Done(End::Committed),
         Event::Missing => State::Done(End::Deleted),
-        Event::Conflict if doubt => State::Trace,
+        Event::Conflict if doubt => State::WatchNext,
         Event::Conflict => State::Read { refused: false },
         // In doubt a refusal speaks of this PUT only; the earlier one may still be on its way.
         _ if doubt => again,

@@ -13,9 +13,9 @@ use kube::core::params::{GetParams, PostParams, WatchParams};
 use kube::core::{Request, Status, WatchEvent};
 use serde_json::Value;
 
-use crate::error::{Failure, Finding, Trouble};
+use crate::body::{SendGuard, SingleUseBody};
+use crate::error::{RefusalCause, RetryReason, WriteError};
 use crate::metrics::{Instruments, Verb};
-use crate::once::{Once, Seal};
 
 /// Part of a request's time-out that a watch gets: what it waits for is there already, and one that hangs must not use
 /// up the time for settling a doubt.
@@ -26,12 +26,12 @@ const WATCH_SHARE: u32 = 4;
 pub(crate) enum Put {
     Written(Value),
     Conflict,
-    Refused(Failure),
+    Refused(WriteError),
     Missing,
     /// With the rest that the API server asked for, here and below.
-    NotApplied(Trouble, Option<Duration>),
-    Unknown(Trouble, Option<Duration>),
-    Fatal(Trouble, Arc<kube::Error>),
+    NotApplied(RetryReason, Option<Duration>),
+    Unknown(RetryReason, Option<Duration>),
+    Fatal(RetryReason, Arc<kube::Error>),
 }
 
 /// What a live read showed.
@@ -39,7 +39,7 @@ pub(crate) enum Put {
 pub(crate) enum Get {
     Found(Value),
     Missing,
-    Fault(Trouble, Option<Duration>),
+    Fault(RetryReason, Option<Duration>),
     Fatal(Arc<kube::Error>),
 }
 
@@ -49,26 +49,34 @@ pub(crate) enum First {
     Version(Value),
     Deletion,
     HistoryGone,
-    Fault(Trouble),
+    Fault(RetryReason),
 }
 
-/// The requests to one collection of objects.
+/// The requests about one object.
 pub(crate) struct Wire {
     client: Client,
-    once: Once,
+    once: SingleUseBody,
     collection: Request,
-    name: String,
+    object: Addressee,
     manager: String,
     subresource: bool,
     timeout: Duration,
     metrics: Instruments,
 }
 
+/// The object that requests are about, which an answer has to show.
+pub(crate) struct Addressee {
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+}
+
 /// What all objects of a writer have in common.
 #[derive(Clone)]
-pub(crate) struct Line {
+pub(crate) struct Endpoint {
     pub(crate) client: Client,
-    pub(crate) once: Once,
+    pub(crate) once: SingleUseBody,
     pub(crate) manager: String,
     pub(crate) subresource: bool,
     pub(crate) timeout: Duration,
@@ -76,29 +84,29 @@ pub(crate) struct Line {
 }
 
 impl Wire {
-    pub(crate) fn new(line: &Line, collection: String, name: String) -> Self {
-        let Line { client, once, manager, subresource, timeout, metrics } = line.clone();
-        Self { client, once, collection: Request::new(collection), name, manager, subresource, timeout, metrics }
+    pub(crate) fn new(endpoint: &Endpoint, collection: String, object: Addressee) -> Self {
+        let Endpoint { client, once, manager, subresource, timeout, metrics } = endpoint.clone();
+        Self { client, once, collection: Request::new(collection), object, manager, subresource, timeout, metrics }
     }
 
     pub(crate) async fn put(&self, body: Bytes) -> Put {
         self.metrics.request(Verb::Put);
-        let seal = Seal::default();
-        let trouble = match tokio::time::timeout(self.timeout, self.exchange_put(body, &seal)).await {
+        let guard = SendGuard::default();
+        let reason = match tokio::time::timeout(self.timeout, self.exchange_put(body, &guard)).await {
             Ok(Ok(answer)) => return self.read_put(answer),
-            Ok(Err(error)) => Trouble::Connection(Arc::new(error)),
-            Err(_) => Trouble::Timeout,
+            Ok(Err(error)) => RetryReason::Connection(Arc::new(error)),
+            Err(_) => RetryReason::Timeout,
         };
         // What was never read here did not arrive there: it had no connection.
-        if seal.revoke() { Put::NotApplied(trouble, None) } else { Put::Unknown(trouble, None) }
+        if guard.revoke() { Put::NotApplied(reason, None) } else { Put::Unknown(reason, None) }
     }
 
     /// A live read: no resource version is given, so that no cache answers.
     pub(crate) async fn get(&self) -> Get {
         self.metrics.request(Verb::Get);
         match tokio::time::timeout(self.timeout, self.exchange_get()).await {
-            Err(_) => Get::Fault(Trouble::Timeout, None),
-            Ok(Err(error)) => Get::Fault(Trouble::Connection(Arc::new(error)), None),
+            Err(_) => Get::Fault(RetryReason::Timeout, None),
+            Ok(Err(error)) => Get::Fault(RetryReason::Connection(Arc::new(error)), None),
             Ok(Ok(answer)) => self.read_get(answer),
         }
     }
@@ -108,31 +116,32 @@ impl Wire {
         self.metrics.request(Verb::Watch);
         let patience = self.timeout / WATCH_SHARE;
         match tokio::time::timeout(patience, self.exchange_watch(version, patience)).await {
-            Err(_) => First::Fault(Trouble::Timeout),
+            Err(_) => First::Fault(RetryReason::Timeout),
             Ok(first) => first,
         }
     }
 
-    async fn exchange_put(&self, body: Bytes, seal: &Seal) -> Result<Answer, kube::Error> {
+    async fn exchange_put(&self, body: Bytes, guard: &SendGuard) -> Result<Answer, kube::Error> {
         let params = PostParams { dry_run: false, field_manager: Some(self.manager.clone()) };
         let request = if self.subresource {
-            self.collection.replace_subresource("status", &self.name, &params, Vec::new())
+            self.collection.replace_subresource("status", &self.object.name, &params, Vec::new())
         } else {
-            self.collection.replace(&self.name, &params, Vec::new())
+            self.collection.replace(&self.object.name, &params, Vec::new())
         };
         let (parts, _) = request.map_err(kube::Error::BuildRequest)?.into_parts();
-        let request = http::Request::from_parts(parts, self.once.body(body, seal).await?);
+        let request = http::Request::from_parts(parts, self.once.body(body, guard).await?);
         Answer::of(self.client.send(request).await?).await
     }
 
     async fn exchange_get(&self) -> Result<Answer, kube::Error> {
-        let request = self.collection.get(&self.name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
+        let request =
+            self.collection.get(&self.object.name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
         Answer::of(self.client.send(request.map(kube::client::Body::from)).await?).await
     }
 
     async fn exchange_watch(&self, version: &str, patience: Duration) -> First {
         let params = WatchParams {
-            field_selector: Some(format!("metadata.name={}", self.name)),
+            field_selector: Some(format!("metadata.name={}", self.object.name)),
             timeout: u32::try_from(patience.as_secs() + 1).ok(),
             bookmarks: false,
             ..WatchParams::default()
@@ -143,52 +152,74 @@ impl Wire {
             std::pin::pin!(events).try_next().await
         };
         match first.await {
-            Ok(Some(WatchEvent::Added(object) | WatchEvent::Modified(object))) => First::Version(object),
+            Ok(Some(WatchEvent::Added(object) | WatchEvent::Modified(object))) if self.object.is_shown_by(&object) => {
+                First::Version(object)
+            }
+            Ok(Some(WatchEvent::Added(_) | WatchEvent::Modified(_))) => First::Fault(not_the_object()),
             Ok(Some(WatchEvent::Deleted(_))) => First::Deletion,
             Ok(Some(WatchEvent::Error(status))) => no_history(*status),
             Err(kube::Error::Api(status)) => no_history(*status),
-            Ok(Some(WatchEvent::Bookmark(_)) | None) => First::Fault(Trouble::Timeout),
-            Err(error) => First::Fault(Trouble::Connection(Arc::new(error))),
+            Ok(Some(WatchEvent::Bookmark(_)) | None) => First::Fault(RetryReason::Timeout),
+            Err(error) => First::Fault(RetryReason::Connection(Arc::new(error))),
         }
     }
 
     fn read_put(&self, answer: Answer) -> Put {
         if answer.code.is_success() {
-            return match answer.object() {
+            let object = answer.json().filter(|object| self.object.is_shown_by(object));
+            return match object.filter(|object| object["metadata"]["uid"] == self.object.uid.as_str()) {
                 Some(object) => Put::Written(object),
-                None => Put::Unknown(answer.trouble(), None),
+                None => Put::Unknown(not_the_object(), None),
             };
         }
         let status = answer.status();
         match answer.code.as_u16() {
             _ if is_denial(&status) => Put::Refused(refusal(answer.code, status)),
-            404 if names(&status, &self.name) => Put::Missing,
-            429 => Put::NotApplied(answer.trouble(), answer.retry_after),
+            404 if names(&status, &self.object.name) => Put::Missing,
+            429 => Put::NotApplied(answer.reason(), answer.retry_after),
             // Admission comes before storage: what it failed on is not applied.
-            500 if status.message.contains("failed calling webhook") => Put::NotApplied(answer.trouble(), None),
-            408 | 500.. => Put::Unknown(answer.trouble(), answer.retry_after),
+            500 if status.message.contains("failed calling webhook") => Put::NotApplied(answer.reason(), None),
+            408 | 500.. => Put::Unknown(answer.reason(), answer.retry_after),
             409 if is_refusal(&status) => Put::Refused(refusal(answer.code, status)),
             409 if status.reason == "Conflict" && causes(&status).is_empty() => Put::Conflict,
             422 => Put::Refused(refusal(answer.code, status)),
             400 | 401 | 403 | 413 if is_refusal(&status) => Put::Refused(refusal(answer.code, status)),
-            _ => Put::Fatal(answer.trouble(), Arc::new(kube::Error::Api(status.boxed()))),
+            _ => Put::Fatal(answer.reason(), Arc::new(kube::Error::Api(status.boxed()))),
         }
     }
 
     fn read_get(&self, answer: Answer) -> Get {
         if answer.code.is_success() {
-            return match answer.object() {
+            return match answer.json().filter(|object| self.object.is_shown_by(object)) {
                 Some(object) => Get::Found(object),
-                None => Get::Fault(answer.trouble(), None),
+                None => Get::Fault(not_the_object(), None),
             };
         }
         let status = answer.status();
         match answer.code.as_u16() {
-            404 if names(&status, &self.name) => Get::Missing,
-            408 | 429 | 500.. => Get::Fault(answer.trouble(), answer.retry_after),
+            404 if names(&status, &self.object.name) => Get::Missing,
+            408 | 429 | 500.. => Get::Fault(answer.reason(), answer.retry_after),
             _ => Get::Fatal(Arc::new(kube::Error::Api(status.boxed()))),
         }
     }
+}
+
+impl Addressee {
+    /// Whether `answer` is an object of this name and kind, in some version. A proxy may answer with a page of its own.
+    fn is_shown_by(&self, answer: &Value) -> bool {
+        let metadata = &answer["metadata"];
+        let says_something = |member: &str| metadata[member].as_str().is_some_and(|text| !text.is_empty());
+        answer["apiVersion"] == self.api_version.as_str()
+            && answer["kind"] == self.kind.as_str()
+            && metadata["name"] == self.name.as_str()
+            && says_something("uid")
+            && says_something("resourceVersion")
+    }
+}
+
+/// Why an answer with 200 does not count.
+fn not_the_object() -> RetryReason {
+    RetryReason::Answer { code: 200, reason: String::new(), message: "the answer is not the object".to_owned() }
 }
 
 /// A complete HTTP answer.
@@ -206,8 +237,8 @@ impl Answer {
         Ok(Self { code, retry_after: seconds.map(Duration::from_secs), body })
     }
 
-    fn object(&self) -> Option<Value> {
-        serde_json::from_slice(&self.body).ok().filter(Value::is_object)
+    fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
     }
 
     /// The `Status` that the answer carries, or one made of what a proxy said.
@@ -216,9 +247,9 @@ impl Answer {
             .unwrap_or_else(|_| Status::failure(&String::from_utf8_lossy(&self.body), "").with_code(self.code.as_u16()))
     }
 
-    fn trouble(&self) -> Trouble {
+    fn reason(&self) -> RetryReason {
         let Status { reason, message, .. } = self.status();
-        Trouble::Answer { code: self.code.as_u16(), reason, message }
+        RetryReason::Answer { code: self.code.as_u16(), reason, message }
     }
 }
 
@@ -243,15 +274,15 @@ fn is_refusal(status: &Status) -> bool {
     !causes.is_empty() && causes.iter().all(|cause| cause.reason != "FieldManagerConflict")
 }
 
-fn refusal(code: StatusCode, status: Status) -> Failure {
-    let findings = causes(&status).iter().map(|cause| Finding {
+fn refusal(code: StatusCode, status: Status) -> WriteError {
+    let causes = causes(&status).iter().map(|cause| RefusalCause {
         reason: cause.reason.clone(),
         field: cause.field.clone(),
         message: cause.message.clone(),
     });
-    Failure::Refused {
+    WriteError::Refused {
         code: code.as_u16(),
-        findings: findings.collect(),
+        causes: causes.collect(),
         reason: status.reason,
         message: status.message,
     }
@@ -261,7 +292,7 @@ fn refusal(code: StatusCode, status: Status) -> Failure {
 fn no_history(status: Status) -> First {
     if status.code == 408 || status.code == 429 || status.code >= 500 {
         let Status { code, reason, message, .. } = status;
-        return First::Fault(Trouble::Answer { code, reason, message });
+        return First::Fault(RetryReason::Answer { code, reason, message });
     }
     First::HistoryGone
 }

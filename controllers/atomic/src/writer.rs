@@ -13,14 +13,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::authorship::AppendOnly;
 use crate::builder::Builder;
+use crate::cache::{ObjectCache, ObjectKey};
 use crate::compose::Composer;
 use crate::drive::Driver;
 use crate::error::Error;
-use crate::kept::{Kept, Place};
-use crate::line::{Call, Lines, Offered, Queued, Reply, Target, Ticket};
-use crate::object::{Raw, Subject};
+use crate::object::{RawStatus, StatusResource};
+use crate::queue::{CallerBase, ClosureCall, ObjectId, Queued, Reply, UpdateQueues, UpdateRequest};
 use crate::version::is_newer;
-use crate::wire::Line;
+use crate::wire::Endpoint;
 
 /// Whether a phase differs between two statuses.
 pub(crate) type PhaseChange<S> = Box<dyn Fn(&S, &S) -> bool + Send + Sync>;
@@ -28,39 +28,40 @@ pub(crate) type PhaseChange<S> = Box<dyn Fn(&S, &S) -> bool + Send + Sync>;
 /// Writes the status of objects of one kind. Cheap to clone; clones are one writer.
 ///
 /// See the [crate's documentation](crate) for what it guarantees.
-pub struct StatusWriter<K: Subject>(pub(crate) Arc<Shared<K>>);
+pub struct StatusWriter<K: StatusResource>(pub(crate) Arc<Shared<K>>);
 
-impl<K: Subject> Clone for StatusWriter<K> {
+impl<K: StatusResource> Clone for StatusWriter<K> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<K: Subject> std::fmt::Debug for StatusWriter<K> {
+impl<K: StatusResource> std::fmt::Debug for StatusWriter<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StatusWriter").field("manager", &self.0.line.manager).finish_non_exhaustive()
+        f.debug_struct("StatusWriter").field("manager", &self.0.endpoint.manager).finish_non_exhaustive()
     }
 }
 
 /// What all parts of a writer share.
-pub(crate) struct Shared<K: Subject> {
+pub(crate) struct Shared<K: StatusResource> {
     pub(crate) name: String,
     pub(crate) kind: K::DynamicType,
-    pub(crate) line: Line,
+    pub(crate) endpoint: Endpoint,
     pub(crate) composer: Composer<K>,
     pub(crate) append_only: Vec<AppendOnly>,
     /// Whether an object that a caller offers may be the base of a write.
     pub(crate) trusts_offers: bool,
     pub(crate) budget: Duration,
-    pub(crate) kept: Kept<K>,
-    pub(crate) lines: Lines<K>,
+    pub(crate) cache: ObjectCache<K>,
+    pub(crate) queues: UpdateQueues<K>,
     pub(crate) tasks: TaskTracker,
 }
 
 /// What became of an update.
 #[derive(Debug)]
-pub enum Outcome<K> {
-    /// It is written, exactly once.
+pub enum UpdateOutcome<K> {
+    /// The API server accepted it, exactly once.
+    #[non_exhaustive]
     Written {
         /// The object as it was written, or (only after a lost answer without history) a later version.
         object: Arc<K>,
@@ -68,6 +69,11 @@ pub enum Outcome<K> {
         attempts: u32,
         /// How many updates the last PUT carried, this one included.
         merged: usize,
+        /// Whether the object has the very status that the PUT carried. If not, the API server pruned what
+        /// the CRD does not declare, filled in a default, or stored another form of a value; a
+        /// webhook changed something; or, where `object` is a later version, somebody else did. With the
+        /// `resourceVersion` from before, nothing at all was stored.
+        stored_as_sent: bool,
     },
     /// The closure changed nothing, so nothing was sent for it.
     Unchanged {
@@ -76,7 +82,7 @@ pub enum Outcome<K> {
     },
 }
 
-impl<K> Outcome<K> {
+impl<K> UpdateOutcome<K> {
     /// The object after the update.
     #[must_use]
     pub fn object(&self) -> &Arc<K> {
@@ -101,7 +107,7 @@ impl<K> Outcome<K> {
 }
 
 /// What a closure may return: nothing, or a result whose error declines the update.
-pub trait Decision: Send + 'static {
+pub trait ClosureOutput: Send + 'static {
     /// The error by which a closure declines.
     type Error: Send + 'static;
 
@@ -112,7 +118,7 @@ pub trait Decision: Send + 'static {
     fn into_result(self) -> Result<(), Self::Error>;
 }
 
-impl Decision for () {
+impl ClosureOutput for () {
     type Error = Infallible;
 
     fn into_result(self) -> Result<(), Infallible> {
@@ -120,7 +126,7 @@ impl Decision for () {
     }
 }
 
-impl<E: Send + 'static> Decision for Result<(), E> {
+impl<E: Send + 'static> ClosureOutput for Result<(), E> {
     type Error = E;
 
     fn into_result(self) -> Self {
@@ -128,14 +134,14 @@ impl<E: Send + 'static> Decision for Result<(), E> {
     }
 }
 
-impl<K: Subject<DynamicType = ()>> StatusWriter<K> {
+impl<K: StatusResource<DynamicType = ()>> StatusWriter<K> {
     /// A writer for a kind known at compile time; `name` says who writes (a controller's name).
     pub fn builder(client: Client, name: impl Into<String>) -> Builder<K> {
         Self::builder_with(client, name, ())
     }
 }
 
-impl<K: Subject> StatusWriter<K> {
+impl<K: StatusResource> StatusWriter<K> {
     /// A writer for a kind known at run time.
     pub fn builder_with(client: Client, name: impl Into<String>, kind: K::DynamicType) -> Builder<K> {
         Builder::new(client, name.into(), kind)
@@ -156,9 +162,9 @@ impl<K: Subject> StatusWriter<K> {
     pub fn update<F, R>(&self, object: &K, closure: F) -> Update<K, F>
     where
         F: FnMut(&mut K::Status) -> R + Send + 'static,
-        R: Decision,
+        R: ClosureOutput,
     {
-        Update { writer: self.clone(), ticket: self.offer(object), fresh: false, closure }
+        Update { writer: self.clone(), request: self.batch(object), fresh: false, closure }
     }
 
     /// The newer of `cached` and what this writer has written or read last, or was shown here since, by
@@ -169,15 +175,15 @@ impl<K: Subject> StatusWriter<K> {
     ///
     /// ```no_run
     /// # use std::sync::Arc;
-    /// # use atomic_status::{StatusWriter, Subject};
-    /// # fn reconcile<K: Subject>(writer: &StatusWriter<K>, cached: Arc<K>) {
+    /// # use atomic_status::{StatusWriter, StatusResource};
+    /// # fn reconcile<K: StatusResource>(writer: &StatusWriter<K>, cached: Arc<K>) {
     /// let object = writer.latest(&cached);
     /// # }
     /// ```
     #[must_use]
     pub fn latest(&self, cached: &Arc<K>) -> Arc<K> {
-        match target(&**cached) {
-            Ok(target) => self.0.kept.latest(&target.place, cached),
+        match id(&**cached) {
+            Ok(id) => self.0.cache.latest(&id.key, cached),
             Err(_) => cached.clone(),
         }
     }
@@ -185,19 +191,19 @@ impl<K: Subject> StatusWriter<K> {
     /// The name under which the API server records this writer's fields, unique to it.
     #[must_use]
     pub fn field_manager(&self) -> &str {
-        &self.0.line.manager
+        &self.0.endpoint.manager
     }
 
     /// How many objects are kept because a cache may not have them yet, or another may lag behind.
     #[must_use]
     pub fn kept(&self) -> usize {
-        self.0.kept.len()
+        self.0.cache.len()
     }
 
     /// How many objects have updates waiting or under way.
     #[must_use]
     pub fn busy(&self) -> usize {
-        self.0.lines.len()
+        self.0.queues.len()
     }
 
     /// Takes no more updates and waits until all that were taken are answered, which their budgets
@@ -208,17 +214,17 @@ impl<K: Subject> StatusWriter<K> {
     }
 
     /// What `object` says about the base; only what the writer does not know already is copied.
-    fn offer(&self, object: &K) -> Result<(Target, Option<Offered>), Missing> {
-        let target = target(object)?;
+    fn batch(&self, object: &K) -> Result<(ObjectId, Option<CallerBase>), Missing> {
+        let id = id(object)?;
         let version = object.meta().resource_version.clone().filter(|version| !version.is_empty());
         let version = version.ok_or(Missing::Part("resourceVersion"))?;
-        let kept = self.0.kept.get(&target.place).filter(|kept| kept.uid == target.uid);
+        let kept = self.0.cache.get(&id.key).filter(|kept| kept.uid == id.uid);
         if kept.is_some_and(|kept| kept.version == version || is_newer(&kept.version, &version)) {
-            return Ok((target, None));
+            return Ok((id, None));
         }
-        let whole = self.0.trusts_offers && object.raw_status() != Raw::Typed;
+        let whole = self.0.trusts_offers && object.raw_status() != RawStatus::Typed;
         let raw = if whole { Some(Arc::new(raw(object).map_err(Missing::Json)?)) } else { None };
-        Ok((target, Some(Offered { version, raw })))
+        Ok((id, Some(CallerBase { version, raw })))
     }
 }
 
@@ -231,16 +237,16 @@ enum Missing {
     Json(serde_json::Error),
 }
 
-fn target<K: Subject>(object: &K) -> Result<Target, Missing> {
+fn id<K: StatusResource>(object: &K) -> Result<ObjectId, Missing> {
     let meta = object.meta();
     let name = meta.name.clone().ok_or(Missing::Part("name"))?;
     let uid = meta.uid.clone().ok_or(Missing::Part("uid"))?;
-    Ok(Target { place: Place { namespace: meta.namespace.clone(), name }, uid })
+    Ok(ObjectId { key: ObjectKey { namespace: meta.namespace.clone(), name }, uid })
 }
 
-fn raw<K: Subject>(object: &K) -> Result<serde_json::Value, serde_json::Error> {
+fn raw<K: StatusResource>(object: &K) -> Result<serde_json::Value, serde_json::Error> {
     let mut raw = serde_json::to_value(object)?;
-    if let (Raw::Exact(status), Some(members)) = (object.raw_status(), raw.as_object_mut()) {
+    if let (RawStatus::Exact(status), Some(members)) = (object.raw_status(), raw.as_object_mut()) {
         members.insert("status".to_owned(), status.clone());
     }
     Ok(raw)
@@ -248,14 +254,14 @@ fn raw<K: Subject>(object: &K) -> Result<serde_json::Value, serde_json::Error> {
 
 /// An update that is made by awaiting it.
 #[must_use = "an update does nothing until it is awaited"]
-pub struct Update<K: Subject, F> {
+pub struct Update<K: StatusResource, F> {
     writer: StatusWriter<K>,
-    ticket: Result<(Target, Option<Offered>), Missing>,
+    request: Result<(ObjectId, Option<CallerBase>), Missing>,
     fresh: bool,
     closure: F,
 }
 
-impl<K: Subject, F> Update<K, F> {
+impl<K: StatusResource, F> Update<K, F> {
     /// Reads the object first, so that the closure decides on nothing older than this call. For
     /// decisions that end without a write, which no conflict would correct.
     pub fn fresh(mut self) -> Self {
@@ -266,22 +272,22 @@ impl<K: Subject, F> Update<K, F> {
 
 impl<K, F, R> IntoFuture for Update<K, F>
 where
-    K: Subject,
+    K: StatusResource,
     F: FnMut(&mut K::Status) -> R + Send + 'static,
-    R: Decision,
+    R: ClosureOutput,
 {
-    type Output = Result<Outcome<K>, Error<R::Error>>;
+    type Output = Result<UpdateOutcome<K>, Error<R::Error>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { writer, ticket, fresh, closure } = self;
+            let Self { writer, request, fresh, closure } = self;
             let since = Instant::now();
-            match writer.enqueue(ticket, fresh, closure, since) {
+            match writer.enqueue(request, fresh, closure, since) {
                 // The task answers everybody; it ends early only with its runtime.
                 Ok(reply) => reply.await.unwrap_or(Err(Error::Closed)),
                 Err(error) => {
-                    writer.0.line.metrics.answered(error.category(), since.elapsed());
+                    writer.0.endpoint.metrics.answered(error.category(), since.elapsed());
                     Err(error)
                 }
             }
@@ -289,37 +295,37 @@ where
     }
 }
 
-impl<K: Subject> StatusWriter<K> {
+impl<K: StatusResource> StatusWriter<K> {
     fn enqueue<F, R>(
         &self,
-        ticket: Result<(Target, Option<Offered>), Missing>,
+        request: Result<(ObjectId, Option<CallerBase>), Missing>,
         fresh: bool,
         closure: F,
         since: Instant,
     ) -> Result<Promise<K, R::Error>, Error<R::Error>>
     where
         F: FnMut(&mut K::Status) -> R + Send + 'static,
-        R: Decision,
+        R: ClosureOutput,
     {
-        let (target, offered) = ticket.map_err(|missing| match missing {
+        let (id, caller_base) = request.map_err(|missing| match missing {
             Missing::Part(part) => Error::Incomplete(part),
             Missing::Json(error) => Error::Unwritable(Arc::new(error)),
         })?;
         let (reply, answer) = oneshot::channel();
-        let metrics = self.0.line.metrics.clone();
-        let job = Box::new(Call { closure, declined: None, reply, since, metrics });
+        let metrics = self.0.endpoint.metrics.clone();
+        let pending = Box::new(ClosureCall { closure, declined: None, reply, since, metrics });
         let deadline = since + self.0.budget;
-        let ticket = Ticket { offered, fresh, since, deadline, tries: 0, job };
+        let request = UpdateRequest { caller_base, fresh, since, deadline, tries: 0, pending };
         // Held before the check, so that `close` waits for whoever got past it.
         let token = self.0.tasks.token();
         if self.0.tasks.is_closed() {
             return Err(Error::Closed);
         }
-        match self.0.lines.push(target, ticket) {
+        match self.0.queues.push(id, request) {
             Queued::Full => return Err(Error::Busy),
             Queued::Behind => {}
-            Queued::First(service) => {
-                let driver = Driver::new(self.0.clone(), service);
+            Queued::First(lease) => {
+                let driver = Driver::new(self.0.clone(), lease);
                 self.0.tasks.spawn(driver.serve());
             }
         }

@@ -15,7 +15,7 @@ mod server;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use atomic_status::{Builder, StatusWriter, Whole};
+use atomic_status::{Builder, StatusWriter, WithRawStatus};
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ struct Channel {
     sent: i64,
 }
 
-type WholeDelivery = Whole<Delivery, DeliveryStatus>;
+type RawDelivery = WithRawStatus<Delivery, DeliveryStatus>;
 
 /// The object `n/d` as the API server shows it.
 fn raw(version: &str, status: Value) -> Value {
@@ -79,18 +79,18 @@ fn managed(manager: &str, status: Value) -> Value {
     })
 }
 
-fn object(version: &str, status: Value) -> WholeDelivery {
+fn object(version: &str, status: Value) -> RawDelivery {
     serde_json::from_value(raw(version, status)).unwrap()
 }
 
 /// With time-outs that a test can wait for.
-fn builder(server: &Server) -> Builder<WholeDelivery> {
+fn builder(server: &Server) -> Builder<RawDelivery> {
     StatusWriter::builder(server.client.clone(), "courier")
         .budget(Duration::from_secs(20))
         .request_timeout(Duration::from_secs(10))
 }
 
-fn writer(server: &Server) -> StatusWriter<WholeDelivery> {
+fn writer(server: &Server) -> StatusWriter<RawDelivery> {
     builder(server).build().unwrap()
 }
 

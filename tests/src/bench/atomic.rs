@@ -1,7 +1,7 @@
-//! `atomic`: many writers of one object, with atomic-status and with what client-go programs do today.
+//! `atomic`: many writers of one object, with atomic-status and with client-go's usual retry loop.
 //!
 //! Both run as processes of their own against the same API server, one after the other in every round, each round on
-//! a fresh object. Every update counts one up and appends an entry that no other update appends.
+//! a fresh object. Every update increments a counter and appends an entry that no other update appends.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// How many write, and how much.
-struct Case {
+struct Contention {
     name: &'static str,
     processes: usize,
     /// In each process.
@@ -44,7 +44,7 @@ enum Side<'a> {
     Rival(&'a Path),
 }
 
-/// What one side did in all rounds of a case.
+/// The result of one side in all rounds of a case.
 #[derive(Default)]
 struct Sum {
     acked: u64,
@@ -81,12 +81,12 @@ struct Figures {
 }
 
 /// A round is short enough for its list to stay small: at most 2000 entries.
-const CASES: [Case; 5] = [
-    Case { name: "writers=1", processes: 1, writers: 1, updates: 400 },
-    Case { name: "writers=10", processes: 1, writers: 10, updates: 50 },
-    Case { name: "writers=50", processes: 1, writers: 50, updates: 20 },
-    Case { name: "writers=100", processes: 1, writers: 100, updates: 20 },
-    Case { name: "processes=10", processes: 10, writers: 10, updates: 10 },
+const CASES: [Contention; 5] = [
+    Contention { name: "writers=1", processes: 1, writers: 1, updates: 400 },
+    Contention { name: "writers=10", processes: 1, writers: 10, updates: 50 },
+    Contention { name: "writers=50", processes: 1, writers: 50, updates: 20 },
+    Contention { name: "writers=100", processes: 1, writers: 100, updates: 20 },
+    Contention { name: "processes=10", processes: 10, writers: 10, updates: 10 },
 ];
 
 /// Rounds of a case that is not quick.
@@ -114,7 +114,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let (mut by_ours, mut by_rival) = (Sum::default(), Sum::default());
         for round in 0..if quick { 1 } else { ROUNDS } {
             eprintln!("{} round {}", case.name, round + 1);
-            // Neither is always the one to run on a warmer machine.
+            // Alternate, so that neither side always runs second.
             if round % 2 == 0 {
                 stage.round(&case, Side::Ours(&ours), &mut by_ours).await?;
                 stage.round(&case, Side::Rival(&rival), &mut by_rival).await?;
@@ -143,7 +143,7 @@ struct Stage {
 
 impl Stage {
     /// One side's turn on a fresh object.
-    async fn round(&self, case: &Case, side: Side<'_>, sum: &mut Sum) -> anyhow::Result<()> {
+    async fn round(&self, case: &Contention, side: Side<'_>, sum: &mut Sum) -> anyhow::Result<()> {
         let object = tally::create(&self.api).await?;
         let name = object.metadata.name.clone().context("a created object has a name")?;
         let mut workers = Vec::with_capacity(case.processes);

@@ -2,7 +2,7 @@
 //!
 //! Several writers, each with its own connections and field manager as if it were a process of its own, and several
 //! tasks of each, contend for one object. An object takes a bounded number of updates, so that its list stays small;
-//! some objects are under way at a time. Late requests have landed before anything is counted.
+//! some objects are in progress at a time. Requests that arrive late have arrived before anything is counted.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// What the bench says in the end.
+/// The result.
 #[derive(Default, Serialize)]
 struct Row {
     case: &'static str,
@@ -64,9 +64,9 @@ struct Row {
     seconds: f64,
 }
 
-/// How an update was answered.
+/// What the caller of an update was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+enum UpdateAnswer {
     Written,
     NotWritten(&'static str),
     Unknown,
@@ -75,25 +75,25 @@ enum Answer {
 /// An object and how its updates were answered, by identity.
 struct Played {
     name: String,
-    answers: Vec<(u64, Answer)>,
+    answers: Vec<(u64, UpdateAnswer)>,
 }
 
 /// Counts by kind.
 type Tallied = Arc<Mutex<BTreeMap<&'static str, u64>>>;
 
-/// One request in so many is broken.
+/// One request in this many is broken.
 const ONE_IN: u32 = 20;
 
-/// Updates of one object: its list has at most so many entries.
+/// Updates of one object: its list has at most this many entries.
 const UPDATES_PER_OBJECT: u64 = 500;
 
-/// Objects under way at a time, so that a delay of one does not idle the machine.
+/// Objects in progress at a time, so that a delay of one does not idle the machine.
 const OBJECTS_AT_A_TIME: usize = 4;
 
 /// Writers of each object, as if each were a process.
 const WRITERS: usize = 4;
 
-/// One update in so many may be given up for want of time.
+/// At most one update in this many may fail because its time ran out.
 const LATE_ONE_IN: u64 = 100;
 
 /// Tasks of each writer on one object.
@@ -105,7 +105,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When something does not run, when an update was lost or doubled, or a caller was told what is not true or that
-/// nobody knows, and when updates failed for another reason than want of time, or many did.
+/// nobody knows, and when updates failed for another reason than a time limit, or when too many failed.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let Args { updates, json } = args;
     let plane = ControlPlane::start(Options::default()).await?;
@@ -214,7 +214,7 @@ async fn play(
                 let error = anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
                 eprintln!("{name}, update {number}, after {:.1} s: {error}", begun.elapsed().as_secs_f64());
             }
-            answers.push((number, Answer::of(outcome)?));
+            answers.push((number, UpdateAnswer::of(outcome)?));
             done.fetch_add(1, Ordering::Relaxed);
         }
     });
@@ -222,8 +222,8 @@ async fn play(
     Ok(Played { name, answers })
 }
 
-impl Answer {
-    fn of(outcome: Result<atomic_status::Outcome<Dynamic>, Error>) -> anyhow::Result<Self> {
+impl UpdateAnswer {
+    fn of(outcome: Result<atomic_status::UpdateOutcome<Dynamic>, Error>) -> anyhow::Result<Self> {
         match outcome {
             Ok(outcome) => {
                 ensure!(outcome.is_written(), "an update that changes the status was answered as unchanged");
@@ -237,21 +237,21 @@ impl Answer {
 
 impl Row {
     /// Compares what is stored with what callers were told.
-    fn judge(&mut self, name: &str, stored: &Stored, answers: &[(u64, Answer)]) -> anyhow::Result<()> {
+    fn judge(&mut self, name: &str, stored: &Stored, answers: &[(u64, UpdateAnswer)]) -> anyhow::Result<()> {
         let (mut acked, mut unknown) = (0, 0);
         for (number, answer) in answers {
             let is_there = stored.entries.contains_key(&number.to_string());
             match answer {
-                Answer::Written => {
+                UpdateAnswer::Written => {
                     acked += 1;
                     self.lost += u64::from(!is_there);
                 }
-                Answer::NotWritten(category) => {
+                UpdateAnswer::NotWritten(category) => {
                     self.failed += 1;
                     self.denied += u64::from(is_there);
                     *self.errors.entry(category).or_default() += 1;
                 }
-                Answer::Unknown => unknown += 1,
+                UpdateAnswer::Unknown => unknown += 1,
             }
         }
         let counter = stored.count;
@@ -320,8 +320,12 @@ mod tests {
             count,
             entries: entries.iter().map(|(id, times)| ((*id).to_owned(), *times)).collect(),
         };
-        let answers =
-            [(0, Answer::Written), (1, Answer::Written), (2, Answer::NotWritten("budget")), (3, Answer::Unknown)];
+        let answers = [
+            (0, UpdateAnswer::Written),
+            (1, UpdateAnswer::Written),
+            (2, UpdateAnswer::NotWritten("budget")),
+            (3, UpdateAnswer::Unknown),
+        ];
         let mut row = Row::default();
         row.judge("a", &stored(2, &[("0", 1), ("1", 1)]), &answers).unwrap();
         row.judge("b", &stored(3, &[("0", 1), ("1", 1), ("3", 1)]), &answers).unwrap();

@@ -1,4 +1,4 @@
-//! `statusguard-bench`: what the guard and the atomic writer cost, each beside what is used today.
+//! `statusguard-bench`: what the guard and the status writer cost, each compared with what is used today.
 
 mod atomic;
 mod edge;
@@ -14,25 +14,25 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-/// Measures on a real control plane, started for the purpose.
+/// Measures the guard and the status writer, the latter on a real control plane.
 ///
-/// Exit codes: 0 measured, 1 an update was lost, doubled or failed, a reply was wrong, or the bench itself failed.
+/// Exit codes: 0 measured; 1 an update was lost, applied twice or failed, a reply was wrong, or the benchmark itself failed.
 #[derive(Parser)]
 #[command(name = "statusguard-bench", version, about, max_term_width = 100)]
 struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: Benchmark,
 }
 
 #[derive(Subcommand)]
-enum Command {
-    /// Status updates of many writers on one object: atomic-status beside client-go.
+enum Benchmark {
+    /// Status updates of many writers on one object: atomic-status compared with client-go.
     Atomic(atomic::Args),
-    /// Admission calls: the guard beside a constant reply and beside a typical webhook.
+    /// Admission calls: the guard compared with a constant reply and with a typical webhook.
     Edge(edge::Args),
-    /// Contended updates through a proxy that breaks requests: nothing lost, nothing doubled.
+    /// Contended updates through a proxy that breaks requests: no update may be lost or applied twice.
     Faults(faults::Args),
-    /// Broken, forged and slow requests at the guard: no panic, no wrong reply, nothing left behind.
+    /// Broken, forged and slow requests to the guard: no panic, no wrong reply, nothing may remain.
     Hostile(hostile::Args),
     /// One process of `atomic`.
     #[command(hide = true)]
@@ -44,13 +44,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
-        Command::Atomic(args) => on_all_cores(atomic::run(args)),
-        Command::Faults(args) => on_all_cores(faults::run(args)),
-        Command::Hostile(args) => on_all_cores(hostile::run(args)),
-        Command::AtomicWorker(args) => on_all_cores(worker::run(args)),
-        // These choose their cores before they start a runtime.
-        Command::Edge(args) => edge::run(args),
-        Command::EdgeServer(args) => edge::server::run(args),
+        Benchmark::Atomic(args) => on_all_cores(atomic::run(args)),
+        Benchmark::Faults(args) => on_all_cores(faults::run(args)),
+        Benchmark::Hostile(args) => on_all_cores(hostile::run(args)),
+        Benchmark::AtomicWorker(args) => on_all_cores(worker::run(args)),
+        // These pin themselves to cores before they start a runtime.
+        Benchmark::Edge(args) => edge::run(args),
+        Benchmark::EdgeServer(args) => edge::server::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -27,17 +27,17 @@ pub async fn program() -> anyhow::Result<PathBuf> {
     fs::create_dir_all(&root).with_context(|| format!("making {}", root.display()))?;
     let program = root.join(key());
     let lock = File::create(program.with_extension("lock")).context("making the rival's lock")?;
-    // A build takes seconds: whoever comes second waits for it.
+    // A build takes seconds: a second process waits for it.
     lock.lock().context("locking the rival's cache")?;
     if !program.is_file() {
-        eprintln!("building the rival, once");
+        eprintln!("building the client-go program, once");
         build(&program).await?;
     }
     Ok(program)
 }
 
-/// Builds in a folder beside the program and renames, so that the program is whole whenever it exists. The caller
-/// holds the lock.
+/// Builds in a folder beside the program and renames, so that the program is complete whenever it exists. The
+/// caller holds the lock.
 async fn build(program: &Path) -> anyhow::Result<()> {
     let folder = program.with_extension("partial");
     if folder.exists() {

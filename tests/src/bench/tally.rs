@@ -27,7 +27,7 @@ impl Stored {
     }
 }
 
-/// What the API server calls it.
+/// Its name in the API server.
 pub fn kind() -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("bench.statusguard.dev", "v1", "Tally"), "tallies")
 }
@@ -92,7 +92,7 @@ pub async fn create(api: &Api<Dynamic>) -> anyhow::Result<Dynamic> {
     api.create(&PostParams::default(), &fresh).await.with_context(|| format!("creating {name}"))
 }
 
-/// Counts one up and appends an entry: what every update of every bench does.
+/// Increments the counter and appends an entry: what every update of every benchmark does.
 pub fn add(status: &mut Value, id: &str) {
     status["count"] = json!(status["count"].as_u64().unwrap_or_default() + 1);
     match status["entries"].as_array_mut() {

@@ -5,7 +5,7 @@
 //! worker: connect, read once, "ready" ──▶ bench
 //! bench:  one line on standard input  ──▶ worker: work, one line of JSON, end
 //! ```
-//! A worker whose standard input ends before its work does ends at once: nobody waits for it any more.
+//! A worker whose standard input ends before its work does ends at once: its result is not wanted any more.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -63,12 +63,12 @@ pub struct Report {
     /// Of these, answered with 409.
     pub conflicts: u64,
     /// Every update.
-    pub updates: Vec<Update>,
+    pub updates: Vec<TimedUpdate>,
 }
 
 /// What became of one update.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Update {
+pub struct TimedUpdate {
     /// The identity of the entry that it appends.
     pub id: String,
     /// Whether its writer was told that it is written.
@@ -86,7 +86,7 @@ pub struct Worker {
 
 /// Counts the requests that go over the wire, and the conflicts that come back.
 #[derive(Debug, Clone, Default)]
-struct Wire(Arc<Counts>);
+struct CountedRequests(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -98,13 +98,13 @@ struct Counts {
 #[derive(Debug)]
 struct Counted<S> {
     inner: S,
-    wire: Wire,
+    wire: CountedRequests,
 }
 
 /// How long a worker may take for one step: far longer than any does.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-impl<S> Layer<S> for Wire {
+impl<S> Layer<S> for CountedRequests {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Counted<S> {
@@ -142,11 +142,11 @@ where
 /// Works as `args` say, by the protocol.
 ///
 /// # Errors
-/// When the API server cannot be reached, or nobody says when to start.
+/// When the API server cannot be reached, or the signal to start does not come.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Another provider installed earlier serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let wire = Wire::default();
+    let wire = CountedRequests::default();
     let client = client(&args.kubeconfig, &wire).await?;
     let writer = tally::writer(client.clone(), args.process)?;
     // The connection stands before the work begins, and the cache has the object.
@@ -172,7 +172,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     std::process::exit(0);
 }
 
-async fn work(args: &Args, writer: &StatusWriter<Dynamic>, object: &Arc<Dynamic>) -> anyhow::Result<Vec<Update>> {
+async fn work(args: &Args, writer: &StatusWriter<Dynamic>, object: &Arc<Dynamic>) -> anyhow::Result<Vec<TimedUpdate>> {
     let tasks = (0..args.writers).map(|task| {
         let (process, count) = (args.process, args.updates);
         let (writer, object) = (writer.clone(), Arc::clone(object));
@@ -190,7 +190,7 @@ async fn work(args: &Args, writer: &StatusWriter<Dynamic>, object: &Arc<Dynamic>
                         false
                     }
                 };
-                updates.push(Update { id, acked, micros: micros(begun) });
+                updates.push(TimedUpdate { id, acked, micros: micros(begun) });
             }
             updates
         })
@@ -203,7 +203,7 @@ async fn work(args: &Args, writer: &StatusWriter<Dynamic>, object: &Arc<Dynamic>
 }
 
 /// A client whose requests are counted. kube's own retries are off, so that none is hidden from the count.
-async fn client(kubeconfig: &Path, wire: &Wire) -> anyhow::Result<Client> {
+async fn client(kubeconfig: &Path, wire: &CountedRequests) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).context("reading the kubeconfig")?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await

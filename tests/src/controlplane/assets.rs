@@ -20,7 +20,7 @@ pub(super) struct Assets {
     pub(super) kubectl: PathBuf,
 }
 
-/// Prints a line on stderr every few seconds until dropped, so that nobody takes a long wait for a hang.
+/// Prints a line on stderr every few seconds until dropped, so that a long build does not look like a hang.
 struct Progress {
     stop: Option<mpsc::Sender<()>>,
     printer: Option<thread::JoinHandle<()>>,
@@ -29,7 +29,7 @@ struct Progress {
 /// How often a wait says that it still waits.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// The three ways to a control plane, for whoever has none of them.
+/// What to do when there is no control plane.
 pub(super) const THREE_WAYS: &str = "Do one of:\n  \
     - install Go 1.21 or newer (https://go.dev/dl): the programs are then built once, from their public Go modules;\n  \
     - set KUBEBUILDER_ASSETS to a folder with kube-apiserver, etcd and kubectl (as `setup-envtest use -p path` prints it);\n  \
@@ -64,10 +64,11 @@ impl Assets {
         let lock_path = root.join(format!("{key}.lock"));
         let lock = File::create(&lock_path).with_context(|| format!("making {}", lock_path.display()))?;
         {
-            let _waiting = Progress::start(|| "control plane: waiting for another process that builds it".to_owned());
+            let _waiting =
+                Progress::start(|| "control plane: waiting for another process that is building it".to_owned());
             lock.lock().with_context(|| format!("locking {}", lock_path.display()))?;
         }
-        // Whoever held the lock may have finished the build.
+        // The previous holder of the lock may have finished the build.
         if !folder.is_dir() {
             build_into(root, &key)?;
         }
@@ -112,19 +113,20 @@ impl Drop for Progress {
 fn build_into(root: &Path, key: &str) -> anyhow::Result<()> {
     let partial = root.join(format!("{key}.partial"));
     if partial.exists() {
-        // Left by a build that was killed: the lock says that nobody is at work in it.
+        // Left by a build that was killed: we hold the lock, so no build is using it.
         fs::remove_dir_all(&partial).with_context(|| format!("removing {}", partial.display()))?;
     }
     let begun = Instant::now();
     say(&format!(
-        "control plane: building kube-apiserver, etcd and kubectl {} into {}: once, some minutes",
+        "control plane: building kube-apiserver, etcd and kubectl {} from source into {}.\n\
+         control plane: this happens once and usually takes four to five minutes on two cores",
         gobuild::version(),
         root.join(key).display()
     ));
-    let seen = gobuild::Seen::default();
+    let seen = gobuild::BuildProgress::default();
     let programs = {
         let shown = seen.clone();
-        let _progress = Progress::start(move || format!("control plane: building, {shown}"));
+        let _progress = Progress::start(move || format!("control plane: building: {shown}"));
         gobuild::build(&partial, &seen)?
     };
     for program in fs::read_dir(&programs).with_context(|| format!("reading {}", programs.display()))? {
@@ -148,8 +150,8 @@ pub fn cache_folder(name: &str) -> anyhow::Result<PathBuf> {
     Ok(cache.join("statusguard").join(name))
 }
 
-/// A line for the person who waits. Straight to stderr: the test runner would swallow what `eprintln!` prints.
+/// Prints a line straight to stderr: the test runner would capture what `eprintln!` prints.
 fn say(line: &str) {
-    // Whoever closed stderr does not want to be told.
+    // With stderr closed there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::env;
 use std::fmt;
 use std::fs;
-use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::io::{self, BufRead as _, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -19,9 +20,11 @@ use super::assets::THREE_WAYS;
 
 /// What the build has done so far, by its own account.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(super) struct BuildProgress {
     downloaded: Arc<AtomicUsize>,
     compiled: Arc<AtomicUsize>,
+    /// How many packages there are; those in Go's own cache are not compiled again. 0 until it is known.
+    packages: Arc<AtomicUsize>,
 }
 
 /// The Go module: path below its root, content.
@@ -32,6 +35,9 @@ const SOURCES: [(&str, &str); 5] = [
     ("kube-apiserver/main.go", include_str!("../../controlplane/kube-apiserver/main.go")),
     ("kubectl/main.go", include_str!("../../controlplane/kubectl/main.go")),
 ];
+
+/// The programs' packages in that module.
+const PROGRAMS: [&str; 3] = ["./etcd", "./kube-apiserver", "./kubectl"];
 
 /// The oldest Go that fetches the toolchain which `go.mod` asks for.
 const OLDEST_GO_MINOR: u32 = 21;
@@ -56,7 +62,7 @@ pub(super) fn cache_key() -> String {
 }
 
 /// Builds below `folder`, which must not exist, and returns the folder with the programs.
-pub(super) fn build(folder: &Path, seen: &Seen) -> anyhow::Result<PathBuf> {
+pub(super) fn build(folder: &Path, seen: &BuildProgress) -> anyhow::Result<PathBuf> {
     check_go()?;
     let module = folder.join("module");
     for (path, content) in SOURCES {
@@ -68,20 +74,25 @@ pub(super) fn build(folder: &Path, seen: &Seen) -> anyhow::Result<PathBuf> {
     let programs = folder.join("bin");
     fs::create_dir_all(&programs).with_context(|| format!("making {}", programs.display()))?;
 
-    let mut go = go()
-        .current_dir(&module)
-        .args(["build", "-v", "-trimpath", "-ldflags", &linker_flags(), "-o"])
-        .arg(&programs)
-        .args(["./etcd", "./kube-apiserver", "./kubectl"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("starting go build")?;
+    // First, so that the progress has an end to go towards. It also downloads the modules.
+    let packages = run(go().current_dir(&module).args(["list", "-deps"]).args(PROGRAMS), seen)?;
+    seen.packages.store(packages.lines().count(), Ordering::Relaxed);
+    let mut build = go();
+    build.current_dir(&module).args(["build", "-v", "-trimpath", "-ldflags", &linker_flags(), "-o"]).arg(&programs);
+    run(build.args(PROGRAMS), seen)?;
+    Ok(programs)
+}
+
+/// Runs go, counts what it says on stderr, and returns what it prints on stdout.
+fn run(go: &mut Command, seen: &BuildProgress) -> anyhow::Result<String> {
+    let mut child =
+        go.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("starting go")?;
+    // On a thread of its own: go would wait for ever on a full pipe.
+    let stdout = child.stdout.take().map(|stdout| thread::spawn(move || io::read_to_string(stdout)));
     let mut last = VecDeque::with_capacity(SHOWN_LINES);
-    if let Some(stderr) = go.stderr.take() {
+    if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).lines() {
-            let line = line.context("reading go build's output")?;
+            let line = line.context("reading go's output")?;
             seen.count(&line);
             if last.len() == SHOWN_LINES {
                 last.pop_front();
@@ -89,13 +100,15 @@ pub(super) fn build(folder: &Path, seen: &Seen) -> anyhow::Result<PathBuf> {
             last.push_back(line);
         }
     }
-    let status = go.wait().context("waiting for go build")?;
+    let status = child.wait().context("waiting for go")?;
+    let command = go.get_args().next().unwrap_or_default().to_string_lossy();
     ensure!(
         status.success(),
-        "go build of the control plane ended with {status}; its last lines:\n{}\n\nIf that cannot be cured: {THREE_WAYS}",
+        "go {command} of the control plane ended with {status}; its last lines:\n{}\n\nIf this cannot be fixed: {THREE_WAYS}",
         Vec::from(last).join("\n"),
     );
-    Ok(programs)
+    let printed = stdout.and_then(|reader| reader.join().ok()).unwrap_or_else(|| Ok(String::new()));
+    printed.context("reading go's output")
 }
 
 /// Go must be there and new enough to fetch the toolchain which `go.mod` asks for.
@@ -103,7 +116,7 @@ fn check_go() -> anyhow::Result<()> {
     let output = match go().args(["env", "GOVERSION"]).current_dir("/").output() {
         Ok(output) => output,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("there is no control plane to test against, and no Go to build one with.\n{THREE_WAYS}")
+            bail!("there is no control plane, and no Go to build one with.\n{THREE_WAYS}")
         }
         Err(error) => return Err(error).context("starting go"),
     };
@@ -153,7 +166,7 @@ fn linker_flags() -> String {
     format!("-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}")
 }
 
-impl Seen {
+impl BuildProgress {
     fn count(&self, line: &str) {
         if line.starts_with("go: downloading ") {
             self.downloaded.fetch_add(1, Ordering::Relaxed);
@@ -163,13 +176,16 @@ impl Seen {
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for BuildProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (downloaded, compiled) = (self.downloaded.load(Ordering::Relaxed), self.compiled.load(Ordering::Relaxed));
         if downloaded > 0 {
             write!(f, "{downloaded} modules downloaded, ")?;
         }
-        write!(f, "{compiled} packages compiled")
+        match self.packages.load(Ordering::Relaxed) {
+            0 => write!(f, "looking for packages"),
+            packages => write!(f, "{compiled} of {packages} packages compiled"),
+        }
     }
 }
 

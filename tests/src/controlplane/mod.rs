@@ -79,7 +79,7 @@ pub struct LogsOnFailure<'a> {
 /// The control plane of this process, or why there is none.
 static SHARED: OnceCell<Result<ControlPlane, String>> = OnceCell::const_new();
 
-/// How long [`eventually`] waits: far longer than anything takes, because a slow machine is no failure.
+/// How long [`eventually`] waits: far longer than anything takes, because a slow machine is not a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many lines of each log a failure shows.
@@ -328,7 +328,7 @@ impl Drop for LogsOnFailure<'_> {
 /// Asks until the answer is yes. An error counts as a no, and is told if no yes ever comes.
 ///
 /// # Errors
-/// When there is no yes within a minute.
+/// When it does not return true within a minute.
 pub async fn eventually(what: &str, mut probe: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(2);

@@ -20,7 +20,7 @@ impl ControlPlane {
     /// Creates a namespace of its own for a test: `<prefix>-<random>-<number>`.
     ///
     /// # Panics
-    /// When the API server refuses it, as for a prefix that is no DNS label.
+    /// When the API server refuses it, as for a prefix that is not a DNS label.
     pub async fn namespace(&self, prefix: &str) -> String {
         self.create_namespace(prefix).await.expect("the admin can create a namespace")
     }
@@ -80,7 +80,7 @@ impl ControlPlane {
     /// [`Self::apply_crd`] for every document of a YAML text.
     ///
     /// # Errors
-    /// When a document is no CRD, when there is none, and as [`Self::apply_crd`].
+    /// When a document is not a CRD, when there is none, and as [`Self::apply_crd`].
     pub async fn apply_crd_yaml(&self, yaml: &str) -> anyhow::Result<()> {
         let crds: Vec<CustomResourceDefinition> =
             serde_saphyr::from_multiple(yaml).context("parsing the YAML of a CRD")?;

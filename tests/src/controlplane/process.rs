@@ -4,7 +4,7 @@
 //! this process ──pipe──▶ sh (supervisor) ── component      one pair per component
 //!      └────────pipe───▶ sh (janitor)                      its pipe is also held by every supervisor
 //! ```
-//! Nobody ever writes into the pipes; their closing is the signal, and the operating system closes them
+//! The pipes are never written to; their closing is the signal, and the operating system closes them
 //! also when this process is killed. A supervisor then kills its component and ends. The janitor sees its
 //! pipe closed only when this process *and* all supervisors are gone, and then removes the folder: nothing
 //! is left that could write into it again. All have their own process groups, so that Ctrl-C ends this

@@ -274,8 +274,8 @@ impl ApiServer {
     }
 }
 
-/// On a thread that nobody waits for: whoever gives up on a build of minutes, or on the lock of another
-/// one, is not held up by it.
+/// On a thread that is not joined: a caller that gives up is not held up by a build of minutes, or by another
+/// process's lock.
 async fn locate() -> anyhow::Result<Assets> {
     let (sender, receiver) = oneshot::channel();
     // A receiver that is gone has given up.

@@ -44,7 +44,7 @@ pub struct StaleProxy {
     runtime: Option<Runtime>,
 }
 
-type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+type ProxyBody = UnsyncBoxBody<Bytes, hyper::Error>;
 
 /// The only call that a freeze holds.
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
@@ -144,7 +144,7 @@ async fn forward(
     etcd: SendRequest<Incoming>,
     etcd_port: u16,
     frozen: watch::Receiver<bool>,
-) -> anyhow::Result<Response<Body>> {
+) -> anyhow::Result<Response<ProxyBody>> {
     let is_watch = request.uri().path() == WATCH;
     // A held watch fills its connection's window: with one of its own it cannot hold up other calls.
     let mut etcd = if is_watch { connect(etcd_port).await? } else { etcd };
@@ -166,7 +166,7 @@ fn redirect(request: Request<Incoming>, etcd_port: u16) -> anyhow::Result<Reques
 }
 
 /// Passes a frame on only if the gate is open *after* the frame came: whatever is written after a freeze stays here.
-fn gated(body: Incoming, gate: watch::Receiver<bool>) -> Body {
+fn gated(body: Incoming, gate: watch::Receiver<bool>) -> ProxyBody {
     let frames = stream::unfold((body, gate), |(mut body, mut gate)| async move {
         let frame = body.frame().await?;
         // Fails only when the proxy is gone; then the frame goes nowhere anyway.
@@ -177,7 +177,7 @@ fn gated(body: Incoming, gate: watch::Receiver<bool>) -> Body {
 }
 
 /// What a gRPC client takes for "unavailable" and tries again.
-fn bad_gateway() -> Response<Body> {
+fn bad_gateway() -> Response<ProxyBody> {
     let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = StatusCode::BAD_GATEWAY;
     response

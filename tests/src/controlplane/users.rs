@@ -13,7 +13,7 @@ use super::{ControlPlane, eventually, unique};
 /// A user of the control plane. Only [`User::Admin`] has rights from the start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum User {
-    /// Member of `system:masters`: may everything, and passes every authorisation check.
+    /// Member of `system:masters`: may do everything.
     Admin,
     /// `alice`, with a token of her own.
     Alice,

@@ -39,7 +39,7 @@ impl WebhookService {
 }
 
 impl ControlPlane {
-    /// Applies the Service and `configuration` and waits until `in_force` says yes: a probe that sees the
+    /// Applies the Service and `configuration` and waits until `in_force` returns true: a probe that sees the
     /// webhook at work, such as a dry-run write that is refused or a call that was counted. With nothing to
     /// probe, `async || Ok(true)`.
     ///
@@ -47,7 +47,7 @@ impl ControlPlane {
     /// `caBundle` are kept.
     ///
     /// # Errors
-    /// When an object is refused, when the probe never says yes, and on an external cluster when
+    /// When an object is refused, when the probe never returns true, and on an external cluster when
     /// `STATUSGUARD_WEBHOOK_HOST` does not say how it reaches this process.
     pub async fn register_webhook(
         &self,
@@ -75,11 +75,11 @@ impl ControlPlane {
         eventually(&format!("webhook {name} is in force"), in_force).await
     }
 
-    /// Deletes a ValidatingWebhookConfiguration and waits until `gone` says yes: a probe that sees a write
+    /// Deletes a ValidatingWebhookConfiguration and waits until `gone` returns true: a probe that sees a write
     /// pass without it. With nothing to probe, `async || Ok(true)`.
     ///
     /// # Errors
-    /// When there is no such configuration, or the probe never says yes.
+    /// When there is no such configuration, or the probe never returns true.
     pub async fn remove_webhook(
         &self,
         name: &str,

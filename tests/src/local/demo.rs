@@ -1,18 +1,18 @@
-//! The story of a lost update, told step by step and checked at each step.
+//! The demo: a lost update, and the same update refused. Each step is checked.
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 use statusguard_tests::User;
 
-use crate::stage::{Serving, Stage, policies};
+use crate::cluster::{DemoCluster, RunningGuard, policies};
 
 /// Starts everything and stays until Ctrl-C.
 pub async fn up() -> anyhow::Result<()> {
-    let stage = Stage::set().await?;
-    let serving = stage.guard().await?;
-    stage.create("n1").await?;
-    let kubeconfig = stage.plane.kubeconfig(User::Admin);
-    let kubectl = stage.plane.kubectl(User::Admin);
+    let cluster = DemoCluster::start().await?;
+    let guard = cluster.guard().await?;
+    cluster.create("n1").await?;
+    let kubeconfig = cluster.plane.kubeconfig(User::Admin);
+    let kubectl = cluster.plane.kubectl(User::Admin);
     println!(
         "A real API server with the guard in front of it is up.
 
@@ -20,7 +20,7 @@ pub async fn up() -> anyhow::Result<()> {
   alias kubectl={kubectl}
   kubectl -n {namespace} get notificationrequests
 
-Try a write that no object may begin with (422), then a legal one, then the way back (409):
+Try a first phase that is not legal (422), then two legal steps, then a step back (409):
 
   kubectl -n {namespace} patch notif n1 --subresource=status --type=merge -p '{{\"status\":{{\"phase\":\"Sent\"}}}}'
   kubectl -n {namespace} patch notif n1 --subresource=status --type=merge -p '{{\"status\":{{\"phase\":\"Pending\",\"totalAttempts\":0}}}}'
@@ -28,19 +28,19 @@ Try a write that no object may begin with (422), then a legal one, then the way 
   kubectl -n {namespace} patch notif n1 --subresource=status --type=merge -p '{{\"status\":{{\"phase\":\"Pending\"}}}}'
 
 Policies: {policies}
-Ctrl-C ends it and leaves nothing behind.",
+Ctrl-C stops everything and removes it.",
         kubeconfig = kubeconfig.display(),
         kubectl = kubectl.get_program().to_string_lossy(),
-        namespace = stage.namespace,
+        namespace = cluster.namespace,
         policies = policies().display(),
     );
     tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
     println!();
-    list(&serving);
-    serving.end().await
+    list(&guard);
+    guard.end().await
 }
 
-/// One delivery attempt as the story's controllers record it.
+/// One delivery attempt as the demo's controllers record it.
 fn attempt(channel: &str, number: u32, second: u32) -> Value {
     json!({
         "channel": channel, "attempt": number, "status": "failed", "error": "connection timed out",
@@ -62,71 +62,71 @@ fn names(status: &Value) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Plays the story; an error when any step goes otherwise than told.
+/// Runs the demo; fails when a step does not go as expected.
 pub async fn demo() -> anyhow::Result<()> {
-    let stage = Stage::set().await?;
+    let cluster = DemoCluster::start().await?;
     println!("\nA real kube-apiserver and etcd are running. Two replicas of a notification controller, alice and bob,");
     println!("record delivery attempts in the status of the same NotificationRequest.\n");
 
     println!("1. Without the guard");
-    let lost = lost_update(&stage).await?;
-    println!("    Lost without a word: {lost}.\n");
+    let lost = lost_update(&cluster).await?;
+    println!("    Lost, and nobody was told: {lost}.\n");
 
     println!("2. With the guard");
-    let serving = stage.guard().await?;
+    let guard = cluster.guard().await?;
     println!("    statusguard serves the policy notificationrequests.kubernaut.ai; the API server calls it over TLS.");
-    let stale = start(&stage, "n2").await?;
-    println!("    n2: bob still sees one attempt and patches email#1 onto that, with kubectl:");
-    refused(&stage, &stale)?;
-    let kept = stage.status("n2").await?;
+    let stale = start(&cluster, "n2").await?;
+    println!("    n2: bob still sees one attempt, adds email#1 to it and patches, with kubectl:");
+    refused(&cluster, &stale)?;
+    let kept = cluster.status("n2").await?;
     ensure!(recorded(&kept).len() == 3, "the refused write changed something: {kept}");
     println!("    Nothing was lost: {}.\n", names(&kept));
 
     println!(
         "3. Bob's client retries on conflict, as client-go's RetryOnConflict does: read again, decide again, write"
     );
-    let tries = retry(&stage, &stale).await?;
-    let all = stage.status("n2").await?;
+    let tries = retry(&cluster, &stale).await?;
+    let all = cluster.status("n2").await?;
     ensure!(all["totalAttempts"] == 4 && recorded(&all).len() == 4, "an attempt is missing: {all}");
     println!("    Accepted after {tries} tries; all attempts are there: {}.\n", names(&all));
 
-    println!("4. A jump that no older state explains is no conflict, but invalid: retrying would not help");
-    never_legal(&stage).await?;
+    println!("4. A jump that no older state explains is not a conflict but invalid: a retry would not help");
+    never_legal(&cluster).await?;
 
     println!("5. What the guard refused");
-    let refused = list(&serving);
+    let refused = list(&guard);
     ensure!(
         refused == [("n2", "Stale"), ("n2", "Stale"), ("n3", "Invalid")].map(|(n, c)| (n.into(), c.into())),
-        "refused writes are not as told: {refused:?}"
+        "unexpected list of refused writes: {refused:?}"
     );
-    serving.end().await?;
-    println!("\nEvery step went as told.");
+    guard.end().await?;
+    println!("\nEvery step went as expected.");
     Ok(())
 }
 
 /// Records three attempts on a new object; returns the status as it was after the first.
-async fn start(stage: &Stage, name: &str) -> anyhow::Result<Value> {
-    stage.create(name).await?;
-    stage.patch(User::Alice, name, json!({ "phase": "Pending", "queuedAt": "2026-01-05T03:00:00Z" })).await?;
-    stage
+async fn start(cluster: &DemoCluster, name: &str) -> anyhow::Result<Value> {
+    cluster.create(name).await?;
+    cluster.patch(User::Alice, name, json!({ "phase": "Pending", "queuedAt": "2026-01-05T03:00:00Z" })).await?;
+    cluster
         .patch(User::Alice, name, json!({ "phase": "Sending", "processingStartedAt": "2026-01-05T03:00:00Z" }))
         .await?;
     let first = [attempt("slack:oncall", 1, 1)];
-    let read_by_bob = stage.patch(User::Alice, name, attempts(&first)).await?.data["status"].clone();
+    let read_by_bob = cluster.patch(User::Alice, name, attempts(&first)).await?.data["status"].clone();
     println!("    {name}: alice records attempt slack:oncall#1. Bob reads the object.");
     let three = [first[0].clone(), attempt("pagerduty", 1, 7), attempt("slack:oncall", 2, 31)];
-    stage.patch(User::Alice, name, attempts(&three)).await?;
+    cluster.patch(User::Alice, name, attempts(&three)).await?;
     println!("    {name}: alice records pagerduty#1 and slack:oncall#2; totalAttempts is 3.");
     Ok(read_by_bob)
 }
 
-async fn lost_update(stage: &Stage) -> anyhow::Result<String> {
-    let stale = start(stage, "n1").await?;
+async fn lost_update(cluster: &DemoCluster) -> anyhow::Result<String> {
+    let stale = start(cluster, "n1").await?;
     let mut list = recorded(&stale);
     list.push(attempt("email", 1, 12));
-    stage.patch(User::Bob, "n1", attempts(&list)).await?;
-    println!("    n1: bob still sees one attempt and patches email#1 onto that. The API server answers 200 OK.");
-    let status = stage.status("n1").await?;
+    cluster.patch(User::Bob, "n1", attempts(&list)).await?;
+    println!("    n1: bob still sees one attempt, adds email#1 to it and patches. The API server answers 200 OK.");
+    let status = cluster.status("n1").await?;
     println!("    n1: totalAttempts is {}, recorded are {}.", status["totalAttempts"], names(&status));
     ensure!(status["totalAttempts"] == 2 && names(&status) == "slack:oncall#1, email#1", "nothing was lost: {status}");
     Ok("pagerduty#1 and slack:oncall#2".into())
@@ -136,12 +136,12 @@ fn patch_text(list: &[Value]) -> String {
     json!({ "status": attempts(list) }).to_string()
 }
 
-fn refused(stage: &Stage, stale: &Value) -> anyhow::Result<()> {
+fn refused(cluster: &DemoCluster, stale: &Value) -> anyhow::Result<()> {
     let mut list = recorded(stale);
     list.push(attempt("email", 1, 12));
     let patch = patch_text(&list);
     let arguments = ["patch", "notificationrequest", "n2", "--subresource=status", "--type=merge", "-p", &patch];
-    let (succeeded, text) = stage.kubectl(User::Bob, &arguments)?;
+    let (succeeded, text) = cluster.kubectl(User::Bob, &arguments)?;
     ensure!(!succeeded, "the stale write was accepted");
     for part in [
         "(Conflict)",
@@ -154,17 +154,17 @@ fn refused(stage: &Stage, stale: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bob's loop: the first try still with what it read before.
-async fn retry(stage: &Stage, stale: &Value) -> anyhow::Result<u32> {
+/// Bob's retry loop; the first try still uses what he read before.
+async fn retry(cluster: &DemoCluster, stale: &Value) -> anyhow::Result<u32> {
     let mut status = stale.clone();
     for tries in 1..=5 {
         let mut list = recorded(&status);
         list.push(attempt("email", 1, 12));
-        match stage.patch(User::Bob, "n2", attempts(&list)).await {
+        match cluster.patch(User::Bob, "n2", attempts(&list)).await {
             Ok(_) => return Ok(tries),
             Err(kube::Error::Api(answer)) if answer.is_conflict() => {
                 println!("    Try {tries}: {} {}. Bob reads the object again.", answer.code, answer.reason);
-                status = stage.status("n2").await?;
+                status = cluster.status("n2").await?;
             }
             Err(error) => return Err(error).context("bob's write"),
         }
@@ -172,12 +172,12 @@ async fn retry(stage: &Stage, stale: &Value) -> anyhow::Result<u32> {
     bail!("still refused after five tries")
 }
 
-async fn never_legal(stage: &Stage) -> anyhow::Result<()> {
-    stage.create("n3").await?;
-    stage.patch(User::Alice, "n3", json!({ "phase": "Pending", "queuedAt": "2026-01-05T03:00:00Z" })).await?;
+async fn never_legal(cluster: &DemoCluster) -> anyhow::Result<()> {
+    cluster.create("n3").await?;
+    cluster.patch(User::Alice, "n3", json!({ "phase": "Pending", "queuedAt": "2026-01-05T03:00:00Z" })).await?;
     let patch = json!({ "status": { "phase": "Sent", "completionTime": "2026-01-05T03:00:09Z" } }).to_string();
     let arguments = ["patch", "notificationrequest", "n3", "--subresource=status", "--type=merge", "-p", &patch];
-    let (succeeded, text) = stage.kubectl(User::Bob, &arguments)?;
+    let (succeeded, text) = cluster.kubectl(User::Bob, &arguments)?;
     ensure!(!succeeded, "the jump was accepted");
     for part in ["is invalid", "status.phase", "from \"Pending\" to \"Sent\"", "can never be legal"] {
         ensure!(text.contains(part), "the refusal does not say {part:?}: {text}");
@@ -187,10 +187,10 @@ async fn never_legal(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// Prints what the guard recorded; returns names and classes.
-fn list(serving: &Serving) -> Vec<(String, String)> {
+fn list(guard: &RunningGuard) -> Vec<(String, String)> {
     let mut listed = Vec::new();
     println!("    {:8} {:6} {:9} {:8} {:35} FINDINGS", "OBJECT", "USER", "OUTCOME", "CLASS", "POLICY");
-    for refusal in serving.refusals.list() {
+    for refusal in guard.refusals.list() {
         let class = refusal.class.map_or("", |class| class.as_str());
         let findings: Vec<String> = refusal.findings.iter().map(|f| format!("{} {}", f.reason, f.field)).collect();
         println!(

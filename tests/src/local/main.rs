@@ -1,7 +1,7 @@
 //! `statusguard-local`: a real control plane on this machine, with the guard in front of it.
 
+mod cluster;
 mod demo;
-mod stage;
 
 use std::process::ExitCode;
 
@@ -12,14 +12,14 @@ use clap::{Parser, Subcommand};
 #[command(name = "statusguard-local", version, about)]
 struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: LocalCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
-    /// Start everything, say what to try, and stay until Ctrl-C.
+enum LocalCommand {
+    /// Start everything, print some commands to try, and run until Ctrl-C.
     Up,
-    /// Play the lost-update story: first without the guard, then with it.
+    /// Show a lost update: first without the guard, then with it.
     Demo,
 }
 
@@ -27,9 +27,9 @@ enum Command {
 async fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let result = match command {
-        Command::Up => demo::up().await,
-        // Dropping the story ends what it started.
-        Command::Demo => tokio::select! {
+        LocalCommand::Up => demo::up().await,
+        // Dropping the demo stops everything it started.
+        LocalCommand::Demo => tokio::select! {
             result = demo::demo() => result,
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use atomic_status::{Dynamic, Error, Outcome, StatusWriter};
+use atomic_status::{Dynamic, Error, StatusWriter, UpdateOutcome};
 use http::Method;
 use kube::api::{Api, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -12,15 +12,15 @@ use serde_json::json;
 use statusguard_tests::{ControlPlane, Fault, FaultProxy, Options, User};
 use tokio::sync::Notify;
 
-use crate::tally::{Answers, Bench, CRD, TallyStatus, WholeTally, builder, count};
+use crate::tally::{Answers, Bench, CRD, RawTally, TallyStatus, builder, count};
 
 /// A tally, a writer through a proxy, and a rival that meets no faults.
 struct Duel<'p> {
     bench: Bench<'p>,
     proxy: FaultProxy,
-    writer: StatusWriter<WholeTally>,
-    rival: StatusWriter<WholeTally>,
-    object: Arc<WholeTally>,
+    writer: StatusWriter<RawTally>,
+    rival: StatusWriter<RawTally>,
+    object: Arc<RawTally>,
 }
 
 impl<'p> Duel<'p> {
@@ -93,7 +93,7 @@ async fn a_put_that_never_arrived_is_settled_by_repeating_it() {
         let duel = Duel::on(Bench::shared().await).await;
         duel.break_first_put(fault);
         let outcome = duel.writer.update(&duel.object, count("mine")).await.unwrap();
-        assert!(matches!(outcome, Outcome::Written { attempts: 2, .. }));
+        assert!(matches!(outcome, UpdateOutcome::Written { attempts: 2, .. }));
         assert_eq!((duel.proxy.counts().total(), duel.proxy.counts().verb("PUT")), (2, 2));
         duel.check(&["first", "mine"]).await;
     }
@@ -110,7 +110,7 @@ async fn a_put_that_landed_is_found_by_the_first_version_after_its_base() {
         let duel = Duel::on(Bench::shared().await).await;
         duel.break_first_put(fault);
         let outcome = duel.writer.update(&duel.object, count("mine")).await.unwrap();
-        assert!(matches!(outcome, Outcome::Written { attempts: 2, .. }));
+        assert!(matches!(outcome, UpdateOutcome::Written { attempts: 2, .. }));
         let counts = duel.proxy.counts();
         assert_eq!((counts.total(), counts.verb("PUT"), counts.verb("WATCH")), (3, 2, 1));
         duel.check(&["first", "mine"]).await;
@@ -178,7 +178,7 @@ async fn without_history(
     landed: bool,
     append_only: bool,
     meanwhile: impl AsyncFnOnce(&Duel<'_>),
-) -> (Result<Outcome<WholeTally>, Error>, Vec<String>) {
+) -> (Result<UpdateOutcome<RawTally>, Error>, Vec<String>) {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     plane.apply_crd_yaml(CRD).await.unwrap();
     let mut duel = Duel::on(Bench::on(&plane).await).await;
@@ -187,6 +187,8 @@ async fn without_history(
         setup = setup.append_only("/log", "id");
     }
     duel.writer = setup.build().unwrap();
+    // Its answer shows that identities are stored as they are sent.
+    duel.object = duel.writer.update(&duel.object, count("second")).await.unwrap().into_object();
     let fault = if landed { Fault::CutAfterSending } else { Fault::CutBeforeSending };
     let gate = duel.break_puts_until_opened(fault);
     let update = tokio::spawn(duel.writer.update(&duel.object, count("mine")).into_future());
@@ -203,7 +205,7 @@ async fn without_history(
 async fn without_history_a_live_read_proves_what_landed() {
     let (answer, log) = without_history(true, false, async |_| ()).await;
     assert!(answer.unwrap().is_written());
-    assert_eq!(log, ["first", "mine"]);
+    assert_eq!(log, ["first", "second", "mine"]);
 }
 
 #[tokio::test]
@@ -213,7 +215,7 @@ async fn without_history_and_proof_the_caller_is_told_that_nobody_knows() {
     };
     let (answer, log) = without_history(false, false, over).await;
     assert!(matches!(answer, Err(Error::Unknown(_))), "{answer:?}");
-    assert_eq!(log, ["first", "over"]);
+    assert_eq!(log, ["first", "second", "over"]);
 }
 
 #[tokio::test]
@@ -223,14 +225,14 @@ async fn without_history_an_identity_tells_whether_it_landed() {
     };
     let (answer, log) = without_history(false, true, over).await;
     assert!(answer.unwrap().is_written());
-    assert_eq!(log, ["first", "over", "mine"], "it had not");
+    assert_eq!(log, ["first", "second", "over", "mine"], "it had not");
 
     let over = async |duel: &Duel<'_>| {
         duel.rival.update(&duel.object, count("over")).fresh().await.unwrap();
     };
     let (answer, log) = without_history(true, true, over).await;
     assert!(answer.unwrap().is_written());
-    assert_eq!(log, ["first", "mine", "over"], "it had");
+    assert_eq!(log, ["first", "second", "mine", "over"], "it had");
 }
 
 #[tokio::test]
@@ -241,7 +243,7 @@ async fn a_removal_whose_answer_is_lost_is_unknown() {
     duel.break_first_put(Fault::CutAfterSending);
     let answer = duel.writer.update(&object, |status| status.tags.clear()).await;
     assert!(matches!(answer, Err(Error::Unknown(_))), "{answer:?}");
-    let api: Api<WholeTally> = duel.bench.api();
+    let api: Api<RawTally> = duel.bench.api();
     assert_eq!(api.get("duel").await.unwrap().status_as_sent().unwrap()["tags"], json!(null));
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use atomic_status::{Error, Trouble};
+use atomic_status::{Error, RetryReason};
 use futures::StreamExt;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use statusguard_tests::{ControlPlane, Fault, FaultProxy, Options, User, eventually};
 
-use crate::tally::{Answers, Bench, CRD, WholeTally, builder, count, storm};
+use crate::tally::{Answers, Bench, CRD, RawTally, builder, count, storm};
 
 #[tokio::test]
 async fn deleted_and_recreated_mid_flight_the_new_object_gets_nothing_of_the_old() {
@@ -100,7 +100,7 @@ async fn a_budget_that_is_spent_leaves_nothing_behind() {
     let object = bench.create("poor").await;
     proxy.set_faults(|_| Fault::Status { code: 429, retry_after: Some(0), after_forwarding: false });
     let error = writer.update(&object, count("never")).await.unwrap_err();
-    assert!(matches!(&error, Error::Budget(Some(Trouble::Answer { code: 429, .. }))), "{error:?}");
+    assert!(matches!(&error, Error::Budget(Some(RetryReason::Answer { code: 429, .. }))), "{error:?}");
     proxy.set_faults(|_| Fault::Pass);
     let mut answers = Answers::default();
     answers.failed.insert("never".into(), "budget".into());
@@ -116,11 +116,11 @@ async fn a_reconciler_never_acts_on_something_older_than_its_own_write() {
     let (store, cache) = reflector::store();
     let mut events = Box::pin(watcher(bench.api(), watcher::Config::default()).default_backoff().reflect(cache));
     let name = reflector::ObjectRef::from_obj(&*object);
-    let mut last: Option<Arc<WholeTally>> = None;
+    let mut last: Option<Arc<RawTally>> = None;
     for number in 1..=20 {
         // The cache takes part only now and then.
         if number % 4 == 1 {
-            let behind = |cached: Option<Arc<WholeTally>>| {
+            let behind = |cached: Option<Arc<RawTally>>| {
                 cached.is_none_or(|cached| {
                     last.as_ref().is_some_and(|last| last.resource_version() != cached.resource_version())
                 })
@@ -133,6 +133,6 @@ async fn a_reconciler_never_acts_on_something_older_than_its_own_write() {
         assert_eq!(seen.status.as_ref().map_or(0, |status| status.counter), number - 1);
         last = Some(writer.update(&seen, count(&number.to_string())).await.unwrap().into_object());
     }
-    let list: Api<WholeTally> = bench.api();
+    let list: Api<RawTally> = bench.api();
     assert_eq!(list.list(&ListParams::default()).await.unwrap().items[0].status.as_ref().unwrap().counter, 20);
 }

@@ -1,6 +1,6 @@
 //! Kinds of every sort: what types do not know survives, with and without a subresource.
 
-use atomic_status::{Dynamic, StatusWriter, Whole};
+use atomic_status::{Dynamic, StatusWriter, WithRawStatus};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -8,7 +8,7 @@ use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 use statusguard_tests::{FaultProxy, User};
 
-use crate::tally::{Bench, Tally, TallyStatus, WholeTally, builder, count};
+use crate::tally::{Bench, RawTally, Tally, TallyStatus, builder, count};
 
 /// With a field that the type does not know in the status, in an entry of a list and in a map.
 fn rich() -> Value {
@@ -33,7 +33,7 @@ fn edited() -> Value {
 }
 
 impl Bench<'_> {
-    async fn rich(&self, name: &str) -> WholeTally {
+    async fn rich(&self, name: &str) -> RawTally {
         self.create(name).await;
         let patch = Patch::Merge(json!({ "status": rich() }));
         self.api().patch_status(name, &PatchParams::default(), &patch).await.unwrap()
@@ -95,7 +95,7 @@ async fn a_kind_without_subresource_keeps_its_spec() {
 async fn a_kind_of_kubernetes_itself_is_written_too() {
     let bench = Bench::shared().await;
     let client = bench.plane.client(User::Admin);
-    type Deployed = Whole<Deployment, DeploymentStatus>;
+    type Deployed = WithRawStatus<Deployment, DeploymentStatus>;
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "d", "annotations": {"a": "b"}},

@@ -8,7 +8,7 @@ use kube::{Client, Config};
 use statusguard_tests::User;
 use tokio::process::Command;
 
-use crate::tally::{Answers, Bench, WholeTally, builder, storm};
+use crate::tally::{Answers, Bench, RawTally, builder, storm};
 
 const PROCESSES: usize = 10;
 const TASKS: usize = 10;
@@ -57,7 +57,7 @@ async fn worker() {
     let kubeconfig = Kubeconfig::read_from(std::env::var(KUBECONFIG).unwrap()).unwrap();
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     let client = Client::try_from(config).unwrap();
-    let api = Api::<WholeTally>::namespaced(client.clone(), &std::env::var(NAMESPACE).unwrap());
+    let api = Api::<RawTally>::namespaced(client.clone(), &std::env::var(NAMESPACE).unwrap());
     let object = api.get("shared").await.unwrap().into();
     let writer = builder(client).build().unwrap();
     let answers = storm(&writer, &object, TASKS, UPDATES).await;

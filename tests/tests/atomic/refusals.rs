@@ -17,11 +17,11 @@ async fn what_the_schema_refuses_ends_after_one_live_read() {
     let object = writer.update(&new, count("a")).await.unwrap().into_object();
     proxy.reset_counts();
     let error = writer.update(&object, |status| status.counter = 0).await.unwrap_err();
-    let Error::Refused { code, findings, .. } = error else { panic!("{error:?}") };
+    let Error::Refused { code, causes, .. } = error else { panic!("{error:?}") };
     assert_eq!(code, 422);
     assert!(
-        findings.iter().any(|finding| finding.field == "status.counter" && finding.message.contains("never falls")),
-        "{findings:?}"
+        causes.iter().any(|cause| cause.field == "status.counter" && cause.message.contains("never falls")),
+        "{causes:?}"
     );
     let counts = proxy.counts();
     assert_eq!((counts.total(), counts.verb("PUT"), counts.verb("GET")), (2, 1, 1));
@@ -56,9 +56,9 @@ async fn a_conflict_of_the_guard_is_a_refusal_and_not_a_version_conflict() {
 
     // Seen on the current version: final, with the guard's causes.
     let error = writer.update(&object, |status| status.phase = Some(NotificationPhase::Pending)).await.unwrap_err();
-    let Error::Refused { code, reason, findings, .. } = error else { panic!("{error:?}") };
+    let Error::Refused { code, reason, causes, .. } = error else { panic!("{error:?}") };
     assert_eq!((code, reason.as_str()), (409, "Conflict"));
-    assert!(findings.iter().any(|finding| finding.reason == "PhaseRegression"), "{findings:?}");
+    assert!(causes.iter().any(|cause| cause.reason == "PhaseRegression"), "{causes:?}");
     // The read before a typed object's first write, the PUT, the read after its refusal.
     let counts = proxy.counts();
     assert_eq!((counts.total(), counts.verb("PUT"), counts.verb("GET")), (3, 1, 2));

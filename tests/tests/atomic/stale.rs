@@ -1,9 +1,9 @@
 //! Two API servers on one etcd, of which the second lags behind.
 
-use atomic_status::Outcome;
+use atomic_status::UpdateOutcome;
 use statusguard_tests::{ControlPlane, Options, User};
 
-use crate::tally::{Answers, Bench, CRD, WholeTally, builder, count, storm};
+use crate::tally::{Answers, Bench, CRD, RawTally, builder, count, storm};
 
 /// The API server that lags.
 const LAGGING: usize = 1;
@@ -25,16 +25,16 @@ async fn what_a_stale_server_shows_does_no_harm() {
         answers.note(id.into(), near.update(&object, count(id)).await);
     }
     let cached = std::sync::Arc::new(plane.cached(LAGGING, &*object).await.unwrap());
-    assert_eq!(WholeTally::status_as_sent(&cached), None, "the cache is not stale");
+    assert_eq!(RawTally::status_as_sent(&cached), None, "the cache is not stale");
     let answer = far.update(&cached, count("c")).await;
-    assert!(matches!(&answer, Ok(Outcome::Written { attempts: 2, .. })), "{answer:?}");
+    assert!(matches!(&answer, Ok(UpdateOutcome::Written { attempts: 2, .. })), "{answer:?}");
     answers.note("c".into(), answer);
 
     // The cache still shows nothing of it; the writer does.
     let cached = std::sync::Arc::new(plane.cached(LAGGING, &*object).await.unwrap());
     assert_eq!(far.latest(&cached).status.as_ref().unwrap().counter, 3);
     let answer = far.update(&cached, count("d")).await;
-    assert!(matches!(&answer, Ok(Outcome::Written { attempts: 1, .. })), "{answer:?}");
+    assert!(matches!(&answer, Ok(UpdateOutcome::Written { attempts: 1, .. })), "{answer:?}");
     answers.note("d".into(), answer);
 
     // And both at once, while the lag comes and goes.

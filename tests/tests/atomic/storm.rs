@@ -1,6 +1,6 @@
 //! Many callers in one process.
 
-use atomic_status::Outcome;
+use atomic_status::UpdateOutcome;
 use statusguard_tests::{FaultProxy, User};
 
 use crate::tally::{Answers, Bench, builder, count, storm};
@@ -31,7 +31,7 @@ async fn one_caller_costs_one_request_per_update() {
     for number in 0..50 {
         let id = number.to_string();
         let outcome = writer.update(&object, count(&id)).await.unwrap();
-        assert!(matches!(outcome, Outcome::Written { attempts: 1, merged: 1, .. }));
+        assert!(matches!(outcome, UpdateOutcome::Written { attempts: 1, merged: 1, .. }));
         object = outcome.object().clone();
         answers.note(id, Ok(outcome));
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use atomic_status::{Builder, Error, Outcome, StatusWriter, Whole, increment};
+use atomic_status::{Builder, Error, StatusWriter, UpdateOutcome, WithRawStatus, increment};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, CustomResource};
 use serde::{Deserialize, Serialize};
@@ -91,13 +91,13 @@ pub struct TallyStatus {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub phase: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub log: Vec<Entry>,
+    pub log: Vec<TallyEntry>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, Tag>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-pub struct Entry {
+pub struct TallyEntry {
     pub id: String,
 }
 
@@ -108,7 +108,7 @@ pub struct Tag {
 }
 
 /// A tally that keeps its raw status: written without any read.
-pub type WholeTally = Whole<Tally, TallyStatus>;
+pub type RawTally = WithRawStatus<Tally, TallyStatus>;
 
 /// What became of the updates of some callers.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -143,11 +143,11 @@ impl<'p> Bench<'p> {
     }
 
     /// Direct access, past all faults.
-    pub fn api(&self) -> Api<WholeTally> {
+    pub fn api(&self) -> Api<RawTally> {
         Api::namespaced(self.plane.client(User::Admin), &self.namespace)
     }
 
-    pub async fn create(&self, name: &str) -> Arc<WholeTally> {
+    pub async fn create(&self, name: &str) -> Arc<RawTally> {
         create(self.plane.client(User::Admin), &self.namespace, name).await
     }
 
@@ -172,14 +172,14 @@ impl<'p> Bench<'p> {
 }
 
 /// Creates a tally. Its metadata can be made only by the type itself, so it is read back whole.
-pub async fn create(client: Client, namespace: &str, name: &str) -> Arc<WholeTally> {
+pub async fn create(client: Client, namespace: &str, name: &str) -> Arc<RawTally> {
     let mut tally = Tally::new(name, TallySpec {});
     tally.metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
     Api::<Tally>::namespaced(client.clone(), namespace).create(&PostParams::default(), &tally).await.unwrap();
-    Arc::new(Api::<WholeTally>::namespaced(client, namespace).get(name).await.unwrap())
+    Arc::new(Api::<RawTally>::namespaced(client, namespace).get(name).await.unwrap())
 }
 
-pub fn builder(client: Client) -> Builder<WholeTally> {
+pub fn builder(client: Client) -> Builder<RawTally> {
     StatusWriter::builder(client, "atomic-test")
 }
 
@@ -188,21 +188,21 @@ pub fn count(id: &str) -> impl FnMut(&mut TallyStatus) + Send + 'static {
     let id = id.to_owned();
     move |status| {
         increment(&mut status.counter);
-        status.log.push(Entry { id: id.clone() });
+        status.log.push(TallyEntry { id: id.clone() });
     }
 }
 
 impl Answers {
     /// Notes what a caller was told, after checking that what it was shown holds its own update.
-    pub fn note(&mut self, id: String, answer: Result<Outcome<WholeTally>, Error>) {
+    pub fn note(&mut self, id: String, answer: Result<UpdateOutcome<RawTally>, Error>) {
         match answer {
-            Ok(Outcome::Written { object, .. }) => {
+            Ok(UpdateOutcome::Written { object, .. }) => {
                 let log = object.status.as_ref().map_or(&[][..], |status| &status.log);
                 let mine = log.iter().filter(|entry| entry.id == id).count();
                 assert_eq!(mine, 1, "the object shown to {id} does not hold its update");
                 self.acknowledged.insert(id);
             }
-            Ok(Outcome::Unchanged { .. }) => panic!("{id} changed something and is told it did not"),
+            Ok(UpdateOutcome::Unchanged { .. }) => panic!("{id} changed something and is told it did not"),
             Err(Error::Unknown(_)) => drop(self.unknown.insert(id)),
             Err(error) => drop(self.failed.insert(id, error.category().to_owned())),
         }
@@ -223,12 +223,7 @@ impl Answers {
 }
 
 /// So many tasks, each with so many updates one after the other, all from the first version they saw.
-pub async fn storm(
-    writer: &StatusWriter<WholeTally>,
-    object: &Arc<WholeTally>,
-    tasks: usize,
-    updates: usize,
-) -> Answers {
+pub async fn storm(writer: &StatusWriter<RawTally>, object: &Arc<RawTally>, tasks: usize, updates: usize) -> Answers {
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..tasks {
         let (writer, object) = (writer.clone(), object.clone());

@@ -252,6 +252,7 @@ fn processes_that_start_together_build_once() {
     let builds = folder.path().join("builds");
     let script = format!(
         "[ \"$1\" = env ] && {{ echo go1.26.8; exit; }}
+         [ \"$1\" = list ] && {{ echo fmt; exit; }}
          echo built >>{}
          sleep 1 # so that a second build would begin before this one ends
          while [ \"$1\" != -o ]; do shift; done

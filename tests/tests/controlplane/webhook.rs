@@ -15,7 +15,7 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
-use statusguard_tests::{Authority, ControlPlane, Leaf, User, WebhookService};
+use statusguard_tests::{Authority, ControlPlane, TestLeaf, User, WebhookService};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -30,7 +30,7 @@ struct Refuser {
 }
 
 impl Refuser {
-    async fn start(plane: &ControlPlane, leaf: &Leaf) -> Self {
+    async fn start(plane: &ControlPlane, leaf: &TestLeaf) -> Self {
         let tls = TlsAcceptor::from(leaf.server_config(&["h2", "http/1.1"]).unwrap());
         let listener = TcpListener::bind((plane.webhook_listen_address(), 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

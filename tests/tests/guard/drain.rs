@@ -40,7 +40,7 @@ impl Front {
         accepting.spawn(async move {
             loop {
                 let (mut near, _) = listener.accept().await.unwrap();
-                // Held while connecting: once the target has changed, nobody is on the way to the old one.
+                // Held while connecting: once the target has changed, no connection is on its way to the old one.
                 let target = targets.read().await;
                 let far = TcpStream::connect(*target).await;
                 drop(target);
@@ -144,7 +144,7 @@ async fn replace(front: &Front, old: Running, new: &Running, ending: Ending) -> 
 async fn only_a_drain_replaces_a_guard_without_a_failed_write() {
     let plane = shared().await;
     let mut front = None;
-    let setup = Setup::new().flag("--drain-spread=0s").flag("--drain-grace=2s");
+    let setup = Setup::new().flag("--min-drain=0s").flag("--drain-timeout=2s");
     let guarded = setup.start_on(plane, async |address| front.insert(Front::start(plane, address).await).port).await;
     let front = front.unwrap();
     for writer in 0..WRITERS {
@@ -190,7 +190,7 @@ async fn only_a_drain_replaces_a_guard_without_a_failed_write() {
 async fn idle_connections_are_closed_when_the_grace_is_over() {
     let plane = shared().await;
     let mut front = None;
-    let setup = Setup::new().flag("--drain-spread=0s").flag("--drain-grace=200ms");
+    let setup = Setup::new().flag("--min-drain=0s").flag("--drain-timeout=200ms");
     let mut guarded =
         setup.start_on(plane, async |address| front.insert(Front::start(plane, address).await).port).await;
     let front = front.unwrap();

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use statusguard_tests::{Scope, User};
 
 use crate::common::{Guarded, POLICY_NAME, Setup};
-use crate::object::{Answer, causes, merge_patch, pending, refusal, sending, sent, status_of};
+use crate::object::{ApiResponse, causes, merge_patch, pending, refusal, sending, sent, status_of};
 
 impl Guarded<'_> {
     /// Merge-patches a status as `user` and returns the whole answer. What follows is judged on what it wrote.
-    async fn answer(&self, user: User, name: &str, status: &Value) -> Answer {
+    async fn answer(&self, user: User, name: &str, status: &Value) -> ApiResponse {
         let patch = json!({ "status": status });
         let answer = merge_patch(&self.plane.client(user), &self.namespace, name, &patch).await;
         if answer.code.is_success() {
@@ -51,7 +51,7 @@ pub fn replace(file: &std::path::Path, text: &str) {
 }
 
 /// One warning for each of these fields, as the client's header carries it.
-fn assert_warns(answer: &Answer, fields: &[&str]) {
+fn assert_warns(answer: &ApiResponse, fields: &[&str]) {
     assert_eq!(answer.code.as_u16(), 200, "{:?}", answer.body);
     let warned: BTreeSet<&str> = answer
         .warnings
@@ -225,7 +225,7 @@ async fn a_client_that_never_reads_again_is_stopped() {
         "{printed}"
     );
 
-    // Only this writer and this write: others are told to read again, and whoever does is through.
+    // Only this writer and this write: others are told to read again, and succeed once they have.
     let other = guarded.answer(User::Alice, "damped", &sending(1)).await;
     assert_eq!((other.code.as_u16(), other.body["reason"].as_str()), (409, Some("Conflict")), "{:?}", other.body);
     let other = refusal(write(sending(0)).await);

@@ -9,7 +9,7 @@ use kubernaut_api::{NotificationRequest, NotificationRequestSpec};
 use serde_json::{Value, json};
 
 /// An answer with its warnings, which the client library does not show.
-pub struct Answer {
+pub struct ApiResponse {
     pub code: StatusCode,
     pub warnings: Vec<String>,
     pub body: Value,
@@ -92,7 +92,7 @@ pub fn cause_at<'s>(status: &'s Status, field: &str) -> &'s str {
 }
 
 /// Merge-patches a status and returns the whole answer.
-pub async fn merge_patch(client: &Client, namespace: &str, name: &str, patch: &Value) -> Answer {
+pub async fn merge_patch(client: &Client, namespace: &str, name: &str, patch: &Value) -> ApiResponse {
     let uri = format!("/apis/kubernaut.ai/v1alpha1/namespaces/{namespace}/notificationrequests/{name}/status");
     let request = Request::builder()
         .method(Method::PATCH)
@@ -106,5 +106,5 @@ pub async fn merge_patch(client: &Client, namespace: &str, name: &str, patch: &V
     let warnings = response.headers().get_all("warning").iter();
     let warnings = warnings.map(|value| value.to_str().unwrap().to_owned()).collect();
     let body = serde_json::from_slice(&response.into_body().collect_bytes().await.unwrap()).unwrap();
-    Answer { code, warnings, body }
+    ApiResponse { code, warnings, body }
 }

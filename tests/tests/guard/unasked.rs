@@ -28,7 +28,7 @@ async fn a_stale_put_is_refused_by_the_api_server_itself() {
     let status = refusal(result);
     assert_eq!((status.code, calls, causes(&status).len()), (409, 0, 0), "{status:?}");
 
-    // Whoever only refreshes the version of old content is the guard's case.
+    // A writer that only refreshes the version of old content is left to the guard.
     let refreshed = with_status(new, &sending(1));
     let (result, calls) = guarded.calls_of(api.replace_status("put", &PostParams::default(), &refreshed)).await;
     let status = refusal(result);

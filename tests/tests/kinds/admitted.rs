@@ -13,16 +13,16 @@ use tokio::sync::OnceCell;
 
 use crate::cases::{self, Expect, POLICIES};
 use crate::kind;
-use crate::server::{self, Answer};
+use crate::server::{self, ApiResponse};
 use crate::stage::{Stage, Trial, stage, trials};
-use crate::verb::Verb;
+use crate::verb::WriteVerb;
 
 /// `vap/tests/cases.yaml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     users: BTreeMap<String, Account>,
-    cases: Vec<Write>,
+    cases: Vec<CaseWrite>,
 }
 
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ struct Account {
 /// A merge patch of the status by a user.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Write {
+struct CaseWrite {
     name: String,
     resource: String,
     user: String,
@@ -98,7 +98,7 @@ impl Admitted {
         admitted
     }
 
-    async fn make(&self, client: &Client, number: usize, write: &Write) {
+    async fn make(&self, client: &Client, number: usize, write: &CaseWrite) {
         let kind = kind::of(&write.resource);
         let name = object_name(number);
         server::post(client, &kind.path(&self.namespace), &kind.object(&name)).await.object(&write.name);
@@ -163,7 +163,7 @@ impl Admitted {
         Ok(true)
     }
 
-    async fn write(&self, number: usize, write: &Write, query: &str) -> Answer {
+    async fn write(&self, number: usize, write: &CaseWrite, query: &str) -> ApiResponse {
         let path = format!("{}/{}/status{query}", kind::of(&write.resource).path(&self.namespace), object_name(number));
         let client = self.stage.plane.client(self.user(&write.user));
         server::merge_patch(&client, &path, &json!({ "status": write.new_status })).await
@@ -172,7 +172,7 @@ impl Admitted {
     /// Whether there is an object for the trial. One verb is enough: an admission policy sees no difference.
     fn has(&self, trial: &Trial<'_>) -> bool {
         let possible = !self.stage.impossible.contains_key(&trial.name());
-        possible && trial.verb == Verb::Put && trial.case.generation == 1 && trial.case.expect != Expect::Repair
+        possible && trial.verb == WriteVerb::Put && trial.case.generation == 1 && trial.case.expect != Expect::Repair
     }
 
     fn user(&self, key: &str) -> User {
@@ -189,7 +189,7 @@ fn object_name(number: usize) -> String {
     format!("write-{number:03}")
 }
 
-async fn apply(client: &Client, path: &str, object: &Value) -> Answer {
+async fn apply(client: &Client, path: &str, object: &Value) -> ApiResponse {
     let path = format!("{path}?fieldManager=statusguard-tests&force=true");
     server::patch(client, &path, "application/apply-patch+yaml", object).await
 }
@@ -206,7 +206,7 @@ fn owner(plural: &str) -> User {
 }
 
 /// Whether an admission policy refused.
-fn is_of_a_policy(answer: &Answer) -> bool {
+fn is_of_a_policy(answer: &ApiResponse) -> bool {
     answer.code >= 400 && answer.message().contains("ValidatingAdmissionPolicy '")
 }
 

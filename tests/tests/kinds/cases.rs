@@ -14,13 +14,13 @@ pub const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/po
 #[serde(deny_unknown_fields)]
 struct File {
     policy: String,
-    cases: Vec<Case>,
+    cases: Vec<KindCase>,
 }
 
 /// One write and its verdict. Whole objects (`old`, `new`) are not used for these kinds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Case {
+pub struct KindCase {
     pub name: String,
     pub old_status: Value,
     pub new_status: Value,
@@ -45,7 +45,7 @@ pub enum Expect {
     Invalid,
 }
 
-impl Case {
+impl KindCase {
     /// Whether the write is to be refused.
     pub fn refused(&self) -> bool {
         matches!(self.expect, Expect::Stale | Expect::Invalid)
@@ -53,7 +53,7 @@ impl Case {
 }
 
 /// The policy's document and the cases of a kind; their names are unique.
-pub fn read(plural: &str) -> (Value, Vec<Case>) {
+pub fn read(plural: &str) -> (Value, Vec<KindCase>) {
     let folder = PathBuf::from(POLICIES);
     let read = |path: PathBuf| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     let name = format!("{plural}.yaml");

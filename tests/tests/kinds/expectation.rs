@@ -6,12 +6,12 @@ use serde_json::Value;
 use statusguard::Refusal;
 
 use crate::cases::Expect;
-use crate::server::Answer;
+use crate::server::ApiResponse;
 use crate::stage::Trial;
 
 /// What is known after a write.
 pub struct Observed<'a> {
-    pub answer: &'a Answer,
+    pub answer: &'a ApiResponse,
     /// The object as it was stored before and after.
     pub before: &'a Value,
     pub after: &'a Value,
@@ -60,7 +60,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    fn check_refused(&self, answer: &Answer, code: u16, reason: &str) -> Result<(), String> {
+    fn check_refused(&self, answer: &ApiResponse, code: u16, reason: &str) -> Result<(), String> {
         same("code and reason", &(code, reason), &(answer.code, answer.reason()))?;
         let begin = format!("admission webhook \"{}.statusguard.dev\" denied the request: ", self.kind.policy());
         same(

@@ -16,7 +16,7 @@ use crate::cases::{self, POLICIES};
 use crate::expectation::Observed;
 use crate::kind::{self, Kind};
 use crate::promises::PROMISES;
-use crate::server::{self, Answer};
+use crate::server::{self, ApiResponse};
 use crate::stage::{Stage, Trial, stage, trials};
 use crate::verb::VERBS;
 
@@ -47,7 +47,7 @@ const REFUSED: [(&str, usize); 6] = [
 
 /// How a write ended, if it was possible.
 enum Ending {
-    Answered(Box<Answer>),
+    Answered(Box<ApiResponse>),
     NotExpressible(String),
 }
 

@@ -3,7 +3,7 @@
 //! Who may write, and what is absent in a phase, is not the guard's to say: see the admission policies.
 
 /// Kind, demand, names of refused cases.
-type Promise = (&'static str, &'static str, &'static [&'static str]);
+type SpecPromise = (&'static str, &'static str, &'static [&'static str]);
 
 const AA: &str = "aianalyses";
 const NR: &str = "notificationrequests";
@@ -13,7 +13,7 @@ const SP: &str = "signalprocessings";
 const WE: &str = "workflowexecutions";
 
 /// Every line of the specifications' sections "What the guard must protect".
-pub const PROMISES: &[Promise] = &[
+pub const PROMISES: &[SpecPromise] = &[
     (AA, "phase: from nothing to Pending, Failed", &["the first phase is Pending or Failed"]),
     (
         AA,

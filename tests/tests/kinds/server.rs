@@ -11,14 +11,14 @@ const AT_A_TIME: usize = 8;
 
 /// An answer of the API server.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiResponse {
     pub code: u16,
     pub warnings: Vec<String>,
     /// The object, the list, or the Status that refuses.
     pub body: Value,
 }
 
-impl Answer {
+impl ApiResponse {
     /// The object of an answer that did not refuse.
     pub fn object(self, what: &str) -> Value {
         assert!(self.code < 300, "{what}: {self:?}");
@@ -53,32 +53,32 @@ impl Answer {
     }
 }
 
-pub async fn get(client: &Client, path: &str) -> Answer {
+pub async fn get(client: &Client, path: &str) -> ApiResponse {
     send(client, Method::GET, path, None).await
 }
 
-pub async fn post(client: &Client, path: &str, body: &Value) -> Answer {
+pub async fn post(client: &Client, path: &str, body: &Value) -> ApiResponse {
     send(client, Method::POST, path, Some(("application/json", body))).await
 }
 
-pub async fn put(client: &Client, path: &str, body: &Value) -> Answer {
+pub async fn put(client: &Client, path: &str, body: &Value) -> ApiResponse {
     send(client, Method::PUT, path, Some(("application/json", body))).await
 }
 
-pub async fn delete(client: &Client, path: &str) -> Answer {
+pub async fn delete(client: &Client, path: &str) -> ApiResponse {
     send(client, Method::DELETE, path, None).await
 }
 
 /// PATCH of the kind that the content type says.
-pub async fn patch(client: &Client, path: &str, content_type: &str, body: &Value) -> Answer {
+pub async fn patch(client: &Client, path: &str, content_type: &str, body: &Value) -> ApiResponse {
     send(client, Method::PATCH, path, Some((content_type, body))).await
 }
 
-pub async fn merge_patch(client: &Client, path: &str, body: &Value) -> Answer {
+pub async fn merge_patch(client: &Client, path: &str, body: &Value) -> ApiResponse {
     patch(client, path, "application/merge-patch+json", body).await
 }
 
-async fn send(client: &Client, method: Method, path: &str, content: Option<(&str, &Value)>) -> Answer {
+async fn send(client: &Client, method: Method, path: &str, content: Option<(&str, &Value)>) -> ApiResponse {
     let mut request = Request::builder().method(method).uri(path).header("Accept", "application/json");
     let mut body = Vec::new();
     if let Some((content_type, content)) = content {
@@ -90,7 +90,7 @@ async fn send(client: &Client, method: Method, path: &str, content: Option<(&str
     let warnings = response.headers().get_all("warning").iter();
     let warnings = warnings.map(|value| value.to_str().unwrap().to_owned()).collect();
     let body = response.into_body().collect_bytes().await.unwrap();
-    Answer { code, warnings, body: serde_json::from_slice(&body).unwrap() }
+    ApiResponse { code, warnings, body: serde_json::from_slice(&body).unwrap() }
 }
 
 /// Runs the work for all items, some at a time. The order of the results is that of their ends.

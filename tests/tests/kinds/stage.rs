@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use statusguard_tests::{ControlPlane, User, eventually};
 use tokio::sync::OnceCell;
 
-use crate::cases::{self, Case};
+use crate::cases::{self, KindCase};
 use crate::kind::{self, Kind};
 use crate::server;
-use crate::verb::{VERBS, Verb};
+use crate::verb::{VERBS, WriteVerb};
 
 /// Keeps an object that is being deleted.
 const FINALIZER: &str = "statusguard.dev/test";
@@ -35,8 +35,8 @@ pub struct Stage {
 #[derive(Clone, Copy)]
 pub struct Trial<'a> {
     pub kind: &'a Kind,
-    pub case: &'a Case,
-    pub verb: Verb,
+    pub case: &'a KindCase,
+    pub verb: WriteVerb,
     number: usize,
 }
 
@@ -47,7 +47,7 @@ pub async fn stage() -> &'static Stage {
 }
 
 /// All trials of a kind.
-pub fn trials<'a>(kind: &'a Kind, cases: &'a [Case]) -> Vec<Trial<'a>> {
+pub fn trials<'a>(kind: &'a Kind, cases: &'a [KindCase]) -> Vec<Trial<'a>> {
     let numbered = cases.iter().enumerate();
     numbered.flat_map(|(number, case)| VERBS.map(|verb| Trial { kind, case, verb, number })).collect()
 }
@@ -78,7 +78,7 @@ impl Trial<'_> {
         }
         if !case.old_status.is_null() {
             // Only an applied status is owned field by field; between the others there is no difference.
-            let way = if *verb == Verb::Apply { Verb::Apply } else { Verb::MergePatch };
+            let way = if *verb == WriteVerb::Apply { WriteVerb::Apply } else { WriteVerb::MergePatch };
             let answer = way.write(client, kind, namespace, &name, (&Value::Null, &case.old_status)).await;
             if answer.is_of_the_schema() {
                 return Err(format!("the schema refuses the old status: {}", answer.message()));

@@ -4,14 +4,14 @@ use kube::Client;
 use serde_json::{Map, Value, json};
 
 use crate::kind::Kind;
-use crate::server::{self, Answer};
+use crate::server::{self, ApiResponse};
 
 /// The field manager of all applied statuses.
 const MANAGER: &str = "status-writer";
 
 /// A way to write a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verb {
+pub enum WriteVerb {
     /// PUT with the newest resourceVersion.
     Put,
     /// The difference by RFC 7396.
@@ -22,9 +22,9 @@ pub enum Verb {
     Apply,
 }
 
-pub const VERBS: [Verb; 4] = [Verb::Put, Verb::MergePatch, Verb::JsonPatch, Verb::Apply];
+pub const VERBS: [WriteVerb; 4] = [WriteVerb::Put, WriteVerb::MergePatch, WriteVerb::JsonPatch, WriteVerb::Apply];
 
-impl Verb {
+impl WriteVerb {
     /// A part of an object's name.
     pub fn label(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl Verb {
         namespace: &str,
         name: &str,
         (old, new): (&Value, &Value),
-    ) -> Answer {
+    ) -> ApiResponse {
         let object = format!("{}/{name}", kind.path(namespace));
         let status = format!("{object}/status");
         match self {

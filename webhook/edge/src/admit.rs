@@ -11,32 +11,31 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, timeout_at};
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
 
-use crate::body::{self, BodyError, Budget};
-use crate::judge::{Answer, Decision, Judge, Recorder, Target};
+use crate::body::{self, BodyBudget, BodyError};
+use crate::judge::{CallContext, Decision, GroupResource, Judge, Recorder, ReviewAnswer};
 use crate::limits::Limits;
-use crate::malformed::Malformed;
-use crate::metrics::{Finding, Metrics, Policy};
+use crate::malformed::MalformedReview;
+use crate::metrics::{EdgeMetrics, FindingLabels, PolicyLabels};
 use crate::panic::{Panicked, caught};
 use crate::record::Records;
-use crate::reply::{self, Failure};
+use crate::reply::{self, FailedCall};
 use crate::review::Review;
+use crate::trace_context;
 
 /// Bytes of a path and of a message that are logged.
 const LOGGED_PATH: usize = 256;
 const LOGGED_REASON: usize = 1024;
 
-const NO_TARGET: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
+const NO_RESOURCE: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
 
 /// Everything a call needs.
 pub(crate) struct Admission<J, C> {
     pub(crate) judge: Arc<J>,
     pub(crate) records: Records<C>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) budget: Budget,
-    pub(crate) metrics: Metrics,
+    pub(crate) budget: BodyBudget,
+    pub(crate) metrics: EdgeMetrics,
 }
 
 /// Counts a call as being answered, however it ends.
@@ -53,8 +52,8 @@ pub(crate) fn busy(limits: &Arc<Limits>) -> Router {
     Router::new().fallback(async move |request: Request| {
         // The API server writes a whole review before it reads; past the time-out it does not matter any more.
         let mut body = request.into_body();
-        let read = timeout_at(Instant::now() + limits.deadline, body::discard(&mut body, limits.body)).await;
-        Failure { close: read != Ok(true), ..Failure::busy("the guard has too many connections; ask again") }
+        let read = timeout_at(Instant::now() + limits.deadline, body::discard(&mut body, limits.max_body)).await;
+        FailedCall { close: read != Ok(true), ..FailedCall::busy("the guard has too many connections; ask again") }
     })
 }
 
@@ -64,48 +63,32 @@ async fn admit<J: Judge, C: Recorder<J::Record>>(
 ) -> Response {
     let arrived = Instant::now();
     let _inflight = Inflight::new(&admission.metrics);
-    let span = tracing::debug_span!(
-        "admission",
-        group = Empty,
-        resource = Empty,
-        uid = Empty,
-        operation = Empty,
-        namespace = Empty,
-        name = Empty,
-        user = Empty,
-        policy = Empty,
-        outcome = Empty,
-        class = Empty,
-    );
-    async move {
-        let (parts, mut body) = request.into_parts();
-        let until = admission.limits.budget(parts.uri.query()).map(|budget| arrived + budget);
-        let answer = match until {
-            Ok(until) => admission.answer(&parts, &mut body, arrived, until).await,
-            Err(_) => Err(bad_request("timeout in the query is not a duration like 10s")),
-        };
-        match answer {
-            Ok(reply) => reply,
-            Err(mut failure) => {
-                if !body.is_end_stream() {
-                    let until = until.unwrap_or(arrived + admission.limits.deadline);
-                    let rest = body::discard(&mut body, admission.limits.body);
-                    failure.close = timeout_at(until, rest).await != Ok(true);
-                }
-                let path = parts.uri.path();
-                tracing::warn!(
-                    code = failure.code.as_u16(),
-                    path = path.get(..LOGGED_PATH).unwrap_or(path),
-                    uid = failure.uid.as_deref(),
-                    reason = failure.message.get(..LOGGED_REASON).unwrap_or(&failure.message),
-                    "call not judged"
-                );
-                failure.into_response()
+    let (parts, mut body) = request.into_parts();
+    let until = admission.limits.budget(parts.uri.query()).map(|budget| arrived + budget);
+    let answer = match until {
+        Ok(until) => admission.answer(&parts, &mut body, arrived, until).await,
+        Err(_) => Err(bad_request("timeout in the query is not a duration like 10s")),
+    };
+    match answer {
+        Ok(reply) => reply,
+        Err(mut failure) => {
+            if !body.is_end_stream() {
+                let until = until.unwrap_or(arrived + admission.limits.deadline);
+                let rest = body::discard(&mut body, admission.limits.max_body);
+                failure.close = timeout_at(until, rest).await != Ok(true);
             }
+            let path = parts.uri.path();
+            tracing::warn!(
+                code = failure.code.as_u16(),
+                path = path.get(..LOGGED_PATH).unwrap_or(path),
+                uid = failure.uid.as_deref(),
+                trace_id = trace_context::trace_id(&parts.headers),
+                reason = failure.message.get(..LOGGED_REASON).unwrap_or(&failure.message),
+                "call not judged"
+            );
+            failure.into_response()
         }
     }
-    .instrument(span)
-    .await
 }
 
 impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
@@ -115,40 +98,41 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         body: &mut Body,
         arrived: Instant,
         until: Instant,
-    ) -> Result<Response, Failure> {
-        let target = target(parts.uri.path())?;
+    ) -> Result<Response, FailedCall> {
+        let resource = resource(parts.uri.path())?;
         if parts.method != Method::POST {
             let code = StatusCode::METHOD_NOT_ALLOWED;
-            return Err(Failure::new(code, "MethodNotAllowed", "admission reviews are sent by POST"));
+            return Err(FailedCall::new(code, "MethodNotAllowed", "admission reviews are sent by POST"));
         }
         self.check_headers(&parts.headers)?;
         let mut held = self.budget.hold();
-        let reading = body::read(body, self.limits.body, &mut held);
+        let reading = body::read(body, self.limits.max_body, &mut held);
         let bytes = match timeout_at(until, reading).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) => return Err(self.not_read(&error)),
             Err(_) => {
                 self.metrics.shed("body");
                 let message = "the body did not arrive within the call's time-out";
-                return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "Timeout", message));
+                return Err(FailedCall::new(StatusCode::REQUEST_TIMEOUT, "Timeout", message));
             }
         };
         let review = Review::read(&bytes).map_err(|malformed| self.malformed(malformed))?;
-        note(&review);
-        if (&*review.resource.group, &*review.resource.name) != (target.group, target.resource) {
+        if (&*review.resource.group, &*review.resource.name) != (resource.group, resource.resource) {
             self.metrics.malformed("target");
-            return Err(Failure {
+            return Err(FailedCall {
                 uid: Some(review.uid.clone().into_owned()),
                 ..bad_request(format!(
                     "the path is for {} but the review is of {}; the webhook's rule and its path \
                      do not fit",
-                    qualified(target.resource, target.group),
+                    qualified(resource.resource, resource.group),
                     qualified(&review.resource.name, &review.resource.group)
                 ))
             });
         }
-        let answer = self.judge(target, &review, until).await?;
-        let reply = self.conclude(answer, &review, until).await;
+        let trace_id = trace_context::trace_id(&parts.headers);
+        let call = CallContext { resource, trace_id, deadline: until.into_std() };
+        let answer = self.judge(&call, &review, until).await?;
+        let reply = self.conclude(answer, &call, &review, until).await;
         reply
             .inspect(|(_, policy)| {
                 let duration = self.metrics.duration.get_or_create(policy);
@@ -159,38 +143,42 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
 
     async fn judge(
         &self,
-        target: Target<'_>,
+        call: &CallContext<'_>,
         review: &Review<'_>,
         until: Instant,
-    ) -> Result<Answer<J::Record>, Failure> {
+    ) -> Result<ReviewAnswer<J::Record>, FailedCall> {
         let panicked = |Panicked| {
             self.metrics.panicked("judge");
-            tracing::error!(name = &*review.name, namespace = &*review.namespace, "judge panicked");
-            Failure::internal("the guard failed in judging this write", &review.uid)
+            tracing::error!(
+                name = &*review.name,
+                namespace = &*review.namespace,
+                trace_id = call.trace_id,
+                "judge panicked"
+            );
+            FailedCall::internal("the guard failed in judging this write", &review.uid)
         };
-        let patience = until.min(Instant::now() + self.limits.policy_wait);
-        let known = caught(async { self.judge.known(target).await });
-        if let Ok(known) = timeout_at(patience, known).await {
-            known.map_err(panicked)?;
+        let deadline = until.min(Instant::now() + self.limits.policy_wait);
+        let ready = caught(async { self.judge.wait_ready(call.resource).await });
+        if let Ok(ready) = timeout_at(deadline, ready).await {
+            ready.map_err(panicked)?;
         }
-        catch_unwind(AssertUnwindSafe(|| self.judge.judge(target, review))).map_err(|_| panicked(Panicked))
+        catch_unwind(AssertUnwindSafe(|| self.judge.judge(call, review))).map_err(|_| panicked(Panicked))
     }
 
     /// Counts and records what was judged, and makes the reply.
     async fn conclude(
         &self,
-        answer: Answer<J::Record>,
+        answer: ReviewAnswer<J::Record>,
+        call: &CallContext<'_>,
         review: &Review<'_>,
         until: Instant,
-    ) -> Result<(Response, Policy), Failure> {
-        let Answer { decision, warnings, annotations, labels, findings, unknown_policy, record } = answer;
-        if let Decision::Fail(reason) = decision {
-            self.metrics.malformed("status");
-            return Err(Failure::internal(reason, &review.uid));
+    ) -> Result<(Response, PolicyLabels), FailedCall> {
+        let ReviewAnswer { decision, warnings, annotations, labels, findings, unknown_policy, record } = answer;
+        if let Decision::Fail { cause, message } = decision {
+            self.metrics.shed(cause);
+            return Err(FailedCall::internal(message, &review.uid));
         }
         self.metrics.requests.get_or_create(&labels).inc();
-        let span = Span::current();
-        span.record("policy", &*labels.policy).record("outcome", &*labels.outcome).record("class", &*labels.class);
         if unknown_policy {
             self.metrics.unknown_policy.inc();
         }
@@ -204,30 +192,31 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
                 name = &*review.name,
                 user = &*review.user,
                 dry_run = review.dry_run,
+                trace_id = call.trace_id,
                 "write with findings"
             );
         }
         for reason in findings {
             let policy = labels.policy.clone();
-            self.metrics.findings.get_or_create(&Finding { policy, reason }).inc();
+            self.metrics.findings.get_or_create(&FindingLabels { policy, reason }).inc();
         }
         if let Some(record) = record {
-            let patience = until.min(Instant::now() + self.limits.record_wait);
-            self.records.keep(record, patience).await;
+            let deadline = until.min(Instant::now() + self.limits.record_wait);
+            self.records.keep(record, deadline).await;
         }
         let denial = match decision {
             Decision::Deny(denial) => Some(denial),
-            Decision::Allow | Decision::Fail(_) => None,
+            Decision::Allow | Decision::Fail { .. } => None,
         };
-        let policy = Policy { policy: labels.policy };
+        let policy = PolicyLabels { policy: labels.policy };
         Ok((reply::judged(review, denial.as_ref(), warnings, annotations), policy))
     }
 
-    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    fn check_headers(&self, headers: &HeaderMap) -> Result<(), FailedCall> {
         let media_type = |message: String| {
             self.metrics.malformed("media_type");
             let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            Failure::new(code, "UnsupportedMediaType", message)
+            FailedCall::new(code, "UnsupportedMediaType", message)
         };
         let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         let encoding = text(header::CONTENT_ENCODING).unwrap_or("identity");
@@ -242,16 +231,16 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         Ok(())
     }
 
-    fn not_read(&self, error: &BodyError) -> Failure {
+    fn not_read(&self, error: &BodyError) -> FailedCall {
         match error {
             BodyError::TooLarge => {
                 self.metrics.shed("body_size");
-                let message = format!("the body has more than {} bytes", self.limits.body);
-                Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+                let message = format!("the body has more than {} bytes", self.limits.max_body);
+                FailedCall::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
             }
             BodyError::Busy => {
                 self.metrics.shed("bodies");
-                Failure::busy("the guard is busy; ask again")
+                FailedCall::busy("the guard is busy; ask again")
             }
             BodyError::Broken(error) => {
                 self.metrics.malformed("broken");
@@ -260,14 +249,14 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         }
     }
 
-    fn malformed(&self, malformed: Malformed) -> Failure {
+    fn malformed(&self, malformed: MalformedReview) -> FailedCall {
         self.metrics.malformed(malformed.category());
-        Failure { uid: malformed.uid.clone(), ..bad_request(format!("malformed admission review: {malformed}")) }
+        FailedCall { uid: malformed.uid.clone(), ..bad_request(format!("malformed admission review: {malformed}")) }
     }
 }
 
 impl Inflight {
-    fn new(metrics: &Metrics) -> Self {
+    fn new(metrics: &EdgeMetrics) -> Self {
         metrics.inflight.inc();
         Self(metrics.inflight.clone())
     }
@@ -279,33 +268,19 @@ impl Drop for Inflight {
     }
 }
 
-/// The target a path names.
-fn target(path: &str) -> Result<Target<'_>, Failure> {
+/// The resource a path names.
+fn resource(path: &str) -> Result<GroupResource<'_>, FailedCall> {
     let parts = path.strip_prefix("/admit/").and_then(|parts| parts.split_once('/'));
     match parts {
         Some((group, resource)) if !group.is_empty() && !resource.is_empty() && !resource.contains('/') => {
-            Ok(Target { group: if group == "core" { "" } else { group }, resource })
+            Ok(GroupResource { group: if group == "core" { "" } else { group }, resource })
         }
-        _ => Err(Failure::new(StatusCode::NOT_FOUND, "NotFound", NO_TARGET)),
+        _ => Err(FailedCall::new(StatusCode::NOT_FOUND, "NotFound", NO_RESOURCE)),
     }
 }
 
-fn note(review: &Review<'_>) {
-    let span = Span::current();
-    if span.is_disabled() {
-        return;
-    }
-    span.record("group", &*review.resource.group)
-        .record("resource", &*review.resource.name)
-        .record("uid", &*review.uid)
-        .record("operation", review.operation.as_str())
-        .record("namespace", &*review.namespace)
-        .record("name", &*review.name)
-        .record("user", &*review.user);
-}
-
-fn bad_request(message: impl Into<std::borrow::Cow<'static, str>>) -> Failure {
-    Failure::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+fn bad_request(message: impl Into<std::borrow::Cow<'static, str>>) -> FailedCall {
+    FailedCall::new(StatusCode::BAD_REQUEST, "BadRequest", message)
 }
 
 fn qualified(resource: &str, group: &str) -> String {

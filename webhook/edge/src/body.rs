@@ -8,14 +8,14 @@ use prometheus_client::metrics::gauge::Gauge;
 const RESERVE: usize = 512 << 10;
 
 /// Bytes that request bodies may take up at a time. The gauge is the account itself.
-pub(crate) struct Budget {
+pub(crate) struct BodyBudget {
     used: Gauge,
     max: i64,
 }
 
 /// A part of the budget, given back on drop.
-pub(crate) struct Held<'a> {
-    budget: &'a Budget,
+pub(crate) struct BodyReservation<'a> {
+    budget: &'a BodyBudget,
     bytes: i64,
 }
 
@@ -30,17 +30,17 @@ pub(crate) enum BodyError {
     Broken(axum::Error),
 }
 
-impl Budget {
+impl BodyBudget {
     pub(crate) fn new(used: Gauge, max: usize) -> Self {
         Self { used, max: i64::try_from(max).unwrap_or(i64::MAX) }
     }
 
-    pub(crate) fn hold(&self) -> Held<'_> {
-        Held { budget: self, bytes: 0 }
+    pub(crate) fn hold(&self) -> BodyReservation<'_> {
+        BodyReservation { budget: self, bytes: 0 }
     }
 }
 
-impl Held<'_> {
+impl BodyReservation<'_> {
     /// Takes more of the budget. By what has arrived, not by what was announced: a peer that
     /// announces much and sends nothing holds nothing.
     fn more(&mut self, bytes: usize) -> Result<(), BodyError> {
@@ -54,14 +54,14 @@ impl Held<'_> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for BodyReservation<'_> {
     fn drop(&mut self) {
         self.budget.used.dec_by(self.bytes);
     }
 }
 
 /// Reads the whole body. One that came in one piece is not copied.
-pub(crate) async fn read(body: &mut Body, limit: usize, held: &mut Held<'_>) -> Result<Bytes, BodyError> {
+pub(crate) async fn read(body: &mut Body, limit: usize, held: &mut BodyReservation<'_>) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().exact();
     if announced.is_some_and(|bytes| bytes > limit as u64) {
         return Err(BodyError::TooLarge);

@@ -29,7 +29,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::drain::Phase;
+use crate::drain::DrainPhase;
 use crate::limits::Limits;
 
 /// Bounds a request's header, and what is read of a body at a time.
@@ -41,7 +41,7 @@ const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum ConnectionEnd {
     /// By the peer, after a reply that said so, or for having been idle for too long.
     Done,
     /// The peer was too slow: with the handshake, a header, or taking a reply.
@@ -49,7 +49,7 @@ pub(crate) enum End {
     /// The handshake failed.
     Handshake,
     /// It was idle in a shutdown.
-    Quiet {
+    ClosedIdle {
         /// A request was on its way when it was closed.
         raced: bool,
     },
@@ -62,7 +62,7 @@ pub(crate) enum End {
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doing {
+enum ConnectionState {
     Fresh,
     Header,
     Handling,
@@ -85,37 +85,37 @@ struct Watched<T> {
 
 impl Activity {
     fn new() -> Self {
-        Self { begun: Instant::now(), word: AtomicU64::new(Doing::Fresh as u64) }
+        Self { begun: Instant::now(), word: AtomicU64::new(ConnectionState::Fresh as u64) }
     }
 
-    fn set(&self, doing: Doing) {
+    fn set(&self, state: ConnectionState) {
         let since = self.begun.elapsed().as_millis() as u64;
-        self.word.store(since << 3 | doing as u64, Ordering::Relaxed);
+        self.word.store(since << 3 | state as u64, Ordering::Relaxed);
     }
 
-    fn get(&self) -> (Doing, Instant) {
+    fn get(&self) -> (ConnectionState, Instant) {
         let word = self.word.load(Ordering::Relaxed);
-        let doing = match word & 7 {
-            0 => Doing::Fresh,
-            1 => Doing::Header,
-            2 => Doing::Handling,
-            3 => Doing::Replying,
-            _ => Doing::Idle,
+        let state = match word & 7 {
+            0 => ConnectionState::Fresh,
+            1 => ConnectionState::Header,
+            2 => ConnectionState::Handling,
+            3 => ConnectionState::Replying,
+            _ => ConnectionState::Idle,
         };
-        (doing, self.begun + Duration::from_millis(word >> 3))
+        (state, self.begun + Duration::from_millis(word >> 3))
     }
 
-    /// When the patience with what the connection is doing ends. A call has limits of its own.
-    fn due(&self, phase: Phase, limits: &Limits) -> Instant {
-        let (doing, since) = self.get();
-        let closing = phase == Phase::Closing;
+    /// When the time for what the connection is doing ends. A call has limits of its own.
+    fn due(&self, phase: DrainPhase, limits: &Limits) -> Instant {
+        let (state, since) = self.get();
+        let closing = phase == DrainPhase::Closing;
         since
-            + match doing {
-                Doing::Fresh if closing => limits.quiet.min(limits.header),
-                Doing::Idle if closing => limits.quiet.min(limits.idle),
-                Doing::Fresh | Doing::Header | Doing::Replying => limits.header,
-                Doing::Idle => limits.idle,
-                Doing::Handling => NEVER,
+            + match state {
+                ConnectionState::Fresh if closing => limits.idle_close_after.min(limits.header),
+                ConnectionState::Idle if closing => limits.idle_close_after.min(limits.idle),
+                ConnectionState::Fresh | ConnectionState::Header | ConnectionState::Replying => limits.header,
+                ConnectionState::Idle => limits.idle,
+                ConnectionState::Handling => NEVER,
             }
     }
 }
@@ -126,12 +126,12 @@ pub(crate) async fn serve(
     routes: Router,
     keep_alive: bool,
     limits: &Limits,
-    phases: watch::Receiver<Phase>,
-) -> End {
+    phases: watch::Receiver<DrainPhase>,
+) -> ConnectionEnd {
     let activity = Arc::new(Activity::new());
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        activity.set(Doing::Handling);
+        activity.set(ConnectionState::Handling);
         let reply = routes.call(request);
         let activity = Arc::clone(&activity);
         let phases = phases.clone();
@@ -141,7 +141,7 @@ pub(crate) async fn serve(
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            activity.set(Doing::Replying);
+            activity.set(ConnectionState::Replying);
             Ok::<_, std::convert::Infallible>(response)
         }
     });
@@ -180,28 +180,32 @@ pub(crate) async fn serve(
             if let Err(error) = result {
                 tracing::debug!(%error, "connection broke");
             }
-            return End::Done;
+            return ConnectionEnd::Done;
         }
-        let (doing, _) = activity.get();
-        if phase == Phase::Aborting {
-            let handling = matches!(doing, Doing::Handling | Doing::Replying);
-            return End::Aborted { handling };
+        let (state, _) = activity.get();
+        if phase == DrainPhase::Aborting {
+            let handling = matches!(state, ConnectionState::Handling | ConnectionState::Replying);
+            return ConnectionEnd::Aborted { handling };
         }
         let due = activity.due(phase, limits);
         if Instant::now() < due {
             alarm.as_mut().reset(due);
             continue;
         }
-        match doing {
-            Doing::Fresh if phase != Phase::Closing => return End::Slow("header"),
-            Doing::Fresh | Doing::Idle => {
+        match state {
+            ConnectionState::Fresh if phase != DrainPhase::Closing => return ConnectionEnd::Slow("header"),
+            ConnectionState::Fresh | ConnectionState::Idle => {
                 let parts = connection.into_parts();
                 let early = !parts.read_buf.is_empty();
                 let raced = close(parts.io.into_inner().io).await || early;
-                return if phase == Phase::Closing { End::Quiet { raced } } else { End::Done };
+                return if phase == DrainPhase::Closing {
+                    ConnectionEnd::ClosedIdle { raced }
+                } else {
+                    ConnectionEnd::Done
+                };
             }
-            Doing::Header => return End::Slow("header"),
-            Doing::Replying | Doing::Handling => return End::Slow("reply"),
+            ConnectionState::Header => return ConnectionEnd::Slow("header"),
+            ConnectionState::Replying | ConnectionState::Handling => return ConnectionEnd::Slow("reply"),
         }
     }
 }
@@ -209,19 +213,21 @@ pub(crate) async fn serve(
 /// Closes an idle connection; `true` if a request was on its way.
 async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin) -> bool {
     let mut byte = [0_u8; 1];
-    let farewell = async {
+    let close_and_read = async {
         io.shutdown().await?;
         io.read(&mut byte).await
     };
-    matches!(timeout(LINGER, farewell).await, Ok(Ok(1)))
+    matches!(timeout(LINGER, close_and_read).await, Ok(Ok(1)))
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if buffer.filled().len() > before && matches!(self.activity.get().0, Doing::Fresh | Doing::Idle) {
-            self.activity.set(Doing::Header);
+        if buffer.filled().len() > before
+            && matches!(self.activity.get().0, ConnectionState::Fresh | ConnectionState::Idle)
+        {
+            self.activity.set(ConnectionState::Header);
         }
         result
     }
@@ -246,8 +252,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_flush(cx);
-        if matches!(result, Poll::Ready(Ok(()))) && self.activity.get().0 == Doing::Replying {
-            self.activity.set(Doing::Idle);
+        if matches!(result, Poll::Ready(Ok(()))) && self.activity.get().0 == ConnectionState::Replying {
+            self.activity.set(ConnectionState::Idle);
         }
         result
     }

@@ -1,7 +1,7 @@
 //! The life of a listener as a state machine, and the handle that ends it.
 //!
 //! ```text
-//! Serving ──asked──▶ Draining ──none left, or grace over──▶ Closing ──none left──▶ Ended
+//! Serving ──asked──▶ Draining ──none left, or time-out─▶ Closing ──none left──▶ Ended
 //!    └───────────────────┴──asked again──▶ Aborting ◀──asked again──┘                ▲
 //!                                              └─────────────none left───────────────┘
 //! ```
@@ -24,7 +24,7 @@ pub struct Shutdown(Arc<watch::Sender<u32>>);
 
 /// Where a listener is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum DrainPhase {
     /// Accepts, keeps connections.
     Serving,
     /// Accepts, every reply ends its connection.
@@ -39,7 +39,7 @@ pub(crate) enum Phase {
 
 /// What the next phase depends on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
+pub(crate) struct DrainInput {
     /// How often a shutdown was asked for.
     pub(crate) asked: u32,
     /// Connections that have not ended.
@@ -71,15 +71,15 @@ impl Default for Shutdown {
     }
 }
 
-impl Phase {
+impl DrainPhase {
     /// The phase to be in now.
-    pub(crate) fn next(self, seen: Seen, limits: &Limits) -> Self {
+    pub(crate) fn next(self, seen: DrainInput, limits: &Limits) -> Self {
         let none_left = seen.connections == 0;
         match self {
             Self::Serving | Self::Draining | Self::Closing if seen.asked > 1 => Self::Aborting,
             Self::Serving if seen.asked == 1 => Self::Draining,
-            Self::Draining if none_left && seen.lasted >= limits.spread => Self::Closing,
-            Self::Draining if seen.lasted >= limits.grace => Self::Closing,
+            Self::Draining if none_left && seen.lasted >= limits.min_drain => Self::Closing,
+            Self::Draining if seen.lasted >= limits.drain_timeout => Self::Closing,
             Self::Closing | Self::Aborting if none_left => Self::Ended,
             same => same,
         }
@@ -88,8 +88,8 @@ impl Phase {
     /// When time alone may change the phase, counted from its beginning.
     pub(crate) fn until(self, connections: usize, limits: &Limits) -> Option<Duration> {
         match self {
-            Self::Draining if connections == 0 => Some(limits.spread),
-            Self::Draining => Some(limits.grace),
+            Self::Draining if connections == 0 => Some(limits.min_drain),
+            Self::Draining => Some(limits.drain_timeout),
             Self::Serving | Self::Closing | Self::Aborting | Self::Ended => None,
         }
     }
@@ -107,39 +107,39 @@ impl Phase {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Phase::{Aborting, Closing, Draining, Ended, Serving};
+    use DrainPhase::{Aborting, Closing, Draining, Ended, Serving};
 
     /// Every phase against every observation.
     #[test]
     fn phases() {
         let limits = Limits::default();
-        let (early, spread, grace) = (Duration::ZERO, limits.spread, limits.grace);
+        let (early, min_drain, drain_timeout) = (Duration::ZERO, limits.min_drain, limits.drain_timeout);
         // phase, then the next one with (asked, connections, lasted)
         for (phase, asked, connections, lasted, next) in [
-            (Serving, 0, 0, grace, Serving),
-            (Serving, 0, 9, grace, Serving),
+            (Serving, 0, 0, drain_timeout, Serving),
+            (Serving, 0, 9, drain_timeout, Serving),
             (Serving, 1, 0, early, Draining),
-            (Serving, 1, 9, grace, Draining),
+            (Serving, 1, 9, drain_timeout, Draining),
             (Serving, 2, 0, early, Aborting),
             (Serving, 2, 9, early, Aborting),
             (Draining, 1, 0, early, Draining),
             (Draining, 1, 9, early, Draining),
-            (Draining, 1, 0, spread, Closing),
-            (Draining, 1, 9, spread, Draining),
-            (Draining, 1, 0, grace, Closing),
-            (Draining, 1, 9, grace, Closing),
+            (Draining, 1, 0, min_drain, Closing),
+            (Draining, 1, 9, min_drain, Draining),
+            (Draining, 1, 0, drain_timeout, Closing),
+            (Draining, 1, 9, drain_timeout, Closing),
             (Draining, 2, 9, early, Aborting),
-            (Draining, 2, 0, grace, Aborting),
-            (Closing, 1, 9, grace, Closing),
+            (Draining, 2, 0, drain_timeout, Aborting),
+            (Closing, 1, 9, drain_timeout, Closing),
             (Closing, 1, 0, early, Ended),
             (Closing, 2, 9, early, Aborting),
             (Closing, 2, 0, early, Aborting),
-            (Aborting, 2, 9, grace, Aborting),
+            (Aborting, 2, 9, drain_timeout, Aborting),
             (Aborting, 2, 0, early, Ended),
             (Aborting, 7, 0, early, Ended),
             (Ended, 2, 0, early, Ended),
         ] {
-            let seen = Seen { asked, connections, lasted };
+            let seen = DrainInput { asked, connections, lasted };
             assert_eq!(phase.next(seen, &limits), next, "{phase:?} {seen:?}");
         }
     }
@@ -152,7 +152,7 @@ mod tests {
             for asked in [1, 2] {
                 let mut phase = start;
                 for _ in 0..4 {
-                    let seen = Seen { asked, connections: 0, lasted: limits.grace };
+                    let seen = DrainInput { asked, connections: 0, lasted: limits.drain_timeout };
                     phase = phase.next(seen, &limits);
                 }
                 assert_eq!(phase, Ended, "from {start:?}, asked {asked}");

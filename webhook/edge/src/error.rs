@@ -5,10 +5,10 @@
 #[non_exhaustive]
 pub enum Error {
     /// A limit is out of its range.
-    #[error("limit {limit}: {problem}")]
+    #[error("{flag}: {problem}")]
     Limit {
-        /// Its field in [`Limits`](crate::Limits).
-        limit: &'static str,
+        /// Its flag.
+        flag: &'static str,
         /// What is wrong with its value.
         problem: String,
     },

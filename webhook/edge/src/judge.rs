@@ -1,17 +1,29 @@
 //! What the edge asks of the rest of the guard: a judge, and a recorder for what it refused.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use crate::review::Review;
 
 /// What a call's path names: `/admit/{group or core}/{resource}`. The review is of this resource;
 /// the edge refuses a review of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Target<'a> {
+pub struct GroupResource<'a> {
     /// API group, `""` for core.
     pub group: &'a str,
     /// Plural resource name.
     pub resource: &'a str,
+}
+
+/// What a judge gets to know of a call beside its review.
+#[derive(Debug, Clone, Copy)]
+pub struct CallContext<'a> {
+    /// What the call's path names.
+    pub resource: GroupResource<'a>,
+    /// The id of the API server's trace (W3C Trace Context), when the call is part of one: 32 hexadecimal digits.
+    pub trace_id: Option<&'a str>,
+    /// When an answer comes too late.
+    pub deadline: Instant,
 }
 
 /// Decides about one write.
@@ -22,15 +34,15 @@ pub trait Judge: Send + Sync + 'static {
     /// What is to be recorded about a write.
     type Record: Send + 'static;
 
-    /// Waits until what is needed for this target is there. The edge waits no longer than
+    /// Waits until what is needed for this resource is there. The edge waits no longer than
     /// [`Limits::policy_wait`](crate::Limits::policy_wait), then calls [`Judge::judge`] all the
     /// same. The default has nothing to wait for.
-    fn known(&self, _target: Target<'_>) -> impl Future<Output = ()> + Send {
+    fn wait_ready(&self, _resource: GroupResource<'_>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
     /// Judges. Runs on the connection's task: it computes and does not block.
-    fn judge(&self, target: Target<'_>, review: &Review<'_>) -> Answer<Self::Record>;
+    fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<Self::Record>;
 }
 
 /// Keeps records.
@@ -53,7 +65,7 @@ impl<R: Send + 'static> Recorder<R> for NoRecords {
 
 /// A judge's answer, and what is to be told about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<R> {
+pub struct ReviewAnswer<R> {
     /// What becomes of the write.
     pub decision: Decision,
     /// For the client. The API server may drop the decision of this call and still hand on its
@@ -68,7 +80,7 @@ pub struct Answer<R> {
     pub labels: Labels,
     /// Reasons of the findings, for `statusguard_findings_total`.
     pub findings: Vec<Cow<'static, str>>,
-    /// No policy is known for the target: counted.
+    /// No policy is known for the resource: counted.
     pub unknown_policy: bool,
     /// To be kept before the reply goes out.
     pub record: Option<R>,
@@ -93,11 +105,16 @@ pub enum Decision {
     Allow,
     /// It is refused.
     Deny(Denial),
-    /// It could not be judged, for this reason: HTTP 500, and `failurePolicy` decides.
-    Fail(String),
+    /// The judgement was not finished: HTTP 500, and `failurePolicy` decides.
+    Fail {
+        /// Label of `statusguard_shed_total`, from a bounded set.
+        cause: &'static str,
+        /// What the log and the API server are told.
+        message: String,
+    },
 }
 
-/// A refusal, as the client sees it. Names and uid of the object are the edge's to add.
+/// A refusal, as the client sees it. Name and uid of the object are the edge's to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
     /// HTTP status code, 400 to 599.
@@ -121,7 +138,7 @@ pub struct Cause {
     pub field: String,
 }
 
-impl<R> Answer<R> {
+impl<R> ReviewAnswer<R> {
     /// An answer with nothing but a decision and its labels.
     #[must_use]
     pub fn new(decision: Decision, labels: Labels) -> Self {

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! listen ─▶ connection ─▶ admit ─▶ body ─▶ review ─▶ Judge ─▶ Recorder ─▶ reply
-//!   ▲ phases    ▲                           ▲ draft, cursor, block
+//!   ▲ phases    ▲                           ▲ review_parser, cursor, block
 //! drain ────────┘
 //! ```
 //!
@@ -20,7 +20,6 @@ mod block;
 mod body;
 mod connection;
 mod cursor;
-mod draft;
 mod drain;
 mod error;
 mod health;
@@ -33,17 +32,21 @@ mod panic;
 mod record;
 mod reply;
 mod review;
+mod review_parser;
 mod serve;
 mod tls;
+mod trace_context;
 
 pub use drain::Shutdown;
 pub use error::Error;
-pub use health::{Health, Part};
-pub use judge::{Answer, Cause, Decision, Denial, Judge, Labels, NoRecords, Recorder, Target};
-pub use limits::Limits;
+pub use health::{Health, ReadinessGate};
+pub use judge::{
+    CallContext, Cause, Decision, Denial, GroupResource, Judge, Labels, NoRecords, Recorder, ReviewAnswer,
+};
+pub use limits::{Limits, duration};
 pub use listen::Drained;
-pub use malformed::{Malformed, Problem};
-pub use metrics::Metrics;
-pub use review::{Metadata, Names, Object, Operation, Review};
+pub use malformed::{MalformedReason, MalformedReview};
+pub use metrics::EdgeMetrics;
+pub use review::{ApiType, Metadata, Review, ReviewObject, ReviewOperation};
 pub use serve::{Edge, serve};
 pub use tls::certificate;

@@ -2,74 +2,77 @@
 
 use std::time::Duration;
 
+use clap::{Args, FromArgMatches};
+use jiff::SignedDuration;
+
 use crate::error::Error;
 
 /// The API server accepts no longer `timeoutSeconds`.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Bounds of the edge. [`Limits::default`] is for production; a test sets the one it exceeds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Bounds of the edge. What an operator turns is a flag; the rest is fixed, and a field so that a test can exceed it.
+///
+/// [`Limits::default`] is what no flags give.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Longest request body, in bytes, 1 KiB to 1 GiB. Default 8 MiB: two objects at etcd's limit
-    /// of 1.5 MiB and the same again. Over it: HTTP 413.
-    pub body: usize,
-    /// Request bodies held at a time, bytes over all connections, at least `body`. Default 64 MiB.
-    /// Over it: HTTP 503 with `Retry-After: 1`, which the API server retries by itself.
-    pub bodies: usize,
-    /// Open connections on the admission port, at least 1. Default 1024. Over it: HTTP 503 with
-    /// `Retry-After: 1` to each call of 64 more, which are closed then; past those, closed at once.
-    pub connections: usize,
-    /// From accepting a connection to the end of the TLS handshake. Default 5 s. Over it: closed.
+    /// Longest request body in bytes, 1 KiB to 1 GiB. The default, 8 MiB, is more than twice what two objects at etcd's limit of
+    /// 1.5 MiB need. A longer one gets HTTP 413.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
+    pub max_body: usize,
+    /// Request bodies held at a time, in bytes over all connections; at least --max-body. Past it a call gets HTTP 503
+    /// with `Retry-After: 1`, and the API server tries again by itself.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    pub max_bodies: usize,
+    /// Open connections on the admission port. Each call of 64 more gets HTTP 503 with `Retry-After: 1` and ends its
+    /// connection; past those, a connection is closed when it is opened.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub max_connections: usize,
+    /// From accepting a connection to the end of the TLS handshake. Over it: closed.
+    #[arg(skip = Duration::from_secs(5))]
     pub handshake: Duration,
-    /// From the first byte of a request (or the handshake) to the end of its header, and for a peer
-    /// to take a reply. Default 5 s. Over it: closed.
+    /// From the first byte of a request (or the handshake) to the end of its header, and for a peer to take a reply.
+    /// Over it: closed.
+    #[arg(skip = Duration::from_secs(5))]
     pub header: Duration,
-    /// A kept-alive connection without a request. Default 120 s; the API server closes its own idle
-    /// connections after 90 s, and whoever closes first can cut a call. Over it: closed.
+    /// A kept-alive connection without a request. The API server closes its own idle connections after 90 s, and
+    /// whoever closes first can cut a call. Over it: closed.
+    #[arg(skip = Duration::from_secs(120))]
     pub idle: Duration,
-    /// For a call without `?timeout=`. Default 10 s, the API server's own; at most 30 s, as is a
-    /// `?timeout=`. Over it: HTTP 408 while the body is being read.
+    /// For a call without `?timeout=`: the API server's own default. Over it: HTTP 408 while the body is being read.
+    #[arg(skip = Duration::from_secs(10))]
     pub deadline: Duration,
-    /// How long before the caller's time-out an answer goes out. Default 200 ms; never more than
-    /// half of the time-out.
+    /// How long before the caller's time-out an answer goes out; never more than half of the time-out.
+    #[arg(skip = Duration::from_millis(200))]
     pub margin: Duration,
-    /// A judge that does not know a target's policy yet is waited for. Default 500 ms. Over it: the
-    /// judge is asked all the same.
+    /// A judge that does not know a resource's policy yet is waited for. Over it: the judge is asked all the same.
+    #[arg(skip = Duration::from_millis(500))]
     pub policy_wait: Duration,
-    /// A reply waits for its record. Default 500 ms. Over it: the reply goes out, the record
-    /// follows, and `statusguard_records_late_total` counts it.
+    /// A reply waits for its record. Over it: the reply goes out, the record follows, and
+    /// `statusguard_records_late_total` counts it.
+    #[arg(skip = Duration::from_millis(500))]
     pub record_wait: Duration,
-    /// Records being written at a time, late ones included. Default 1024. Over it: a new record is
-    /// dropped and counted in `statusguard_records_dropped_total`.
+    /// Records being written at a time, late ones included. Over it: a new record is dropped and counted in
+    /// `statusguard_records_dropped_total`.
+    #[arg(skip = 1024_usize)]
     pub records: usize,
-    /// Shutdown: at least so long new connections are accepted, until no endpoint leads here any
-    /// more. Default 5 s, at most `grace`.
-    pub spread: Duration,
-    /// Shutdown: at most so long replies ask their connections to end. Default 20 s. Over it: what
-    /// is idle is closed.
-    pub grace: Duration,
-    /// Shutdown, past `grace`: how long a connection must have been idle to be closed. Default 1 s.
-    pub quiet: Duration,
+    /// At shutdown, how long new connections are accepted at least, until no endpoint leads here any more; at most
+    /// --drain-timeout.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub min_drain: Duration,
+    /// At shutdown, how long connections may take to end by themselves, each with its next reply. Past it, idle
+    /// connections are closed.
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    pub drain_timeout: Duration,
+    /// At shutdown, past --drain-timeout, how long a connection must have been idle to be closed.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub idle_close_after: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            body: 8 << 20,
-            bodies: 64 << 20,
-            connections: 1024,
-            handshake: Duration::from_secs(5),
-            header: Duration::from_secs(5),
-            idle: Duration::from_secs(120),
-            deadline: Duration::from_secs(10),
-            margin: Duration::from_millis(200),
-            policy_wait: Duration::from_millis(500),
-            record_wait: Duration::from_millis(500),
-            records: 1024,
-            spread: Duration::from_secs(5),
-            grace: Duration::from_secs(20),
-            quiet: Duration::from_secs(1),
-        }
+        let flags = Self::augment_args(clap::Command::new("limits").no_binary_name(true));
+        Self::from_arg_matches(&flags.get_matches_from(None::<&str>)).expect("every flag has a default")
     }
 }
 
@@ -77,33 +80,24 @@ impl Limits {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`Error::Limit`] names the first that is out of range.
+    /// [`Error::Limit`] names the first that is out of range, by its flag.
     pub fn check(&self) -> Result<(), Error> {
-        let out = |limit, problem: String| Err(Error::Limit { limit, problem });
-        let positive = [
-            ("handshake", self.handshake),
-            ("header", self.header),
-            ("idle", self.idle),
-            ("deadline", self.deadline),
-            ("quiet", self.quiet),
-        ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| value.is_zero()) {
-            return out(name, "must be longer than zero".into());
+        let Self { max_body, max_bodies, max_connections, min_drain, drain_timeout, .. } = self;
+        let out = |flag, problem: String| Err(Error::Limit { flag, problem });
+        if !(1 << 10..=1 << 30).contains(max_body) {
+            return out("--max-body", format!("{max_body} bytes is not from 1 KiB to 1 GiB"));
         }
-        if !(1 << 10..=1 << 30).contains(&self.body) {
-            return out("body", format!("{} bytes is not from 1 KiB to 1 GiB", self.body));
+        if max_bodies < max_body {
+            return out("--max-bodies", format!("{max_bodies} bytes is less than one body may have, {max_body}"));
         }
-        if self.bodies < self.body {
-            return out("bodies", format!("{} bytes is less than one body may have, {}", self.bodies, self.body));
+        if *max_connections == 0 {
+            return out("--max-connections", "must be at least 1".into());
         }
-        if self.connections == 0 {
-            return out("connections", "must be at least 1".into());
+        if min_drain > drain_timeout {
+            return out("--min-drain", format!("{min_drain:?} is more than --drain-timeout, {drain_timeout:?}"));
         }
-        if self.deadline > LONGEST_DEADLINE {
-            return out("deadline", format!("{:?} is more than {LONGEST_DEADLINE:?}", self.deadline));
-        }
-        if self.spread > self.grace {
-            return out("spread", format!("{:?} is more than the whole grace time, {:?}", self.spread, self.grace));
+        if self.idle_close_after.is_zero() {
+            return out("--idle-close-after", "must be longer than zero".into());
         }
         Ok(())
     }
@@ -112,7 +106,7 @@ impl Limits {
     pub(crate) fn budget(&self, query: Option<&str>) -> Result<Duration, BadTimeout> {
         let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("timeout="));
         let whole = match asked {
-            Some(text) => go_duration(text).ok_or(BadTimeout)?,
+            Some(text) => duration(text).ok().filter(|timeout| !timeout.is_zero()).ok_or(BadTimeout)?,
             None => self.deadline,
         };
         let whole = whole.min(LONGEST_DEADLINE);
@@ -120,32 +114,17 @@ impl Limits {
     }
 }
 
-/// A `?timeout=` that is no duration.
+/// A `?timeout=` that is not a duration, or zero.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BadTimeout;
 
-/// A duration as Go writes it (`1m30s`, `1.5s`, `250ms`); `None` for zero, negative and others.
-fn go_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut sum = 0.0_f64;
-    while !rest.is_empty() {
-        let number = rest.find(|char: char| !char.is_ascii_digit() && char != '.')?;
-        let (value, tail) = rest.split_at(number);
-        let unit = tail.find(|char: char| char.is_ascii_digit() || char == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let scale = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" | "μs" | "%C2%B5s" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        sum += value.parse::<f64>().ok()? * scale;
-        rest = tail;
-    }
-    Duration::try_from_secs_f64(sum).ok().filter(|duration| !duration.is_zero())
+/// Reads a duration as Kubernetes users write it: `500ms`, `2s`, `1m30s`, `1.5s`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let duration: SignedDuration = text.parse().map_err(|_| "not a duration like 500ms, 2s or 1m30s".to_owned())?;
+    duration.try_into().map_err(|_| "less than zero".to_owned())
 }
 
 #[cfg(test)]
@@ -155,8 +134,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_of_go() {
-        let ms = |millis| Some(Duration::from_millis(millis));
+    fn durations_have_units() {
+        let ms = |millis| Ok(Duration::from_millis(millis));
         for (text, expected) in [
             ("10s", ms(10_000)),
             ("1m30s", ms(90_000)),
@@ -166,17 +145,13 @@ mod tests {
             ("5000us", ms(5)),
             ("5000µs", ms(5)),
             ("3000000ns", ms(3)),
-            ("", None),
-            ("0s", None),
-            ("-1s", None),
-            ("10", None),
-            ("s", None),
-            ("1.2.3s", None),
-            ("10 s", None),
-            ("1d", None),
-            ("99999999999999999999999h", None),
+            ("0s", ms(0)),
+            ("-1s", Err("less than zero".to_owned())),
         ] {
-            assert_eq!(go_duration(text), expected, "{text}");
+            assert_eq!(duration(text), expected, "{text}");
+        }
+        for text in ["", "10", "s", "1.2.3s", "1d", "1e3s", "1m-5s", "99999999999999999999999h"] {
+            assert_eq!(duration(text), Err("not a duration like 500ms, 2s or 1m30s".to_owned()), "{text}");
         }
     }
 
@@ -193,7 +168,9 @@ mod tests {
         ] {
             assert_eq!(limits.budget(query), Ok(Duration::from_millis(millis)), "{query:?}");
         }
-        assert_eq!(limits.budget(Some("timeout=soon")), Err(BadTimeout));
+        for query in ["timeout=soon", "timeout=0s", "timeout=-1s", "timeout="] {
+            assert_eq!(limits.budget(Some(query)), Err(BadTimeout), "{query}");
+        }
     }
 
     #[test]
@@ -205,12 +182,11 @@ mod tests {
             limits.check().unwrap_err().to_string()
         };
         for (problem, expected) in [
-            (with(|limits| limits.body = 1), "body: 1 bytes"),
-            (with(|limits| limits.bodies = 1), "bodies: 1 bytes is less"),
-            (with(|limits| limits.connections = 0), "connections: must be"),
-            (with(|limits| limits.header = Duration::ZERO), "header: must be longer"),
-            (with(|limits| limits.deadline = Duration::from_secs(31)), "deadline: 31s is more than 30s"),
-            (with(|limits| limits.grace = Duration::ZERO), "spread: 5s is more than"),
+            (with(|limits| limits.max_body = 1), "--max-body: 1 bytes"),
+            (with(|limits| limits.max_bodies = 1), "--max-bodies: 1 bytes is less"),
+            (with(|limits| limits.max_connections = 0), "--max-connections: must be"),
+            (with(|limits| limits.drain_timeout = Duration::ZERO), "--min-drain: 5s is more than"),
+            (with(|limits| limits.idle_close_after = Duration::ZERO), "--idle-close-after: must be"),
         ] {
             assert!(problem.contains(expected), "{problem}");
         }

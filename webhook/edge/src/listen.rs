@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::connection::{self, End};
-use crate::drain::{Phase, Seen, Shutdown};
+use crate::connection::{self, ConnectionEnd};
+use crate::drain::{DrainInput, DrainPhase, Shutdown};
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::EdgeMetrics;
 
 /// After an error of `accept` (too many open files, as a rule) there is no use in asking at once.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
@@ -34,8 +34,8 @@ pub(crate) struct Port {
     pub(crate) keep_alive: bool,
     pub(crate) limits: Arc<Limits>,
     /// Of the admission port only.
-    pub(crate) metrics: Option<Metrics>,
-    pub(crate) phases: watch::Sender<Phase>,
+    pub(crate) metrics: Option<EdgeMetrics>,
+    pub(crate) phases: watch::Sender<DrainPhase>,
 }
 
 /// How the connections of a shutdown ended.
@@ -53,21 +53,21 @@ pub struct Drained {
 }
 
 /// What turns accepted streams into connections.
-struct Door {
+struct Acceptor {
     tls: Option<TlsAcceptor>,
     routes: Router,
     busy: Router,
     keep_alive: bool,
     limits: Arc<Limits>,
-    metrics: Option<Metrics>,
-    phases: watch::Sender<Phase>,
-    connections: JoinSet<End>,
+    metrics: Option<EdgeMetrics>,
+    phases: watch::Sender<DrainPhase>,
+    connections: JoinSet<ConnectionEnd>,
     full: bool,
 }
 
-enum Event {
+enum ListenerEvent {
     Accepted(std::io::Result<TcpStream>),
-    Ended(End),
+    Ended(ConnectionEnd),
     Other,
 }
 
@@ -75,7 +75,7 @@ impl Port {
     /// Serves until a shutdown has ended every connection.
     pub(crate) async fn run(self, shutdown: &Shutdown) -> Drained {
         let Self { listener, tls, routes, busy, keep_alive, limits, metrics, phases } = self;
-        let mut door = Door {
+        let mut acceptor = Acceptor {
             tls,
             routes,
             busy,
@@ -89,23 +89,23 @@ impl Port {
         let mut listener = Some(listener);
         let mut asked = shutdown.watch();
         let mut drained = Drained::default();
-        let mut phase = Phase::Serving;
+        let mut phase = DrainPhase::Serving;
         let mut entered = Instant::now();
         loop {
-            let open = door.connections.len();
-            let seen = Seen { asked: *asked.borrow_and_update(), connections: open, lasted: entered.elapsed() };
+            let open = acceptor.connections.len();
+            let seen = DrainInput { asked: *asked.borrow_and_update(), connections: open, lasted: entered.elapsed() };
             let next = phase.next(seen, &limits);
             if next != phase {
                 tracing::info!(from = ?phase, to = ?next, connections = open, "listener");
                 (phase, entered) = (next, Instant::now());
-                door.phases.send_replace(phase);
+                acceptor.phases.send_replace(phase);
                 if !phase.accepts()
                     && let Some(listener) = listener.take()
-                    && phase == Phase::Closing
+                    && phase == DrainPhase::Closing
                 {
-                    door.empty_backlog(&listener).await;
+                    acceptor.empty_backlog(&listener).await;
                 }
-                if phase == Phase::Ended {
+                if phase == DrainPhase::Ended {
                     return drained;
                 }
                 continue;
@@ -115,73 +115,73 @@ impl Port {
             }
             let alarm = phase.until(open, &limits).map(|after| entered + after);
             let event = tokio::select! {
-                Some(ended) = door.connections.join_next() => {
+                Some(ended) = acceptor.connections.join_next() => {
                     // A connection's task panics only by a fault of this crate; its peer sees a
                     // connection that broke.
-                    Event::Ended(ended.unwrap_or(End::Done))
+                    ListenerEvent::Ended(ended.unwrap_or(ConnectionEnd::Done))
                 }
                 accepted = async { listener.as_ref().map(TcpListener::accept)?.await.into() }, if listener.is_some() => {
                     match accepted {
-                        Some(result) => Event::Accepted(result.map(|(stream, _)| stream)),
-                        None => Event::Other,
+                        Some(result) => ListenerEvent::Accepted(result.map(|(stream, _)| stream)),
+                        None => ListenerEvent::Other,
                     }
                 }
-                _ = asked.changed() => Event::Other,
+                _ = asked.changed() => ListenerEvent::Other,
                 () = async { sleep_until(alarm.unwrap_or(entered)).await }, if alarm.is_some() => {
-                    Event::Other
+                    ListenerEvent::Other
                 }
             };
             match event {
-                Event::Accepted(Ok(stream)) => door.enter(stream),
-                Event::Accepted(Err(error)) => {
+                ListenerEvent::Accepted(Ok(stream)) => acceptor.accept(stream),
+                ListenerEvent::Accepted(Err(error)) => {
                     tracing::warn!(%error, "accept failed");
                     sleep(ACCEPT_PAUSE).await;
                 }
-                Event::Ended(end) => drained.count(end, metrics.as_ref()),
-                Event::Other => {}
+                ListenerEvent::Ended(end) => drained.count(end, metrics.as_ref()),
+                ListenerEvent::Other => {}
             }
         }
     }
 }
 
 impl Drained {
-    fn count(&mut self, end: End, metrics: Option<&Metrics>) {
+    fn count(&mut self, end: ConnectionEnd, metrics: Option<&EdgeMetrics>) {
         match end {
-            End::Slow(cause) => {
+            ConnectionEnd::Slow(cause) => {
                 if let Some(metrics) = metrics {
                     metrics.shed(cause);
                 }
             }
-            End::Handshake => {
+            ConnectionEnd::Handshake => {
                 if let Some(metrics) = metrics {
                     metrics.handshake_failures.inc();
                 }
             }
-            End::Quiet { raced } => {
+            ConnectionEnd::ClosedIdle { raced } => {
                 self.closed_idle += 1;
                 self.raced += u64::from(raced);
             }
-            End::Aborted { handling } => self.cut += u64::from(handling),
-            End::Done => {}
+            ConnectionEnd::Aborted { handling } => self.cut += u64::from(handling),
+            ConnectionEnd::Done => {}
         }
     }
 }
 
-impl Door {
+impl Acceptor {
     /// Serves a connection, or says that there are too many.
-    fn enter(&mut self, stream: TcpStream) {
+    fn accept(&mut self, stream: TcpStream) {
         let open = self.connections.len();
-        let full = open >= self.limits.connections;
+        let full = open >= self.limits.max_connections;
         if full {
             if let Some(metrics) = &self.metrics {
                 metrics.shed("connections");
             }
             if !self.full {
-                tracing::warn!(limit = self.limits.connections, "serving no more connections");
+                tracing::warn!(limit = self.limits.max_connections, "serving no more connections");
             }
         }
         self.full = full;
-        if open >= self.limits.connections.saturating_add(SPARE) {
+        if open >= self.limits.max_connections.saturating_add(SPARE) {
             return;
         }
         let routes = if full { &self.busy } else { &self.routes };
@@ -198,7 +198,7 @@ impl Door {
     /// Accepts what came before the listener closes: its peers have been told that it is open.
     async fn empty_backlog(&mut self, listener: &TcpListener) {
         while let Ok(Ok((stream, _))) = timeout(std::time::Duration::ZERO, listener.accept()).await {
-            self.enter(stream);
+            self.accept(stream);
         }
     }
 }
@@ -212,7 +212,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, mut phases: watch::Receiver<Phase>) -> End {
+    async fn serve(self, stream: TcpStream, mut phases: watch::Receiver<DrainPhase>) -> ConnectionEnd {
         let Self { tls, routes, keep_alive, limits } = self;
         // Replies are small and written at once; without this some would wait for an ACK.
         if let Err(error) = stream.set_nodelay(true) {
@@ -229,12 +229,12 @@ impl Connection {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "TLS handshake failed");
-                    return End::Handshake;
+                    return ConnectionEnd::Handshake;
                 }
-                Err(_) => return End::Slow("handshake"),
+                Err(_) => return ConnectionEnd::Slow("handshake"),
             },
-            _ = phases.wait_for(|phase| *phase == Phase::Aborting) => {
-                return End::Aborted { handling: false };
+            _ = phases.wait_for(|phase| *phase == DrainPhase::Aborting) => {
+                return ConnectionEnd::Aborted { handling: false };
             }
         };
         connection::serve(stream, routes, keep_alive, &limits, phases).await

@@ -2,17 +2,17 @@
 
 /// A body that is no AdmissionReview, with the review's uid if it stands before the problem.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}")]
-pub struct Malformed {
+#[error("{reason}")]
+pub struct MalformedReview {
     /// The uid, when it could be read.
     pub uid: Option<String>,
     /// What is wrong.
-    pub problem: Problem,
+    pub reason: MalformedReason,
 }
 
 /// What is wrong with a body. Never holds content of the objects under review.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum MalformedReason {
     /// Another token was needed here.
     #[error("the body is not a JSON object as expected: byte {at} should begin {expected}")]
     Unexpected {
@@ -69,24 +69,24 @@ pub enum Problem {
     Version,
     /// An operation that admission does not know.
     #[error("request.operation is not CREATE, UPDATE, DELETE or CONNECT")]
-    Operation,
+    UnknownOperation,
 }
 
-impl Malformed {
+impl MalformedReview {
     /// A short name for metric labels.
     #[must_use]
     pub fn category(&self) -> &'static str {
-        match self.problem {
-            Problem::Unexpected { .. }
-            | Problem::Truncated
-            | Problem::Trailing { .. }
-            | Problem::Key
-            | Problem::Text { .. } => "syntax",
-            Problem::Missing(_) => "missing",
-            Problem::WrongType { .. } | Problem::Operation => "type",
-            Problem::TooLong { .. } => "length",
-            Problem::Duplicate(_) => "duplicate",
-            Problem::Version => "version",
+        match self.reason {
+            MalformedReason::Unexpected { .. }
+            | MalformedReason::Truncated
+            | MalformedReason::Trailing { .. }
+            | MalformedReason::Key
+            | MalformedReason::Text { .. } => "syntax",
+            MalformedReason::Missing(_) => "missing",
+            MalformedReason::WrongType { .. } | MalformedReason::UnknownOperation => "type",
+            MalformedReason::TooLong { .. } => "length",
+            MalformedReason::Duplicate(_) => "duplicate",
+            MalformedReason::Version => "version",
         }
     }
 }

@@ -16,39 +16,39 @@ const BUCKETS: u16 = 19;
 
 /// The edge's metrics. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Metrics {
+pub struct EdgeMetrics {
     pub(crate) requests: Family<Labels, Counter>,
-    pub(crate) duration: Family<Policy, Histogram, fn() -> Histogram>,
-    pub(crate) findings: Family<Finding, Counter>,
+    pub(crate) duration: Family<PolicyLabels, Histogram, fn() -> Histogram>,
+    pub(crate) findings: Family<FindingLabels, Counter>,
     pub(crate) inflight: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) body_bytes: Gauge,
     pub(crate) handshake_failures: Counter,
-    pub(crate) shed: Family<Cause, Counter>,
-    pub(crate) malformed: Family<Cause, Counter>,
-    pub(crate) panics: Family<Cause, Counter>,
+    pub(crate) shed: Family<CauseLabels, Counter>,
+    pub(crate) malformed: Family<CauseLabels, Counter>,
+    pub(crate) panics: Family<CauseLabels, Counter>,
     pub(crate) unknown_policy: Counter,
     pub(crate) records_late: Counter,
     pub(crate) records_dropped: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Policy {
+pub(crate) struct PolicyLabels {
     pub(crate) policy: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Finding {
+pub(crate) struct FindingLabels {
     pub(crate) policy: Cow<'static, str>,
     pub(crate) reason: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Cause {
+pub(crate) struct CauseLabels {
     pub(crate) cause: &'static str,
 }
 
-impl Metrics {
+impl EdgeMetrics {
     /// Registers all of them.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
@@ -119,14 +119,14 @@ impl Metrics {
     }
 
     pub(crate) fn shed(&self, cause: &'static str) {
-        self.shed.get_or_create(&Cause { cause }).inc();
+        self.shed.get_or_create(&CauseLabels { cause }).inc();
     }
 
     pub(crate) fn malformed(&self, cause: &'static str) {
-        self.malformed.get_or_create(&Cause { cause }).inc();
+        self.malformed.get_or_create(&CauseLabels { cause }).inc();
     }
 
     pub(crate) fn panicked(&self, cause: &'static str) {
-        self.panics.get_or_create(&Cause { cause }).inc();
+        self.panics.get_or_create(&CauseLabels { cause }).inc();
     }
 }

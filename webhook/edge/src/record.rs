@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::judge::Recorder;
-use crate::metrics::Metrics;
+use crate::metrics::EdgeMetrics;
 use crate::panic::{Panicked, caught};
 
 /// The recorder, and the records it is working on. Each has a task, so that neither a reply that
@@ -19,11 +19,11 @@ pub(crate) struct Records<C> {
     recorder: Arc<C>,
     running: Mutex<JoinSet<()>>,
     most: usize,
-    metrics: Metrics,
+    metrics: EdgeMetrics,
 }
 
 impl<C> Records<C> {
-    pub(crate) fn new(recorder: Arc<C>, most: usize, metrics: Metrics) -> Self {
+    pub(crate) fn new(recorder: Arc<C>, most: usize, metrics: EdgeMetrics) -> Self {
         Self { recorder, running: Mutex::new(JoinSet::new()), most, metrics }
     }
 
@@ -66,7 +66,7 @@ impl<C> Records<C> {
     }
 
     /// Gives work a task of its own.
-    fn start(&self, work: impl Future<Output = Outcome> + Send + 'static) -> oneshot::Receiver<Outcome> {
+    fn start(&self, work: impl Future<Output = RecordResult> + Send + 'static) -> oneshot::Receiver<RecordResult> {
         let (done, durable) = oneshot::channel();
         self.running().spawn(async move {
             // Whoever waited may have gone.
@@ -76,11 +76,11 @@ impl<C> Records<C> {
     }
 
     /// Waits for what is running, then drops the rest and returns how many they were.
-    pub(crate) async fn finish(&self, patience: impl Future<Output = ()>) -> u64 {
+    pub(crate) async fn finish(&self, give_up: impl Future<Output = ()>) -> u64 {
         let mut running = std::mem::take(&mut *self.running());
         tokio::select! {
             () = async { while running.join_next().await.is_some() {} } => {}
-            () = patience => {}
+            () = give_up => {}
         }
         let dropped = running.len() as u64;
         self.metrics.records_dropped.inc_by(dropped);
@@ -94,7 +94,7 @@ impl<C> Records<C> {
 }
 
 /// Whether a record was kept.
-type Outcome = Result<(), Panicked>;
+type RecordResult = Result<(), Panicked>;
 
 /// Records that are still being written when the last connection has ended get this much more.
 pub(crate) const LAST_RECORDS: Duration = Duration::from_secs(5);

@@ -76,7 +76,7 @@ struct Details<'a> {
 
 /// A call that was not judged.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct FailedCall {
     pub(crate) code: StatusCode,
     /// Kubernetes status reason.
     pub(crate) reason: &'static str,
@@ -89,7 +89,7 @@ pub(crate) struct Failure {
     pub(crate) close: bool,
 }
 
-impl Failure {
+impl FailedCall {
     pub(crate) fn new(code: StatusCode, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, reason, message: message.into(), uid: None, retry_after: None, close: false }
     }
@@ -106,7 +106,7 @@ impl Failure {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for FailedCall {
     fn into_response(self) -> Response {
         let body = json(
             &Status {

@@ -8,12 +8,9 @@
 
 use std::borrow::Cow;
 
-use crate::draft::Draft;
-use crate::malformed::Malformed;
-
 /// What is done to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
+pub enum ReviewOperation {
     /// `CREATE`
     Create,
     /// `UPDATE`
@@ -24,7 +21,7 @@ pub enum Operation {
     Connect,
 }
 
-impl Operation {
+impl ReviewOperation {
     /// As Kubernetes writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -39,7 +36,7 @@ impl Operation {
 
 /// Group, version and name of a kind or a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names<'a> {
+pub struct ApiType<'a> {
     /// API group, `""` for core.
     pub group: Cow<'a, str>,
     /// API version.
@@ -54,11 +51,11 @@ pub struct Review<'a> {
     /// The review's own uid, another one for each call.
     pub uid: Cow<'a, str>,
     /// What is done.
-    pub operation: Operation,
+    pub operation: ReviewOperation,
     /// The kind as the webhook's rule names it.
-    pub kind: Names<'a>,
+    pub kind: ApiType<'a>,
     /// The resource as the webhook's rule names it.
-    pub resource: Names<'a>,
+    pub resource: ApiType<'a>,
     /// `status`, or empty for the main resource.
     pub sub_resource: Cow<'a, str>,
     /// The object's name; empty when the server is to make one.
@@ -72,16 +69,16 @@ pub struct Review<'a> {
     /// `options.fieldManager`: there for an apply, else only if the client sent it.
     pub field_manager: Option<Cow<'a, str>>,
     /// The object as it would be stored; absent for DELETE.
-    pub object: Option<Object<'a>>,
+    pub object: Option<ReviewObject<'a>>,
     /// The object as it is stored; absent for CREATE.
-    pub old_object: Option<Object<'a>>,
+    pub old_object: Option<ReviewObject<'a>>,
     /// `userInfo.groups`, raw JSON.
     pub(crate) groups: &'a [u8],
 }
 
 /// What is read of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Object<'a> {
+pub struct ReviewObject<'a> {
     /// The JSON of `.status` as it stands in the body, `null` included; `None` when absent.
     pub status: Option<&'a [u8]>,
     /// `.metadata`
@@ -108,20 +105,11 @@ pub struct Metadata<'a> {
 }
 
 impl<'a> Review<'a> {
-    /// Reads a request body.
-    ///
-    /// # Errors
-    /// [`Malformed`] when the body is no AdmissionReview v1 with a uid, an operation, a kind and a
-    /// resource.
-    pub fn read(body: &'a [u8]) -> Result<Self, Malformed> {
-        Draft::read(body)
-    }
-
     /// Both objects have the same status, byte for byte (or none): nothing to judge. `false` says
     /// nothing; equal values may be written differently.
     #[must_use]
     pub fn status_unchanged(&self) -> bool {
-        let status = |object: &Option<Object<'a>>| object.as_ref().and_then(|object| object.status);
+        let status = |object: &Option<ReviewObject<'a>>| object.as_ref().and_then(|object| object.status);
         status(&self.object) == status(&self.old_object)
     }
 
@@ -134,7 +122,7 @@ impl<'a> Review<'a> {
 
     /// The stored object if there is one, else the new one: whose names and uid to speak of.
     #[must_use]
-    pub fn subject(&self) -> Option<&Object<'a>> {
+    pub fn subject(&self) -> Option<&ReviewObject<'a>> {
         self.old_object.as_ref().or(self.object.as_ref())
     }
 }

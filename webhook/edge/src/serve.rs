@@ -15,14 +15,14 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admit::{self, Admission};
-use crate::body::Budget;
-use crate::drain::{Phase, Shutdown};
+use crate::body::BodyBudget;
+use crate::drain::{DrainPhase, Shutdown};
 use crate::error::Error;
 use crate::health::Health;
 use crate::judge::{Judge, Recorder};
 use crate::limits::Limits;
 use crate::listen::{Drained, Port};
-use crate::metrics::Metrics;
+use crate::metrics::EdgeMetrics;
 use crate::record::{LAST_RECORDS, Records};
 use crate::tls;
 
@@ -41,10 +41,10 @@ pub struct Edge<J, C> {
     pub certificate: Arc<dyn ResolvesServerCert>,
     /// All bounds.
     pub limits: Limits,
-    /// What `/readyz` answers. The server adds a part of its own.
+    /// What `/readyz` answers. The server adds a gate of its own.
     pub health: Health,
-    /// The server's metrics, registered by [`Metrics::register`].
-    pub metrics: Metrics,
+    /// The server's metrics, registered by [`EdgeMetrics::register`].
+    pub metrics: EdgeMetrics,
     /// What `/metrics` shows.
     pub registry: Arc<Registry>,
 }
@@ -65,15 +65,15 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
     limits.check()?;
     let tls = TlsAcceptor::from(tls::config(certificate)?);
     let limits = Arc::new(limits);
-    let (phases, phase) = watch::channel(Phase::Serving);
+    let (phases, phase) = watch::channel(DrainPhase::Serving);
     let state = Arc::new(Admission {
         judge,
         records: Records::new(recorder, limits.records, metrics.clone()),
         limits: Arc::clone(&limits),
-        budget: Budget::new(metrics.body_bytes.clone(), limits.bodies),
+        budget: BodyBudget::new(metrics.body_bytes.clone(), limits.max_bodies),
         metrics: metrics.clone(),
     });
-    let listener = health.part("admission listener");
+    let listener = health.gate("admission listener");
     let admission = Port {
         listener: admission,
         tls: Some(tls),
@@ -92,9 +92,9 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         busy: routes.clone(),
         routes,
         keep_alive: false,
-        limits: Arc::new(Limits { connections: PLAIN_CONNECTIONS, ..Limits::clone(&limits) }),
+        limits: Arc::new(Limits { max_connections: PLAIN_CONNECTIONS, ..Limits::clone(&limits) }),
         metrics: None,
-        phases: watch::channel(Phase::Serving).0,
+        phases: watch::channel(DrainPhase::Serving).0,
     };
     listener.ready();
     let at_once = Shutdown::new();
@@ -125,10 +125,10 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
     Ok(drained)
 }
 
-fn plain_routes(health: Health, phase: watch::Receiver<Phase>, registry: Arc<Registry>) -> Router {
+fn plain_routes(health: Health, phase: watch::Receiver<DrainPhase>, registry: Arc<Registry>) -> Router {
     let ready = async move || {
         let mut missing = health.missing();
-        if *phase.borrow() != Phase::Serving {
+        if *phase.borrow() != DrainPhase::Serving {
             missing.push("shutting down");
         }
         if missing.is_empty() {

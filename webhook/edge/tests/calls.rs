@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{PATH, Reply, Script, allow, allowing, head, labels, review, stale, start};
+use common::{HttpReply, PATH, Script, allow, allowing, head, labels, review, stale, start};
 use serde_json::json;
-use statusguard_edge::{Answer, Decision, Limits, Review, Target};
+use statusguard_edge::{CallContext, Decision, Limits, Review, ReviewAnswer};
 
 #[tokio::test]
 async fn an_allowed_write() {
@@ -27,7 +27,7 @@ async fn an_allowed_write() {
 
 #[tokio::test]
 async fn a_refused_write() {
-    let server = start(Script(|_: Target<'_>, _: &Review<'_>| stale::<()>()), Limits::default()).await;
+    let server = start(Script(|_: &CallContext<'_>, _: &Review<'_>| stale::<()>()), Limits::default()).await;
     let reply = server.post(&review("put")).await;
     assert_eq!(reply.status, 200, "a denial sent with another code is a failed call");
     let object: serde_json::Value = serde_json::from_slice(&review("put")).unwrap();
@@ -67,7 +67,7 @@ async fn a_refused_write() {
 
 #[tokio::test]
 async fn warnings_and_annotations_arrive_as_the_api_server_takes_them() {
-    let judge = Script(|_: Target<'_>, _: &Review<'_>| {
+    let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| {
         let mut answer = allow::<()>();
         answer.warnings = vec!["two\nlines\t".to_owned(), String::new(), "two lines".to_owned()];
         answer.annotations = vec![
@@ -90,7 +90,7 @@ fn uid_of(name: &str) -> serde_json::Value {
 }
 
 /// A call that was not judged says why, in the form the API server shows to the client.
-fn assert_status(reply: &Reply, code: u16, reason: &str, message: &str, uid: Option<&str>) {
+fn assert_status(reply: &HttpReply, code: u16, reason: &str, message: &str, uid: Option<&str>) {
     assert_eq!(reply.status, code, "{}", reply.text());
     let status = reply.json();
     assert_eq!((&status["apiVersion"], &status["kind"]), (&json!("v1"), &json!("Status")));
@@ -174,8 +174,8 @@ async fn requests_that_are_no_calls() {
 
 #[tokio::test]
 async fn the_path_names_what_is_judged() {
-    let judge = Script(|target: Target<'_>, review: &Review<'_>| {
-        assert_eq!((target.group, target.resource), ("", "pods"));
+    let judge = Script(|call: &CallContext<'_>, review: &Review<'_>| {
+        assert_eq!((call.resource.group, call.resource.resource), ("", "pods"));
         assert_eq!(review.resource.group, "");
         allow::<()>()
     });
@@ -192,8 +192,8 @@ async fn the_path_names_what_is_judged() {
 
 #[tokio::test]
 async fn a_judge_that_cannot_judge() {
-    let judge = Script(|_: Target<'_>, _: &Review<'_>| -> Answer<()> {
-        Answer::new(Decision::Fail("the policy could not be read".to_owned()), labels("Failed", ""))
+    let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| -> ReviewAnswer<()> {
+        ReviewAnswer::new(Decision::Fail("the policy could not be read".to_owned()), labels("Failed", ""))
     });
     let server = start(judge, Limits::default()).await;
     let reply = server.post(&review("put")).await;
@@ -208,7 +208,7 @@ async fn a_judge_that_cannot_judge() {
 
 #[tokio::test]
 async fn too_many_warnings_are_cut_as_the_api_server_would() {
-    let judge = Script(|_: Target<'_>, _: &Review<'_>| {
+    let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| {
         let mut answer = allow::<()>();
         answer.warnings = (0..60).map(|n| format!("{n:03}{}", "é".repeat(300))).collect();
         answer
@@ -234,7 +234,7 @@ async fn http_1_1_alone_is_offered() {
 #[tokio::test]
 async fn the_plain_port() {
     let server = start(allowing(), Limits::default()).await;
-    let policies = server.health.part("policies loaded");
+    let policies = server.health.gate("policies loaded");
     assert_eq!(server.get_plain("/livez").await.status, 200);
     let reply = server.get_plain("/readyz").await;
     assert_eq!((reply.status, &*reply.text()), (503, "not ready: policies loaded"));

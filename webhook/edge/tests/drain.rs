@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Client, Dialer, PATH, PATIENCE, Running, Script, allow, allowing, review, start, start_recording};
-use statusguard_edge::{Answer, Limits, Recorder, Review, Target};
+use common::{Client, Dialer, EdgeServer, PATH, PATIENCE, Script, allow, allowing, review, start, start_recording};
+use statusguard_edge::{CallContext, Limits, Recorder, Review, ReviewAnswer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// A shutdown in tenths of what is used in production.
 fn quick() -> Limits {
     Limits {
-        spread: Duration::from_millis(100),
-        grace: Duration::from_secs(2),
-        quiet: Duration::from_millis(100),
+        min_drain: Duration::from_millis(100),
+        drain_timeout: Duration::from_secs(2),
+        idle_close_after: Duration::from_millis(100),
         ..Limits::default()
     }
 }
@@ -53,7 +53,7 @@ async fn replacements_under_load_fail_no_call() {
                 if !reply.is_last() {
                     kept = Some(client);
                 }
-                // Some keep calling, some pause, none for as long as `quiet`.
+                // Some keep calling, some pause, none for as long as `idle_close_after`.
                 sleep(Duration::from_millis(2 * writer)).await;
             }
         });
@@ -62,7 +62,7 @@ async fn replacements_under_load_fail_no_call() {
         let before = calls.load(Ordering::Relaxed);
         let next = start(allowing(), quick()).await;
         server.shutdown.request();
-        // It still accepts, until the word has spread.
+        // It still accepts, until endpoints have changed.
         let late = server.connect().await.try_post(PATH, &review("put")).await.unwrap();
         assert!(late.is_last());
         *endpoint.lock().unwrap() = next.dialer();
@@ -94,7 +94,7 @@ async fn while_draining_it_is_unready_alive_and_open() {
     let reply = kept.post(PATH, &review("put")).await;
     assert!(reply.is_last() && reply.status == 200, "a kept one as well, and ends");
     kept.closed().await;
-    // No connection is left: it need not wait for the grace time.
+    // No connection is left: it need not wait for the drain time-out.
     let (admission, plain) = (server.admission, server.plain);
     let begun = Instant::now();
     let drained = server.ended().await;
@@ -104,7 +104,7 @@ async fn while_draining_it_is_unready_alive_and_open() {
     assert!(TcpStream::connect(plain).await.is_err());
 }
 
-async fn unready(server: &Running) {
+async fn unready(server: &EdgeServer) {
     let waiting = async {
         loop {
             let reply = server.get_plain("/readyz").await;
@@ -118,8 +118,8 @@ async fn unready(server: &Running) {
 }
 
 #[tokio::test]
-async fn without_connections_it_waits_for_the_word_to_spread() {
-    let limits = Limits { spread: Duration::from_millis(300), ..quick() };
+async fn without_connections_it_waits_for_endpoints_to_change() {
+    let limits = Limits { min_drain: Duration::from_millis(300), ..quick() };
     let server = start(allowing(), limits).await;
     let begun = Instant::now();
     server.shutdown.request();
@@ -128,8 +128,8 @@ async fn without_connections_it_waits_for_the_word_to_spread() {
 }
 
 #[tokio::test]
-async fn idle_connections_are_closed_after_the_grace_time() {
-    let limits = Limits { grace: Duration::from_millis(300), ..quick() };
+async fn idle_connections_are_closed_after_the_drain_time_out() {
+    let limits = Limits { drain_timeout: Duration::from_millis(300), ..quick() };
     let server = start(allowing(), limits).await;
     let mut used = server.connect().await;
     assert_eq!(used.post(PATH, &review("put")).await.status, 200);
@@ -146,7 +146,7 @@ async fn idle_connections_are_closed_after_the_grace_time() {
 /// A request that comes when its connection has just been closed is lost, and counted.
 #[tokio::test]
 async fn a_call_that_comes_too_late_is_counted() {
-    let server = start(allowing(), Limits { grace: Duration::from_millis(100), ..quick() }).await;
+    let server = start(allowing(), Limits { drain_timeout: Duration::from_millis(100), ..quick() }).await;
     let mut client = server.connect().await;
     assert_eq!(client.post(PATH, &review("put")).await.status, 200);
     server.shutdown.request();
@@ -157,16 +157,16 @@ async fn a_call_that_comes_too_late_is_counted() {
 }
 
 /// Records when it is let.
-struct Gate(Arc<Semaphore>);
+struct RecordGate(Arc<Semaphore>);
 
-impl Recorder<()> for Gate {
+impl Recorder<()> for RecordGate {
     async fn record(&self, (): ()) {
         self.0.acquire().await.unwrap().forget();
     }
 }
 
-fn recording() -> Script<impl Fn(Target<'_>, &Review<'_>) -> Answer<()>> {
-    Script(|_: Target<'_>, _: &Review<'_>| {
+fn recording() -> Script<impl Fn(&CallContext<'_>, &Review<'_>) -> ReviewAnswer<()>> {
+    Script(|_: &CallContext<'_>, _: &Review<'_>| {
         let mut answer = allow();
         answer.record = Some(());
         answer
@@ -174,9 +174,9 @@ fn recording() -> Script<impl Fn(Target<'_>, &Review<'_>) -> Answer<()>> {
 }
 
 /// A call that is being answered, and the gate that holds it.
-async fn held_call(limits: Limits) -> (Running, Client, Arc<Semaphore>) {
+async fn held_call(limits: Limits) -> (EdgeServer, Client, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
-    let server = start_recording(recording(), Gate(Arc::clone(&gate)), limits).await;
+    let server = start_recording(recording(), RecordGate(Arc::clone(&gate)), limits).await;
     let mut client = server.connect().await;
     let body = review("put");
     client.write(&[common::head(PATH, body.len(), ""), body].concat()).await;
@@ -186,10 +186,10 @@ async fn held_call(limits: Limits) -> (Running, Client, Arc<Semaphore>) {
 
 #[tokio::test]
 async fn a_call_in_progress_ends_with_its_reply() {
-    let limits = Limits { grace: Duration::from_millis(100), record_wait: PATIENCE, ..quick() };
+    let limits = Limits { drain_timeout: Duration::from_millis(100), record_wait: PATIENCE, ..quick() };
     let (server, mut client, gate) = held_call(limits).await;
     server.shutdown.request();
-    // The listener is gone: the grace time is over.
+    // The listener is gone: the drain time-out is over.
     let closed = async { while TcpStream::connect(server.admission).await.is_ok() {} };
     timeout(PATIENCE, closed).await.unwrap();
     gate.add_permits(1);
@@ -201,7 +201,7 @@ async fn a_call_in_progress_ends_with_its_reply() {
 
 #[tokio::test]
 async fn a_second_shutdown_ends_it_at_once() {
-    let limits = Limits { record_wait: PATIENCE, grace: PATIENCE, ..Limits::default() };
+    let limits = Limits { record_wait: PATIENCE, drain_timeout: PATIENCE, ..Limits::default() };
     let (server, mut client, _gate) = held_call(limits).await;
     let mut idle = server.connect().await;
     assert!(!server.task.is_finished());

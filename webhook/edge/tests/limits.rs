@@ -6,9 +6,9 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{PATH, PATIENCE, Reply, Running, Script, allow, allowing, head, review, start, start_recording};
+use common::{EdgeServer, HttpReply, PATH, PATIENCE, Script, allow, allowing, head, review, start, start_recording};
 use serde_json::json;
-use statusguard_edge::{Answer, Judge, Limits, Recorder, Review, Target};
+use statusguard_edge::{CallContext, GroupResource, Judge, Limits, Recorder, Review, ReviewAnswer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -26,7 +26,7 @@ fn panics(cause: &str) -> String {
 }
 
 /// A call that was not judged says why, in the form the API server shows to the client.
-fn assert_status(reply: &Reply, code: u16, reason: &str, message: &str) {
+fn assert_status(reply: &HttpReply, code: u16, reason: &str, message: &str) {
     assert_eq!(reply.status, code, "{}", reply.text());
     let status = reply.json();
     assert_eq!(status["apiVersion"], "v1");
@@ -39,7 +39,7 @@ fn assert_status(reply: &Reply, code: u16, reason: &str, message: &str) {
 }
 
 /// The server still answers.
-async fn assert_alive(server: &Running) {
+async fn assert_alive(server: &EdgeServer) {
     assert_eq!(server.post(&review("put")).await.status, 200);
 }
 
@@ -59,7 +59,7 @@ async fn a_body_of_nine_mib() {
 
 #[tokio::test]
 async fn a_body_without_announced_length() {
-    let limits = Limits { body: 64 << 10, ..Limits::default() };
+    let limits = Limits { max_body: 64 << 10, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let mut client = server.connect().await;
     let head = format!(
@@ -177,7 +177,7 @@ async fn a_body_that_breaks_off() {
 
 #[tokio::test]
 async fn a_reply_that_nobody_takes() {
-    let judge = Script(|_: Target<'_>, _: &Review<'_>| {
+    let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| {
         let mut answer = allow::<()>();
         answer.annotations.push(("much".to_owned(), "x".repeat(MIB)));
         answer
@@ -210,7 +210,7 @@ async fn a_header_without_end() {
 
 #[tokio::test]
 async fn more_connections_than_allowed() {
-    let server = start(allowing(), Limits { connections: 2, ..Limits::default() }).await;
+    let server = start(allowing(), Limits { max_connections: 2, ..Limits::default() }).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
     assert_eq!(first.post(PATH, &review("put")).await.status, 200);
@@ -235,7 +235,7 @@ async fn more_connections_than_allowed() {
 async fn thousands_of_connections_that_say_nothing() {
     // Past the limit some more are told that the guard is busy.
     const SPARE: f64 = 64.0;
-    let limits = Limits { connections: 500, handshake: SHORT, ..Limits::default() };
+    let limits = Limits { max_connections: 500, handshake: SHORT, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let (address, mut flood) = (server.admission, tokio::task::JoinSet::new());
     for _ in 0..3000 {
@@ -271,7 +271,7 @@ async fn thousands_of_connections_that_say_nothing() {
 
 #[tokio::test]
 async fn more_bytes_in_flight_than_allowed() {
-    let limits = Limits { body: 8 << 10, bodies: 10 << 10, ..Limits::default() };
+    let limits = Limits { max_body: 8 << 10, max_bodies: 10 << 10, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let body = review("put");
     let mut padded = vec![b' '; 8 << 10];
@@ -300,7 +300,7 @@ async fn more_bytes_in_flight_than_allowed() {
 /// What is announced but not sent holds nothing.
 #[tokio::test]
 async fn announced_bodies_are_no_bodies() {
-    let limits = Limits { body: 8 << 10, bodies: 8 << 10, ..Limits::default() };
+    let limits = Limits { max_body: 8 << 10, max_bodies: 8 << 10, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let mut silent = Vec::new();
     for _ in 0..10 {
@@ -319,11 +319,11 @@ struct Panicking(&'static str);
 impl Judge for Panicking {
     type Record = ();
 
-    async fn known(&self, _: Target<'_>) {
+    async fn wait_ready(&self, _: GroupResource<'_>) {
         assert!(self.0 != "known", "told to");
     }
 
-    fn judge(&self, _: Target<'_>, review: &Review<'_>) -> Answer<()> {
+    fn judge(&self, _: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<()> {
         assert!(self.0 != "judge" || review.dry_run, "told to");
         let mut answer = allow();
         answer.record = Some(());
@@ -369,9 +369,9 @@ async fn a_panic_in_a_recorder() {
 }
 
 /// Records when it is let.
-struct Gate(Arc<Semaphore>);
+struct RecordGate(Arc<Semaphore>);
 
-impl Recorder<()> for Gate {
+impl Recorder<()> for RecordGate {
     async fn record(&self, (): ()) {
         self.0.acquire().await.unwrap().forget();
     }
@@ -383,9 +383,9 @@ async fn a_reply_waits_for_its_record_but_not_for_ever() {
         (PATH, Limits { record_wait: SHORT, ..Limits::default() }),
         ("/admit/facts.test/deliveries?timeout=400ms", Limits { record_wait: PATIENCE, ..Limits::default() }),
     ] {
-        let limits = Limits { spread: Duration::ZERO, ..limits };
+        let limits = Limits { min_drain: Duration::ZERO, ..limits };
         let gate = Arc::new(Semaphore::new(1));
-        let recorder = Gate(Arc::clone(&gate));
+        let recorder = RecordGate(Arc::clone(&gate));
         let server = start_recording(Panicking("nowhere"), recorder, limits).await;
         let mut client = server.connect().await;
         assert_eq!(client.post(path, &review("put")).await.status, 200);
@@ -406,7 +406,7 @@ async fn a_reply_waits_for_its_record_but_not_for_ever() {
 async fn more_records_than_allowed() {
     let gate = Arc::new(Semaphore::new(0));
     let limits = Limits { records: 1, record_wait: SHORT / 4, ..Limits::default() };
-    let server = start_recording(Panicking("nowhere"), Gate(Arc::clone(&gate)), limits).await;
+    let server = start_recording(Panicking("nowhere"), RecordGate(Arc::clone(&gate)), limits).await;
     let mut client = server.connect().await;
     for dropped in [0.0, 1.0, 2.0] {
         assert_eq!(client.post(PATH, &review("put")).await.status, 200);
@@ -422,11 +422,11 @@ struct Waiting;
 impl Judge for Waiting {
     type Record = ();
 
-    async fn known(&self, _: Target<'_>) {
+    async fn wait_ready(&self, _: GroupResource<'_>) {
         std::future::pending::<()>().await;
     }
 
-    fn judge(&self, _: Target<'_>, _: &Review<'_>) -> Answer<()> {
+    fn judge(&self, _: &CallContext<'_>, _: &Review<'_>) -> ReviewAnswer<()> {
         let mut answer = allow();
         answer.unknown_policy = true;
         answer

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use statusguard_edge::{Malformed, Object, Review};
+use statusguard_edge::{MalformedReview, Review, ReviewObject};
 
 /// Text with what the scanner could stumble over.
 fn text() -> BoxedStrategy<String> {
@@ -174,12 +174,12 @@ prop_compose! {
 }
 
 /// Writes JSON in a manner that `noise` decides: order of keys, white space, escapes.
-struct Writer<'a> {
+struct JsonWriter<'a> {
     out: Vec<u8>,
     noise: std::iter::Cycle<std::slice::Iter<'a, u8>>,
 }
 
-impl Writer<'_> {
+impl JsonWriter<'_> {
     fn noise(&mut self) -> u8 {
         *self.noise.next().unwrap()
     }
@@ -249,7 +249,7 @@ impl Writer<'_> {
 }
 
 fn written(value: &Value, noise: &[u8]) -> Vec<u8> {
-    let mut writer = Writer { out: Vec::new(), noise: noise.iter().cycle() };
+    let mut writer = JsonWriter { out: Vec::new(), noise: noise.iter().cycle() };
     writer.value(value);
     writer.out
 }
@@ -284,7 +284,7 @@ fn agrees(read: &Review<'_>, full: &Value) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn object_agrees(read: Option<&Object<'_>>, full: &Value) -> Result<(), TestCaseError> {
+fn object_agrees(read: Option<&ReviewObject<'_>>, full: &Value) -> Result<(), TestCaseError> {
     prop_assert_eq!(read.is_none(), full.is_null());
     let Some(read) = read else { return Ok(()) };
     let raw = |raw: Option<&[u8]>| raw.map(|raw| serde_json::from_slice::<Value>(raw).unwrap());
@@ -396,6 +396,6 @@ proptest! {
     }
 }
 
-fn is_syntax(malformed: &Malformed) -> bool {
+fn is_syntax(malformed: &MalformedReview) -> bool {
     malformed.category() == "syntax"
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::{pretty_review, review};
 use serde_json::Value;
-use statusguard_edge::{Object, Operation, Problem, Review};
+use statusguard_edge::{MalformedReason, Review, ReviewObject, ReviewOperation};
 
 const REAL: [&str; 20] = [
     "create-with-status",
@@ -77,7 +77,7 @@ fn what_the_captured_requests_were() {
     assert!(object.metadata.deletion_timestamp.is_some());
     let body = review("delete-main");
     let read = Review::read(&body).unwrap();
-    assert_eq!((read.operation, read.object.is_none()), (Operation::Delete, true));
+    assert_eq!((read.operation, read.object.is_none()), (ReviewOperation::Delete, true));
     assert!(read.old_object.is_some());
 }
 
@@ -85,7 +85,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn same_object(name: &str, read: Option<&Object<'_>>, full: &Value) {
+fn same_object(name: &str, read: Option<&ReviewObject<'_>>, full: &Value) {
     let Some(read) = read else {
         assert!(full.is_null(), "{name}");
         return;
@@ -131,7 +131,7 @@ fn texts_of_a_length_that_no_api_server_sends() {
         assert!(Review::read(with(&field.replace("TEXT", &long(4096))).as_bytes()).is_ok(), "{field}");
         let body = with(&field.replace("TEXT", &long(4097)));
         let malformed = Review::read(body.as_bytes()).unwrap_err();
-        assert!(matches!(malformed.problem, Problem::TooLong { limit: 4096, .. }), "{malformed}");
+        assert!(matches!(malformed.reason, MalformedReason::TooLong { limit: 4096, .. }), "{malformed}");
         assert_eq!((malformed.uid.as_deref(), malformed.category()), (Some("u"), "length"));
     }
     let body = with("").replace(r#""uid":"u""#, &format!(r#""uid":"{}""#, long(4097)));
@@ -183,7 +183,7 @@ fn the_second_object_is_read_in_full_where_it_differs() {
     assert_eq!(read.object.unwrap().metadata.uid.unwrap(), "12");
     assert_eq!(read.old_object.unwrap().metadata.uid.unwrap(), "1");
 
-    // More members than hints are kept for.
+    // More members than are kept for comparison.
     let many: Vec<String> = (0..60).map(|n| format!(r#""k{n}":"v{n}""#)).collect();
     let many = many.join(",");
     let body = with(&format!(r#""object":{{{many},"status":{{"n":1}}}},"oldObject":{{{many},"status":{{"n":2}}}}"#));
@@ -251,7 +251,7 @@ fn malformed_of_every_kind() {
     let invalid_utf8 = with("\"name\":\"N\"").replace('N', "\u{0}").into_bytes();
     let invalid_utf8: Vec<u8> = invalid_utf8.iter().map(|byte| if *byte == 0 { 0xff } else { *byte }).collect();
     let malformed = Review::read(&invalid_utf8).unwrap_err();
-    assert!(matches!(malformed.problem, Problem::Text { .. }), "{malformed}");
+    assert!(matches!(malformed.reason, MalformedReason::Text { .. }), "{malformed}");
 }
 
 /// No byte sequence of the review may be missing from its end.

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-/// Steps between two calls of `stop`: some ten microseconds of work.
+/// Steps between two calls of `stop`.
 const STEPS_PER_CHECK: u64 = 1 << 14;
 
 /// A limit on the work of one judgement.

@@ -43,13 +43,7 @@ impl Policy {
         } else {
             None
         };
-        let Compiler { mut problems, more, .. } = compiler;
-        problems.sort_by_key(|problem| problem.severity);
-        if more > 0 {
-            let message = format!("{more} more problems are not listed");
-            let hint = "correct those that are listed first".into();
-            problems.push(Problem { severity: Severity::Error, path: String::new(), message, hint });
-        }
+        let problems = compiler.into_problems();
         match policy {
             Some(mut policy) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
                 policy.warnings = problems;

@@ -5,27 +5,28 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use statusguard_policy::{Class, Judgement, Object, Operation, Policy, Value, Verdict, Waiver};
+use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Value, Verdict, Waiver};
 
-use crate::args::{Check, Output};
-use crate::{Exit, document, policies};
+use crate::args::{CheckArgs, OutputFormat};
+use crate::exit::Exit;
+use crate::{document, policies};
 
 use super::table::table;
 
 /// Judges one write and prints the result.
-pub fn run(check: &Check) -> anyhow::Result<Exit> {
-    let Check { policy, old, new, review, output } = check;
+pub fn run(check: &CheckArgs) -> anyhow::Result<Exit> {
+    let CheckArgs { policy, old, new, review, output } = check;
     let policy = policies::load_one(policy)?;
     let (operation, old, new) = match (review, old, new) {
         (Some(review), _, _) => from_review(review)?,
         (None, Some(old), Some(new)) => (Operation::Update, document::read_object(old)?, document::read_object(new)?),
         _ => anyhow::bail!("name --old and --new, or --review"),
     };
-    let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new));
-    let report = Report::new(&policy, &judgement);
+    let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new), &Budget::unlimited())?;
+    let report = CheckReport::new(&policy, &judgement);
     match output {
-        Output::Json => println!("{}", serde_json::to_string(&report)?),
-        Output::Table => print!("{}", report.table(&judgement, &new)),
+        OutputFormat::Json => println!("{}", serde_json::to_string(&report)?),
+        OutputFormat::Table => print!("{}", report.table(&judgement, &new)),
     }
     Ok(match judgement.refusal() {
         None => Exit::Success,
@@ -55,7 +56,7 @@ fn from_review(file: &Path) -> anyhow::Result<(Operation, Value<'static>, Value<
     let has_old = operation == Operation::Update;
     let has_new = has_old || operation == Operation::Create;
     let object = |name: &str, needed: bool| {
-        let reason = match (request.get(name), document::no_object(request.get(name))) {
+        let reason = match (request.get(name), document::not_an_object(request.get(name))) {
             (object, None) => return Ok(object.clone()),
             (Value::Null, _) if !needed => return Ok(Value::Null),
             (Value::Null, _) => format!("`request.{name}` is missing"),
@@ -68,13 +69,13 @@ fn from_review(file: &Path) -> anyhow::Result<(Operation, Value<'static>, Value<
 
 /// What `check -o json` prints.
 #[derive(Serialize)]
-pub struct Report<'j> {
+pub struct CheckReport<'j> {
     policy: &'j str,
     outcome: &'static str,
     class: Option<Class>,
     code: Option<u16>,
     reason: Option<&'static str>,
-    pub findings: Vec<Finding<'j>>,
+    pub findings: Vec<FindingReport<'j>>,
     /// Findings that are not spelt out.
     #[serde(skip_serializing_if = "is_zero")]
     more: usize,
@@ -83,7 +84,7 @@ pub struct Report<'j> {
 
 /// A finding with its message.
 #[derive(Serialize)]
-pub struct Finding<'j> {
+pub struct FindingReport<'j> {
     reason: &'static str,
     class: Class,
     field: &'j str,
@@ -92,7 +93,7 @@ pub struct Finding<'j> {
     message: String,
 }
 
-impl<'j> Report<'j> {
+impl<'j> CheckReport<'j> {
     pub fn new(policy: &'j Policy, judgement: &'j Judgement) -> Self {
         let class = judgement.verdict.class();
         let refusal = judgement.refusal();
@@ -102,7 +103,7 @@ impl<'j> Report<'j> {
             class,
             code: refusal.map(Class::code),
             reason: refusal.map(Class::status_reason),
-            findings: judgement.findings.iter().map(Finding::new).collect(),
+            findings: judgement.findings.iter().map(FindingReport::new).collect(),
             more: judgement.more,
             waivers: &judgement.waivers,
         }
@@ -147,7 +148,7 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-impl<'j> Finding<'j> {
+impl<'j> FindingReport<'j> {
     fn new(finding: &'j statusguard_policy::Finding) -> Self {
         Self {
             reason: finding.reason.as_str(),

@@ -20,7 +20,7 @@ const CORE: &str =
 ";
 
 /// One version of a CRD.
-struct Target {
+struct CrdVersion {
     group: String,
     resource: String,
     kind: String,
@@ -42,16 +42,16 @@ enum Guess {
 
 /// The text of a first policy.
 pub fn first_policy(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<String, Error> {
-    let target = target(file, kind, version)?;
-    let Some(status) = target.schema["properties"]["status"]["properties"].as_object() else {
-        let reason = format!("{} {} has no `.status` with properties in its schema", target.kind, target.version);
+    let crd = crd_version(file, kind, version)?;
+    let Some(status) = crd.schema["properties"]["status"]["properties"].as_object() else {
+        let reason = format!("{} {} has no `.status` with properties in its schema", crd.kind, crd.version);
         return Err(Error::unfit(file, reason, "write the policy by hand; `statusguard policy lint` helps"));
     };
     let fields: Vec<(&str, Guess)> = status.iter().map(|(name, schema)| (name.as_str(), guess(name, schema))).collect();
-    Ok(write(&target, &fields))
+    Ok(write(&crd, &fields))
 }
 
-fn target(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<Target, Error> {
+fn crd_version(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<CrdVersion, Error> {
     let crd = Crds::read(file)?.one(kind)?;
     let chosen = versions(&crd).iter().find(|candidate| match version {
         Some(version) => candidate["name"] == version,
@@ -61,7 +61,7 @@ fn target(file: &Path, kind: Option<&str>, version: Option<&str>) -> Result<Targ
         let reason = format!("no version {}", version.unwrap_or("that is stored"));
         return Err(Error::unfit(file, reason, format!("choose with --version: {}", names(versions(&crd)))));
     };
-    Ok(Target {
+    Ok(CrdVersion {
         group: text(&crd["spec"]["group"]),
         resource: text(&crd["spec"]["names"]["plural"]),
         kind: text(&crd["spec"]["names"]["kind"]),
@@ -142,11 +142,10 @@ fn is_final(name: &str) -> bool {
     .contains(&lower.as_str())
 }
 
-fn write(target: &Target, fields: &[(&str, Guess)]) -> String {
+fn write(crd: &CrdVersion, fields: &[(&str, Guess)]) -> String {
     let mut text = String::new();
     let out = &mut text;
-    let name =
-        if target.group.is_empty() { target.resource.clone() } else { format!("{}.{}", target.resource, target.group) };
+    let name = if crd.group.is_empty() { crd.resource.clone() } else { format!("{}.{}", crd.resource, crd.group) };
     // Writing to a `String` cannot fail.
     let _ = write!(
         out,
@@ -165,13 +164,13 @@ spec:
 {core}  # Records what would be refused, refuses nothing. Change to Enforce when the records hold no surprise.
   mode: Audit
 ",
-        kind = scalar(&target.kind),
+        kind = scalar(&crd.kind),
         name = scalar(&name),
-        group = scalar(&target.group),
-        version = scalar(&target.version),
-        resource = scalar(&target.resource),
-        core = if is_core(&target.group) { CORE } else { "" },
-        subresource = if target.subresource { "status" } else { "\"\"" },
+        group = scalar(&crd.group),
+        version = scalar(&crd.version),
+        resource = scalar(&crd.resource),
+        core = if is_core(&crd.group) { CORE } else { "" },
+        subresource = if crd.subresource { "status" } else { "\"\"" },
     );
     write_phase(fields, out);
     section(

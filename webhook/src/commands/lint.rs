@@ -6,13 +6,14 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use statusguard_policy::{Policy, Problem, Severity};
 
-use crate::args::Output;
-use crate::{Exit, document, policies};
+use crate::args::OutputFormat;
+use crate::exit::Exit;
+use crate::{document, policies};
 
 use super::crd::Crds;
 
 #[derive(Serialize)]
-struct Line {
+struct LintLine {
     file: String,
     /// Which document of the file, from 1, when it has several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,7 +24,7 @@ struct Line {
     hint: String,
 }
 
-impl Line {
+impl LintLine {
     fn new(file: &Path, document: Option<usize>, problem: &Problem) -> Self {
         Self {
             file: file.display().to_string(),
@@ -46,14 +47,14 @@ impl Line {
 }
 
 /// Compiles all policies of all files and prints their problems.
-pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Result<Exit> {
+pub fn run(names: &[PathBuf], crd: Option<&Path>, output: OutputFormat) -> anyhow::Result<Exit> {
     let crds = crd.map(Crds::read).transpose()?;
     let mut lines = Vec::new();
     let mut policies = 0;
     for name in names {
         let before = policies + lines.len();
         let files = document::files(name, true).unwrap_or_else(|error| {
-            lines.push(Line::of_file(name, "(the folder)", error.parts()));
+            lines.push(LintLine::of_file(name, "(the folder)", error.parts()));
             Vec::new()
         });
         for file in files {
@@ -64,28 +65,28 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: Output) -> anyhow::Res
             let documents = match policies::documents(&file) {
                 Ok(documents) => documents,
                 Err(error) => {
-                    lines.push(Line::of_file(&file, "(the file)", error.parts()));
+                    lines.push(LintLine::of_file(&file, "(the file)", error.parts()));
                     continue;
                 }
             };
             policies += documents.len();
             for (index, document) in documents.iter().enumerate() {
                 let number = (documents.len() > 1).then_some(index + 1);
-                lines.extend(problems(document, crds.as_ref()).iter().map(|it| Line::new(&file, number, it)));
+                lines.extend(problems(document, crds.as_ref()).iter().map(|it| LintLine::new(&file, number, it)));
             }
         }
         if policies + lines.len() == before {
             let problem = ("no policy in it".into(), "name a folder with StatusPolicies".into());
-            lines.push(Line::of_file(name, "(the folder)", problem));
+            lines.push(LintLine::of_file(name, "(the folder)", problem));
         }
     }
     let errors = lines.iter().filter(|line| line.severity == "error").count();
     match output {
-        Output::Json => {
+        OutputFormat::Json => {
             println!("{}", serde_json::to_string(&serde_json::json!({ "policies": policies, "problems": lines }))?)
         }
-        Output::Table => {
-            for Line { file, document, severity, path, message, hint } in &lines {
+        OutputFormat::Table => {
+            for LintLine { file, document, severity, path, message, hint } in &lines {
                 let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
                 let document = document.map(|number| format!(" (document {number})")).unwrap_or_default();
                 println!("{file}{document}: {severity}: {at}{message}\n    {hint}");

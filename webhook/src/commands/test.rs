@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use statusguard_policy::{Judgement, Object, Operation, Policy, Value, Verdict};
+use statusguard_policy::{Budget, Judgement, Object, Operation, Policy, Value, Verdict};
 
-use crate::args::Output;
-use crate::{Exit, document, policies};
+use crate::args::OutputFormat;
+use crate::exit::Exit;
+use crate::{document, policies};
 
 /// One case as it was written.
-struct Case {
+struct TestCase {
     name: String,
     operation: Operation,
     old: Object<'static>,
@@ -21,7 +22,7 @@ struct Case {
 
 /// One case that failed.
 #[derive(Serialize)]
-struct Failure {
+struct FailedCase {
     file: String,
     case: String,
     expected: String,
@@ -30,13 +31,13 @@ struct Failure {
 }
 
 /// Runs all cases of all files.
-pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::Result<Exit> {
+pub fn run(names: &[PathBuf], policy: Option<&Path>, output: OutputFormat) -> anyhow::Result<Exit> {
     let overriding = policy.map(policies::load_one).transpose()?;
     let (mut passed, mut failures) = (0, Vec::new());
     for name in names {
         let before = passed + failures.len();
         let files = document::files(name, true).unwrap_or_else(|error| {
-            failures.push(Failure::unreadable(name, "(the folder)", error));
+            failures.push(FailedCase::unreadable(name, "(the folder)", error));
             Vec::new()
         });
         for file in files {
@@ -49,21 +50,21 @@ pub fn run(names: &[PathBuf], policy: Option<&Path>, output: Output) -> anyhow::
                     passed += count;
                     failures.append(&mut failed);
                 }
-                Err(error) => failures.push(Failure::unreadable(&file, "(the file)", error)),
+                Err(error) => failures.push(FailedCase::unreadable(&file, "(the file)", error)),
             }
         }
         if passed + failures.len() == before {
             let got = "no policy tests in it; name a folder with test files".into();
-            failures.push(Failure::unusable(name, "(the folder)", EXPECTED, got));
+            failures.push(FailedCase::unusable(name, "(the folder)", EXPECTED, got));
         }
     }
     match output {
-        Output::Json => {
+        OutputFormat::Json => {
             let report = serde_json::json!({ "passed": passed, "failed": failures.len(), "failures": failures });
             println!("{}", serde_json::to_string(&report)?);
         }
-        Output::Table => {
-            for Failure { file, case, expected, got, findings } in &failures {
+        OutputFormat::Table => {
+            for FailedCase { file, case, expected, got, findings } in &failures {
                 println!("FAIL {file}: {case}\n  expected  {expected}\n  got       {got}");
                 findings.iter().for_each(|finding| println!("  {finding}"));
             }
@@ -88,7 +89,7 @@ fn is_test_file(file: &Path) -> bool {
 /// What a file is expected to be.
 const EXPECTED: &str = "a policy test file";
 
-impl Failure {
+impl FailedCase {
     /// Of what could not be read.
     fn unreadable(file: &Path, case: &str, error: document::Error) -> Self {
         Self::unusable(file, case, EXPECTED, format!("{:#}", anyhow::Error::from(error)))
@@ -106,7 +107,7 @@ impl Failure {
     }
 }
 
-fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Failure>), document::Error> {
+fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<FailedCase>), document::Error> {
     let document = document::read_one(file)?;
     let Value::Object(members) = &document else {
         return Err(document::Error::unfit(file, "the file is no object", "say `policy` and `cases`"));
@@ -132,21 +133,27 @@ fn run_file(file: &Path, overriding: Option<&Policy>) -> Result<(usize, Vec<Fail
     }
     let (mut passed, mut failures) = (0, Vec::new());
     for (index, case) in cases.iter().enumerate() {
-        let case = match Case::read(case) {
+        let case = match TestCase::read(case) {
             Ok(case) => case,
             Err((reason, hint)) => {
                 let name = match case.get("name") {
                     Value::String(name) => format!("cases[{index}] {name}"),
                     _ => format!("cases[{index}]"),
                 };
-                failures.push(Failure::unusable(file, &name, "a test case", format!("{reason}; {hint}")));
+                failures.push(FailedCase::unusable(file, &name, "a test case", format!("{reason}; {hint}")));
                 continue;
             }
         };
-        let judgement = policy.judge(case.operation, &case.old, &case.new);
+        let judgement = match policy.judge(case.operation, &case.old, &case.new, &Budget::unlimited()) {
+            Ok(judgement) => judgement,
+            Err(unfinished) => {
+                failures.push(FailedCase::unusable(file, &case.name, &case.expect, unfinished.to_string()));
+                continue;
+            }
+        };
         match case.judged(&judgement) {
             None => passed += 1,
-            Some((expected, got)) => failures.push(Failure {
+            Some((expected, got)) => failures.push(FailedCase {
                 file: file.display().to_string(),
                 case: case.name,
                 expected,
@@ -182,7 +189,7 @@ fn wrong(reason: impl Into<String>, hint: impl Into<String>) -> Wrong {
 const KEYS: [&str; 10] =
     ["name", "oldStatus", "newStatus", "old", "new", "generation", "deleting", "operation", "expect", "reasons"];
 
-impl Case {
+impl TestCase {
     fn read(case: &Value<'static>) -> Result<Self, Wrong> {
         let Value::Object(members) = case else { return Err(wrong("no object", "give name, statuses and `expect`")) };
         if let Some((key, _)) = members.iter().find(|(key, _)| !KEYS.contains(&key.as_ref())) {
@@ -199,7 +206,7 @@ impl Case {
                 return Err(wrong(format!("both `{whole}` and `{status}`"), "give one of them"));
             }
             let mut object = if has(whole) {
-                match (case.get(whole), document::no_object(case.get(whole))) {
+                match (case.get(whole), document::not_an_object(case.get(whole))) {
                     (Value::Null, _) | (_, None) => Object::of(case.get(whole)),
                     (_, Some((reason, hint))) => return Err(wrong(format!("`{whole}` is {reason}"), hint)),
                 }

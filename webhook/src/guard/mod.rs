@@ -1,17 +1,15 @@
 //! `statusguard webhook`: policies, judge and edge wired into one server.
 //!
 //! ```text
-//! policy folder ──> Store ──> Bench (judge) ──> edge ──> API server
-//!                              │                └──> Traces (if asked for) ──> collector
+//! policy folder ──> PolicyStore ──> PolicyJudge ──> edge ──> API server
 //!                              └──> Refusals (recorder)
 //! ```
 
-mod bench;
 mod configuration;
 mod damping;
+mod judge;
 mod refusals;
 mod store;
-mod traces;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -21,21 +19,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use rustls::server::ResolvesServerCert;
-use statusguard_edge::{Drained, Edge, Health, Limits, Metrics, Part, Shutdown};
+use statusguard_edge::{Drained, Edge, EdgeMetrics, Health, Limits, ReadinessGate, Shutdown};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::Exit;
-use crate::args::{LogFormat, Webhook};
+use crate::args::{LogFormat, WebhookArgs};
+use crate::exit::Exit;
 
 pub use configuration::{Backend, webhook};
 pub use refusals::{Refusal, Refusals};
 
-use bench::Bench;
-use store::Store;
-use traces::Traces;
+use judge::PolicyJudge;
+use store::PolicyStore;
 
 /// Refused writes that are kept in memory, and bytes of their texts.
 const REFUSALS_KEPT: usize = 1000;
@@ -45,14 +40,14 @@ const REFUSALS_BYTES: usize = 8 << 20;
 pub struct Guard {
     admission: TcpListener,
     plain: TcpListener,
-    store: Arc<Store>,
+    store: Arc<PolicyStore>,
     reload_interval: Duration,
     refusals: Refusals,
     repeat_limit: u32,
     certificate: Arc<dyn ResolvesServerCert>,
     limits: Limits,
     health: Health,
-    policies: Part,
+    policies: ReadinessGate,
     shutdown: Shutdown,
 }
 
@@ -62,9 +57,9 @@ impl Guard {
     ///
     /// # Errors
     /// When a file cannot be read, the certificate does not fit, or a port is taken.
-    pub async fn bind(args: Webhook) -> anyhow::Result<Self> {
-        let limits = args.bounds.limits()?;
-        let Webhook {
+    pub async fn bind(args: WebhookArgs) -> anyhow::Result<Self> {
+        args.check()?;
+        let WebhookArgs {
             policy_dir,
             tls_cert,
             tls_key,
@@ -74,16 +69,15 @@ impl Guard {
             repeat_limit,
             log_format: _,
             log: _,
-            otlp_endpoint: _,
-            bounds: _,
+            limits,
         } = args;
         let chain = std::fs::read(&tls_cert).with_context(|| format!("reading --tls-cert {}", tls_cert.display()))?;
         let key = std::fs::read(&tls_key).with_context(|| format!("reading --tls-key {}", tls_key.display()))?;
         let certificate = statusguard_edge::certificate(&chain, &key)
             .with_context(|| format!("using {} and {}", tls_cert.display(), tls_key.display()))?;
-        let store = Store::open(policy_dir)?;
+        let store = PolicyStore::open(policy_dir)?;
         let health = Health::new();
-        let policies = health.part("policies");
+        let policies = health.gate("policies");
         let bind = async |flag: &str, address: SocketAddr| {
             TcpListener::bind(address).await.with_context(|| format!("binding {flag} {address}"))
         };
@@ -149,10 +143,10 @@ impl Guard {
             shutdown,
         } = self;
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
+        let metrics = EdgeMetrics::register(&mut registry);
         store.register(&mut registry);
         let edge = Edge {
-            judge: Arc::new(Bench::new(Arc::clone(&store), repeat_limit)),
+            judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit)),
             recorder: Arc::new(refusals),
             certificate,
             limits,
@@ -170,25 +164,20 @@ impl Guard {
 }
 
 /// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
-pub fn run(args: Webhook) -> anyhow::Result<Exit> {
+pub fn run(args: WebhookArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    let exit = runtime.block_on(serve(args));
-    // Nothing is waited for: looking up the collector's name may take longer than a shutdown should.
-    runtime.shutdown_background();
-    exit
+    runtime.block_on(serve(args))
 }
 
-async fn serve(args: Webhook) -> anyhow::Result<Exit> {
-    let traces =
-        args.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()).map(Traces::start).transpose()?;
-    log_to_stderr(&args, traces.as_ref())?;
+async fn serve(args: WebhookArgs) -> anyhow::Result<Exit> {
+    log_to_stderr(&args)?;
     // Before anything is announced: a signal that comes early must not end the process as it would by itself.
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let guard = Guard::bind(args).await?;
     tracing::info!(admission = %guard.address()?, plain = %guard.plain_address()?, "guard started");
     let shutdown = guard.shutdown();
-    let mut signals = tokio::spawn(async move {
+    let signals = tokio::spawn(async move {
         for _ in 0..2 {
             tokio::select! {
                 _ = terminate.recv() => tracing::info!("SIGTERM"),
@@ -198,32 +187,21 @@ async fn serve(args: Webhook) -> anyhow::Result<Exit> {
         }
     });
     let drained = guard.serve().await;
-    if let Some(traces) = traces {
-        tokio::select! {
-            biased;
-            // The second one.
-            _ = &mut signals => {}
-            () = traces.flush() => {}
-        }
-    }
     signals.abort();
     drained.map(|_| Exit::Success)
 }
 
-/// Sets up the log and, if there are any, the traces, which take their spans whatever is logged.
-fn log_to_stderr(args: &Webhook, traces: Option<&Traces>) -> anyhow::Result<()> {
+/// Sets up the log.
+fn log_to_stderr(args: &WebhookArgs) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
         .with_context(|| format!("--log {}: use `level` or `target=level,...`", args.log))?;
-    let lines =
-        tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
-    let lines = match args.log_format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().boxed(),
-    };
-    let lines = tracing_subscriber::registry().with(lines.with_filter(filter));
-    let set = match traces {
-        Some(traces) => lines.with(traces.layer()).try_init(),
-        None => lines.try_init(),
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    let set = match args.log_format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
     };
     set.map_err(|error| anyhow::anyhow!("setting up the log: {error}"))
 }

@@ -30,6 +30,8 @@ pub struct Refusal {
     pub user: String,
     /// `options.fieldManager`, empty when the client did not send it.
     pub field_manager: String,
+    /// The id of the API server's trace, empty when the call was not part of one.
+    pub trace_id: String,
     /// The violated rules.
     pub findings: Vec<Finding>,
     /// The waived rules.
@@ -39,7 +41,15 @@ pub struct Refusal {
 impl Refusal {
     /// Bytes of its texts.
     fn weight(&self) -> usize {
-        let texts = [&self.namespace, &self.name, &self.uid, &self.resource_version, &self.user, &self.field_manager];
+        let texts = [
+            &self.namespace,
+            &self.name,
+            &self.uid,
+            &self.resource_version,
+            &self.user,
+            &self.field_manager,
+            &self.trace_id,
+        ];
         let findings = self.findings.iter().flat_map(|f| [&f.field, &f.old, &f.new, &f.what]);
         let waivers = self.waivers.iter().map(|waiver| &waiver.field);
         texts.into_iter().chain(findings).chain(waivers).map(String::len).sum()
@@ -49,13 +59,13 @@ impl Refusal {
 /// The newest refusals. Clones share them.
 #[derive(Clone)]
 pub struct Refusals {
-    kept: Arc<Mutex<Kept>>,
+    buffer: Arc<Mutex<RefusalBuffer>>,
     most: usize,
     bytes: usize,
 }
 
 #[derive(Default)]
-struct Kept {
+struct RefusalBuffer {
     refusals: VecDeque<Refusal>,
     weight: usize,
 }
@@ -64,28 +74,28 @@ impl Refusals {
     /// Keeps the `most` newest, and of these what has at most so many `bytes` of text.
     #[must_use]
     pub fn new(most: usize, bytes: usize) -> Self {
-        Self { kept: Arc::default(), most, bytes }
+        Self { buffer: Arc::default(), most, bytes }
     }
 
     /// All that are kept, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Refusal> {
-        self.kept().refusals.iter().cloned().collect()
+        self.buffer().refusals.iter().cloned().collect()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn buffer(&self) -> MutexGuard<'_, RefusalBuffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Recorder<Refusal> for Refusals {
     async fn record(&self, refusal: Refusal) {
-        let mut kept = self.kept();
-        kept.weight += refusal.weight();
-        kept.refusals.push_back(refusal);
-        while kept.refusals.len() > self.most || kept.weight > self.bytes {
-            let Some(oldest) = kept.refusals.pop_front() else { break };
-            kept.weight -= oldest.weight();
+        let mut buffer = self.buffer();
+        buffer.weight += refusal.weight();
+        buffer.refusals.push_back(refusal);
+        while buffer.refusals.len() > self.most || buffer.weight > self.bytes {
+            let Some(oldest) = buffer.refusals.pop_front() else { break };
+            buffer.weight -= oldest.weight();
         }
     }
 }
@@ -106,6 +116,7 @@ mod tests {
             resource_version: String::new(),
             user: String::new(),
             field_manager: String::new(),
+            trace_id: String::new(),
             findings: Vec::new(),
             waivers: Vec::new(),
         }

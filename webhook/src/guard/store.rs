@@ -13,12 +13,12 @@ use statusguard_policy::Policy;
 
 use crate::{document, policies};
 
-/// Files by path, with what they held when they were last read.
-type Files = BTreeMap<PathBuf, Vec<u8>>;
+/// Files by path, with their contents when they were last read.
+type FileContents = BTreeMap<PathBuf, Vec<u8>>;
 
 /// A policy and what does not change from call to call.
 #[derive(Debug)]
-pub struct Entry {
+pub struct ActivePolicy {
     /// The compiled policy.
     pub policy: Policy,
     /// Its name, shared with labels and records.
@@ -27,18 +27,18 @@ pub struct Entry {
 }
 
 /// The policies of one moment, by API group and resource.
-type InForce = HashMap<String, HashMap<String, Arc<Entry>>>;
+type ActivePolicies = HashMap<String, HashMap<String, Arc<ActivePolicy>>>;
 
 /// The policies in force.
-pub struct Store {
+pub struct PolicyStore {
     folder: PathBuf,
-    in_force: ArcSwap<InForce>,
+    active: ArcSwap<ActivePolicies>,
     loaded: Gauge,
     broken: Gauge,
     reloads: Counter,
 }
 
-impl Store {
+impl PolicyStore {
     /// Reads the folder for the first time.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Store {
         }
         let store = Self {
             folder,
-            in_force: ArcSwap::default(),
+            active: ArcSwap::default(),
             loaded: Gauge::default(),
             broken: Gauge::default(),
             reloads: Counter::default(),
@@ -71,8 +71,8 @@ impl Store {
     }
 
     /// The policy of a resource.
-    pub fn get(&self, group: &str, resource: &str) -> Option<Arc<Entry>> {
-        self.in_force.load().get(group)?.get(resource).cloned()
+    pub fn get(&self, group: &str, resource: &str) -> Option<Arc<ActivePolicy>> {
+        self.active.load().get(group)?.get(resource).cloned()
     }
 
     /// Reads the folder again whenever a file has changed. Contents are compared, not inodes or
@@ -97,8 +97,8 @@ impl Store {
         }
     }
 
-    fn files(&self) -> Result<Files, document::Error> {
-        let mut files = Files::new();
+    fn files(&self) -> Result<FileContents, document::Error> {
+        let mut files = FileContents::new();
         for file in document::files(&self.folder, false)? {
             match std::fs::read(&file) {
                 Ok(content) => {
@@ -113,9 +113,9 @@ impl Store {
     }
 
     /// Compiles all files. Of one that does not compile, the policies it gave before stay in force.
-    fn load(&self, files: &Files) {
-        let before = self.in_force.load_full();
-        let mut entries: Vec<Arc<Entry>> = Vec::new();
+    fn load(&self, files: &FileContents) {
+        let before = self.active.load_full();
+        let mut entries: Vec<Arc<ActivePolicy>> = Vec::new();
         let mut broken = 0;
         for file in files.keys() {
             let (compiled, failed) = self.compile(file);
@@ -130,25 +130,25 @@ impl Store {
             }
             entries.extend(compiled.into_iter().map(Arc::new));
         }
-        let mut in_force = InForce::new();
+        let mut active = ActivePolicies::new();
         for entry in entries {
             let target = &entry.policy.spec().target;
-            let resources = in_force.entry(target.group.clone()).or_default();
+            let resources = active.entry(target.group.clone()).or_default();
             if let Some(first) = resources.get(&target.resource) {
                 tracing::error!(policy = entry.name, file = %entry.file.display(), first = %first.file.display(), "two policies of one name; the first stays");
                 continue;
             }
             resources.insert(target.resource.clone(), entry);
         }
-        let count: usize = in_force.values().map(HashMap::len).sum();
+        let count: usize = active.values().map(HashMap::len).sum();
         tracing::info!(policies = count, broken, folder = %self.folder.display(), "policies loaded");
         self.loaded.set(i64::try_from(count).unwrap_or(i64::MAX));
         self.broken.set(broken);
-        self.in_force.store(Arc::new(in_force));
+        self.active.store(Arc::new(active));
     }
 
     /// The policies of a file, and how many of its documents are none.
-    fn compile(&self, file: &Path) -> (Vec<Entry>, i64) {
+    fn compile(&self, file: &Path) -> (Vec<ActivePolicy>, i64) {
         let loaded = match policies::load(file) {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -164,7 +164,7 @@ impl Store {
                         .warnings()
                         .iter()
                         .for_each(|problem| tracing::warn!(file = %file.display(), %problem, "policy"));
-                    entries.push(Entry { name: interned(policy.name()), policy, file });
+                    entries.push(ActivePolicy { name: interned(policy.name()), policy, file });
                 }
                 Err(problems) => {
                     failed += 1;
@@ -204,7 +204,7 @@ mod tests {
         let file = folder.path().join("jobs.yaml");
         std::fs::write(&file, GOOD).unwrap();
         std::fs::write(folder.path().join("broken.yaml"), "kind: [").unwrap();
-        let store = Store::open(folder.path().into()).unwrap();
+        let store = PolicyStore::open(folder.path().into()).unwrap();
         assert!(store.get("example.org", "jobs").is_some());
         assert!(store.get("example.org", "others").is_none());
         assert_eq!(store.broken.get(), 1);

@@ -23,7 +23,7 @@ const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/polici
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The server as a process, with a certificate of its own.
-pub struct Server {
+pub struct GuardProcess {
     pub child: Child,
     pub admission: SocketAddr,
     pub plain: SocketAddr,
@@ -33,7 +33,7 @@ pub struct Server {
     _files: tempfile::TempDir,
 }
 
-impl Server {
+impl GuardProcess {
     pub fn start(more: &[&str]) -> Self {
         let files = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -71,8 +71,20 @@ impl Server {
         reply.starts_with("HTTP/1.1 200")
     }
 
-    /// Sends a review on a connection of its own; the response in the reply.
+    /// Sends a review that is judged; the response in the reply.
     pub fn admit(&self, path: &str, review: &Value) -> Value {
+        self.admit_with(path, "", review)
+    }
+
+    /// As [`GuardProcess::admit`], with more header lines, each with its end.
+    pub fn admit_with(&self, path: &str, headers: &str, review: &Value) -> Value {
+        let (code, mut reply) = self.call(path, headers, review);
+        assert_eq!(code, 200, "{reply}");
+        reply["response"].take()
+    }
+
+    /// Sends a review on a connection of its own; the reply's code and body.
+    pub fn call(&self, path: &str, headers: &str, review: &Value) -> (u16, Value) {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.trusted.clone()).unwrap();
         let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -88,20 +100,27 @@ impl Server {
         write!(
             stream,
             "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+             Content-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
             body.len()
         )
         .unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200"), "{reply}");
-        serde_json::from_str::<Value>(body).unwrap()["response"].take()
+        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (code, serde_json::from_str(body).unwrap())
     }
 
-    /// Lines of the log with this message.
-    pub fn said(&self, message: &str) -> usize {
-        self.log.lock().unwrap().iter().filter(|line| line["fields"]["message"] == message).count()
+    /// Waits for a line of the log with this message; its fields.
+    pub fn log_line(&self, message: &str) -> Value {
+        let start = Instant::now();
+        loop {
+            if let Some(line) = self.log.lock().unwrap().iter().find(|line| line["fields"]["message"] == message) {
+                return line["fields"].clone();
+            }
+            assert!(start.elapsed() < PATIENCE, "the server does not log `{message}`");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn terminate(&self) {
@@ -120,7 +139,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for GuardProcess {
     fn drop(&mut self) {
         // It has ended, unless a test failed.
         let _ = self.child.kill();

@@ -261,6 +261,105 @@ fn a_value_that_changes_its_kind_is_replaced() {
     check(json!({"v": "text"}), json!({"v": "text"}), json!({"v": [1]}), json!({"v": [1]}));
 }
 
+#[test]
+fn an_entry_that_replaces_a_dropped_one_inherits_nothing() {
+    // Without an identity: the oldest goes and one like it is appended.
+    let raw = json!([{"at": 1, "ok": true, "new": "a"}, {"at": 2, "ok": true, "new": "b"}]);
+    let before = json!([{"at": 1, "ok": true}, {"at": 2, "ok": true}]);
+    check(
+        raw.clone(),
+        before.clone(),
+        json!([{"at": 2, "ok": true}, {"at": 3, "ok": true}]),
+        json!([{"at": 2, "ok": true, "new": "b"}, {"at": 3, "ok": true}]),
+    );
+    // One that is left after the oldest went is the newest, edited.
+    check(raw, before, json!([{"at": 2, "ok": false}]), json!([{"at": 2, "ok": false, "new": "b"}]));
+    // Appended beside an edit of the last.
+    check(
+        json!([{"at": 1, "ok": true, "new": "a"}]),
+        json!([{"at": 1, "ok": true}]),
+        json!([{"at": 1, "ok": false}, {"at": 2, "ok": true}]),
+        json!([{"at": 1, "ok": false, "new": "a"}, {"at": 2, "ok": true}]),
+    );
+    // What only moved keeps what is its own.
+    check(
+        json!([{"at": 1, "new": "a"}, {"at": 2, "new": "b"}, {"at": 3, "new": "c"}]),
+        json!([{"at": 1}, {"at": 2}, {"at": 3}]),
+        json!([{"at": 3}, {"at": 1}, {"at": 2}]),
+        json!([{"at": 3, "new": "c"}, {"at": 1, "new": "a"}, {"at": 2, "new": "b"}]),
+    );
+}
+
+#[test]
+fn a_number_is_an_identity_too() {
+    check(
+        json!([{"id": 7, "n": 1, "m": 1, "new": "a"}, {"id": 8, "n": 1, "m": 1, "new": "b"}]),
+        json!([{"id": 7, "n": 1, "m": 1}, {"id": 8, "n": 1, "m": 1}]),
+        json!([{"id": 8, "n": 2, "m": 2}, {"id": 9, "n": 1, "m": 1}]),
+        json!([{"id": 8, "n": 2, "m": 2, "new": "b"}, {"id": 9, "n": 1, "m": 1}]),
+    );
+}
+
+#[test]
+fn the_next_variant_of_a_tagged_enum_has_nothing_of_the_former() {
+    // Internally, adjacently and externally tagged.
+    check(
+        json!({"via": {"type": "Slack", "channel": "c", "new": 1}}),
+        json!({"via": {"type": "Slack", "channel": "c"}}),
+        json!({"via": {"type": "Mail", "to": "t"}}),
+        json!({"via": {"type": "Mail", "to": "t"}}),
+    );
+    check(
+        json!({"via": {"kind": "Slack", "of": {"channel": "c", "new": 1}}}),
+        json!({"via": {"kind": "Slack", "of": {"channel": "c"}}}),
+        json!({"via": {"kind": "Mail", "of": {"to": "t"}}}),
+        json!({"via": {"kind": "Mail", "of": {"to": "t"}}}),
+    );
+    check(
+        json!({"via": {"Slack": {"channel": "c", "new": 1}}}),
+        json!({"via": {"Slack": {"channel": "c"}}}),
+        json!({"via": {"Mail": {"to": "t"}}}),
+        json!({"via": {"Mail": {"to": "t"}}}),
+    );
+    // The same variant, edited, and the status itself keep what the type does not know.
+    check(
+        json!({"via": {"type": "Slack", "channel": "c", "new": 1}}),
+        json!({"via": {"type": "Slack", "channel": "c"}}),
+        json!({"via": {"type": "Slack", "channel": "d"}}),
+        json!({"via": {"type": "Slack", "channel": "d", "new": 1}}),
+    );
+    check(
+        json!({"type": "Pending", "new": 1}),
+        json!({"type": "Pending"}),
+        json!({"type": "Done", "at": 1}),
+        json!({"type": "Done", "at": 1, "new": 1}),
+    );
+}
+
+/// Twice as many entries may take about twice as long. The bound is far above what it takes, and far below what a
+/// comparison of every entry with every other would.
+#[test]
+fn long_lists_take_no_longer_than_their_length() {
+    let list = |edit: u64, more: bool| -> Value {
+        let entry = |n: u64| {
+            let mut entry = json!({"at": n, "channel": "slack", "result": edit, "ok": true});
+            if more {
+                entry["new"] = n.into();
+            }
+            entry
+        };
+        (0..16_000).map(entry).collect()
+    };
+    let sorted_otherwise = |list: Value| -> Value { list.as_array().unwrap().iter().rev().cloned().collect() };
+    let begun = std::time::Instant::now();
+    for raw in [list(0, true), sorted_otherwise(list(0, true))] {
+        let mut merged = raw.clone();
+        apply(&mut merged, &list(0, false), &list(1, false));
+        assert_eq!(merged, list(1, true));
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
 /// What a type reads that knows no member starting with `u`, and no entry of which it knows nothing.
 fn typed(raw: &Value) -> Value {
     match raw {

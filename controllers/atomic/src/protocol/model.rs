@@ -78,7 +78,7 @@ pub(super) struct Writer {
     /// The newest version it has seen.
     known: usize,
     /// The base on which it gave up a write that may still land.
-    haunted: Option<usize>,
+    unresolved: Option<usize>,
     acknowledged: Vec<Entry>,
     unknown: Vec<Entry>,
     refused: Vec<Entry>,
@@ -106,8 +106,8 @@ pub(super) enum Step {
     /// The writer stops waiting; the PUT may still arrive.
     GiveUpWaiting(usize, bool),
     Reject(usize),
-    Trace(usize, bool),
-    Inspect(usize, bool),
+    WatchNext(usize, bool),
+    LiveRead(usize, bool),
     Read(usize),
     /// The caller's budget is spent.
     Expire(usize),
@@ -126,8 +126,8 @@ impl World {
         Event::Written
     }
 
-    fn is_haunted(&self, writer: &Writer) -> bool {
-        !self.trusts_ghosts && writer.haunted == Some(writer.base)
+    fn is_unresolved(&self, writer: &Writer) -> bool {
+        !self.trusts_ghosts && writer.unresolved == Some(writer.base)
     }
 
     /// What an update appends to its base, with those made again that are not there.
@@ -144,7 +144,7 @@ impl World {
         let entry = (writer, one.update);
         let State::Done(end) = one.state else { return };
         if end == End::Unknown {
-            one.haunted = Some(one.base);
+            one.unresolved = Some(one.base);
         }
         match end {
             End::Committed => one.acknowledged.append(&mut one.offer),
@@ -190,7 +190,7 @@ impl Model for World {
             losses: 0,
             update: 0,
             known: 0,
-            haunted: None,
+            unresolved: None,
             acknowledged: Vec::new(),
             unknown: Vec::new(),
             refused: Vec::new(),
@@ -233,8 +233,8 @@ impl Model for World {
                     }
                 }
                 State::Read { .. } => actions.extend([Step::Read(index), Step::Expire(index)]),
-                State::Trace => actions.extend(lates.iter().map(|late| Step::Trace(index, *late))),
-                State::Inspect => actions.extend(lates.iter().map(|late| Step::Inspect(index, *late))),
+                State::WatchNext => actions.extend(lates.iter().map(|late| Step::WatchNext(index, *late))),
+                State::LiveRead => actions.extend(lates.iter().map(|late| Step::LiveRead(index, *late))),
                 State::Done(_) => {}
             }
         }
@@ -291,7 +291,7 @@ impl Model for World {
                 one.losses += 1;
                 self.see(&mut now, writer, Event::Unknown, late);
             }
-            Step::Trace(writer, late) => {
+            Step::WatchNext(writer, late) => {
                 let base = now.writers[writer].base;
                 let event = if base + 1 < now.horizon {
                     Event::HistoryGone
@@ -301,7 +301,7 @@ impl Model for World {
                     let as_sent = next.entries[now.versions[base].entries.len()..] == one.offer;
                     let event = match next.author {
                         author if author != Some(writer) => Event::NextIsOther,
-                        _ if as_sent || !self.is_haunted(one) => Event::NextIsOurs,
+                        _ if as_sent || !self.is_unresolved(one) => Event::NextIsOurs,
                         _ if self.identities && !holds(next, &one.offer) => Event::NextIsOther,
                         _ => Event::Unclear,
                     };
@@ -312,14 +312,14 @@ impl Model for World {
                 };
                 self.see(&mut now, writer, event, late);
             }
-            Step::Inspect(writer, late) => {
+            Step::LiveRead(writer, late) => {
                 let one = &now.writers[writer];
                 let version = &now.versions[current];
                 let event = if current == one.base {
                     Event::Same
                 } else if self.identities && !holds(version, &one.offer) {
                     Event::Lost
-                } else if (self.identities || version.author == Some(writer)) && !self.is_haunted(one) {
+                } else if (self.identities || version.author == Some(writer)) && !self.is_unresolved(one) {
                     Event::Landed
                 } else {
                     Event::Unclear

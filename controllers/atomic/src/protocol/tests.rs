@@ -100,7 +100,7 @@ fn the_model_catches_a_writer_that_takes_a_conflict_in_doubt_for_a_lost_race() {
 fn the_model_catches_a_writer_that_takes_an_unmoved_base_for_a_failure() {
     counterexample(
         |state, event, late| match (state, event) {
-            (State::Inspect, Event::Same) => State::Compose,
+            (State::LiveRead, Event::Same) => State::Compose,
             _ => next(state, event, late),
         },
         "nothing is applied twice",

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use atomic_status::{Error, Outcome, StatusWriter, Trouble};
+use atomic_status::{Error, RetryReason, StatusWriter, UpdateOutcome};
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server, conflict, failed, missing, status};
-use super::{WholeDelivery, attempt, builder, managed, object, raw, writer};
+use super::{RawDelivery, attempt, builder, managed, object, raw, writer};
 
 /// The version that a PUT by `manager` from `{attempts: 1}` makes.
 fn version(version: &str, manager: &str, status: Value) -> Value {
@@ -28,7 +28,7 @@ fn gone() -> Reply {
 }
 
 /// A writer whose manager is known before the script is written.
-async fn with_manager<F>(script: impl FnOnce(&str) -> F) -> (StatusWriter<WholeDelivery>, Server)
+async fn with_manager<F>(script: impl FnOnce(&str) -> F) -> (StatusWriter<RawDelivery>, Server)
 where
     F: IntoIterator<Item = (&'static str, Reply)>,
 {
@@ -38,7 +38,7 @@ where
     (writer, server)
 }
 
-fn base() -> WholeDelivery {
+fn base() -> RawDelivery {
     object("1", json!({"phase": "A", "attempts": 1}))
 }
 
@@ -54,7 +54,7 @@ async fn a_lost_answer_is_followed_by_the_same_put_on_the_same_base() {
             attempt(status);
         };
         let outcome = writer(&server).update(&base(), closure).await.unwrap();
-        assert!(matches!(outcome, Outcome::Written { attempts: 2, .. }));
+        assert!(matches!(outcome, UpdateOutcome::Written { attempts: 2, .. }));
         assert_eq!(runs.load(Ordering::SeqCst), 1, "the closure does not run again");
         let [first, second] = &server.seen()[..] else { panic!() };
         assert_eq!(first.body, second.body);
@@ -96,7 +96,7 @@ async fn an_answer_that_takes_too_long_is_a_lost_one() {
     let server = Server::start([("PUT", Reply::Hang), ("PUT", Reply::Accept("2"))]).await;
     let writer = builder(&server).request_timeout(Duration::from_millis(200)).build().unwrap();
     let outcome = writer.update(&base(), attempt).await.unwrap();
-    assert!(matches!(outcome, Outcome::Written { attempts: 2, .. }));
+    assert!(matches!(outcome, UpdateOutcome::Written { attempts: 2, .. }));
     server.seen();
 }
 
@@ -147,7 +147,7 @@ async fn a_doubt_survives_refusals_and_outages_of_the_repeated_put() {
     })
     .await;
     let outcome = writer.update(&base(), attempt).await.unwrap();
-    assert!(matches!(outcome, Outcome::Written { attempts: 5, .. }));
+    assert!(matches!(outcome, UpdateOutcome::Written { attempts: 5, .. }));
     server.seen();
 }
 
@@ -195,7 +195,7 @@ async fn without_history_and_proof_the_outcome_is_unknown() {
         ])
         .await;
         let error = writer(&server).update(&base(), attempt).await.unwrap_err();
-        assert!(matches!(error, Error::Unknown(Some(Trouble::Conflict))), "{error:?}");
+        assert!(matches!(error, Error::Unknown(Some(RetryReason::Conflict))), "{error:?}");
         server.seen();
     }
 }
@@ -214,11 +214,21 @@ async fn without_history_an_identity_decides_both_ways() {
     assert!(writer.update(&base, entry).await.unwrap().is_written());
     server.seen();
 
+    // Its absence proves something once an answer has shown that identities are stored as they are sent.
     let absent = raw("9", json!({"log": [{"id": "a"}, {"id": "b"}]}));
-    let mut script = lost(absent);
+    let server = Server::start(lost(absent.clone())).await;
+    let writer = builder(&server).append_only("/log", "id").build().unwrap();
+    let error = writer.update(&base, entry).await.unwrap_err();
+    assert!(matches!(error, Error::Unknown(_)), "{error:?}");
+    server.seen();
+
+    let mut script = vec![("PUT", Reply::Accept("1"))];
+    script.append(&mut lost(absent));
     script.push(("PUT", Reply::Accept("10")));
     let server = Server::start(script).await;
     let writer = builder(&server).append_only("/log", "id").build().unwrap();
+    let first = |status: &mut super::DeliveryStatus| status.log.push(super::Entry { id: "a".into() });
+    let base = writer.update(&object("0", json!({"log": []})), first).await.unwrap().into_object();
     let outcome = writer.update(&base, entry).await.unwrap();
     assert_eq!(outcome.object().status.as_ref().unwrap().log.len(), 3);
     server.seen();
@@ -247,7 +257,7 @@ async fn a_doubt_that_cannot_be_settled_ends_with_its_budget() {
     server.expect_any(failed(500));
     let writer = builder(&server).budget(Duration::from_millis(300)).build().unwrap();
     let error = writer.update(&base(), attempt).await.unwrap_err();
-    assert!(matches!(&error, Error::Unknown(Some(Trouble::Answer { code: 500, .. }))), "{error:?}");
+    assert!(matches!(&error, Error::Unknown(Some(RetryReason::Answer { code: 500, .. }))), "{error:?}");
 }
 
 #[tokio::test]
@@ -257,7 +267,7 @@ async fn in_doubt_an_answer_that_no_repetition_will_change_is_not_asked_for_with
     server.expect_any(Reply::Json(403, status(403, "Forbidden", message, json!([]))));
     let writer = builder(&server).budget(Duration::from_secs(1)).build().unwrap();
     let error = writer.update(&base(), attempt).await.unwrap_err();
-    assert!(matches!(&error, Error::Unknown(Some(Trouble::Answer { code: 403, .. }))), "{error:?}");
+    assert!(matches!(&error, Error::Unknown(Some(RetryReason::Answer { code: 403, .. }))), "{error:?}");
     let puts = server.seen().len();
     assert!((3..60).contains(&puts), "{puts} requests in a second");
 }
@@ -322,7 +332,10 @@ async fn an_earlier_attempt_that_lands_late_does_not_acknowledge_what_was_merged
     };
     let server = Server::start([]).await;
     let writer = builder(&server).append_only("/log", "id").budget(Duration::from_millis(300)).build().unwrap();
-    let base = object("1", json!({"log": []}));
+    let new = object("0", json!({"log": []}));
+    // Its answer shows that identities are stored as they are sent.
+    server.expect([("PUT", Reply::Accept("1"))]);
+    let base = writer.update(&new, entry("a")).await.unwrap().into_object();
 
     // The first attempt ends as unknown on version 1.
     server.expect_any(failed(500));
@@ -330,10 +343,10 @@ async fn an_earlier_attempt_that_lands_late_does_not_acknowledge_what_was_merged
     assert!(matches!(error, Error::Unknown(_)), "{error:?}");
 
     // The second one carries another update, and the first lands while its answer is lost.
-    let mut late = raw("2", json!({"log": [{"id": "b"}]}));
+    let mut late = raw("2", json!({"log": [{"id": "a"}, {"id": "b"}]}));
     late["metadata"]["managedFields"] = json!([managed(writer.field_manager(), json!({"f:log": {}}))]);
     server.expect([
-        ("GET", Reply::Json(200, raw("1", json!({"log": []})))),
+        ("GET", Reply::Json(200, raw("1", json!({"log": [{"id": "a"}]})))),
         ("PUT", Reply::Cut),
         ("PUT", conflict()),
         ("WATCH", event("MODIFIED", late.clone())),
@@ -343,11 +356,11 @@ async fn an_earlier_attempt_that_lands_late_does_not_acknowledge_what_was_merged
     let again = writer.update(&base, entry("b")).fresh();
     let merged = writer.update(&base, entry("c"));
     let (again, merged) = tokio::join!(again.into_future(), merged.into_future());
-    assert!(matches!(again.unwrap(), Outcome::Unchanged { .. } | Outcome::Written { .. }));
+    assert!(matches!(again.unwrap(), UpdateOutcome::Unchanged { .. } | UpdateOutcome::Written { .. }));
     assert!(merged.unwrap().is_written());
     let seen = server.seen();
     let last = seen.iter().rev().find(|seen| seen.what == "PUT").unwrap();
-    assert_eq!(last.body["status"]["log"], json!([{"id": "b"}, {"id": "c"}]));
+    assert_eq!(last.body["status"]["log"], json!([{"id": "a"}, {"id": "b"}, {"id": "c"}]));
 }
 
 #[tokio::test]
@@ -362,7 +375,7 @@ async fn an_object_replaced_in_doubt_may_have_been_written_before() {
 }
 
 #[tokio::test]
-async fn when_the_runtime_ends_what_was_sent_is_unknown_and_haunts_its_base() {
+async fn when_the_runtime_ends_what_was_sent_is_unknown_and_leaves_its_base_unresolved() {
     let (writer, server) = with_manager(|manager| {
         let mut late = raw("2", json!({"phase": "B", "attempts": 2}));
         late["metadata"]["managedFields"] = json!([managed(manager, json!({"f:phase": {}, "f:attempts": {}}))]);

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use atomic_status::{Error, Outcome, StatusWriter, Trouble, Whole};
+use atomic_status::{Error, RetryReason, StatusWriter, UpdateOutcome, WithRawStatus};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::server::{Reply, Server, conflict, status};
-use super::{DeliveryStatus, WholeDelivery, attempt, builder, object, raw, writer};
+use super::{DeliveryStatus, RawDelivery, attempt, builder, object, raw, writer};
 
-type Answer<E> = JoinHandle<Result<Outcome<WholeDelivery>, Error<E>>>;
+type Answer<E> = JoinHandle<Result<UpdateOutcome<RawDelivery>, Error<E>>>;
 
 /// A script whose first PUT waits for leave, so that what comes meanwhile is merged.
 fn held(rest: impl IntoIterator<Item = (&'static str, Reply)>) -> (Arc<Semaphore>, Vec<(&'static str, Reply)>) {
@@ -23,8 +23,8 @@ fn held(rest: impl IntoIterator<Item = (&'static str, Reply)>) -> (Arc<Semaphore
 }
 
 /// Starts an update and lets it take its place in the line.
-async fn start<R: atomic_status::Decision>(
-    writer: &StatusWriter<WholeDelivery>,
+async fn start<R: atomic_status::ClosureOutput>(
+    writer: &StatusWriter<RawDelivery>,
     closure: impl FnMut(&mut DeliveryStatus) -> R + Send + 'static,
 ) -> Answer<R::Error> {
     let task = tokio::spawn(writer.update(&object("1", json!({})), closure).into_future());
@@ -32,7 +32,7 @@ async fn start<R: atomic_status::Decision>(
     task
 }
 
-fn attempts(outcome: &Outcome<WholeDelivery>) -> i64 {
+fn attempts(outcome: &UpdateOutcome<RawDelivery>) -> i64 {
     outcome.object().status.as_ref().unwrap().attempts
 }
 
@@ -63,13 +63,13 @@ async fn updates_that_come_during_a_write_share_the_next_one_in_order() {
     let last = start(&writer, attempt).await;
     leave.add_permits(1);
 
-    assert!(matches!(first.await.unwrap().unwrap(), Outcome::Written { merged: 1, .. }));
+    assert!(matches!(first.await.unwrap().unwrap(), UpdateOutcome::Written { merged: 1, .. }));
     for task in tasks {
-        assert!(matches!(task.await.unwrap().unwrap(), Outcome::Written { merged: 6, attempts: 1, .. }));
+        assert!(matches!(task.await.unwrap().unwrap(), UpdateOutcome::Written { merged: 6, attempts: 1, .. }));
     }
     assert!(matches!(declines.await.unwrap().unwrap_err(), Error::Closure(5)));
     assert!(matches!(panics.await.unwrap().unwrap_err(), Error::Panicked(_)));
-    assert!(matches!(idle.await.unwrap().unwrap(), Outcome::Unchanged { .. }));
+    assert!(matches!(idle.await.unwrap().unwrap(), UpdateOutcome::Unchanged { .. }));
     assert_eq!(attempts(&last.await.unwrap().unwrap()), 2);
     let seen = server.seen();
     assert_eq!(seen.len(), 2);
@@ -89,7 +89,9 @@ async fn a_merge_ends_where_the_phase_changes() {
     let after = start(&writer, |s| s.phase = "C".into()).await;
     leave.add_permits(1);
     for (task, merged_updates) in [(first, 1), (second, 2), (edge, 2), (after, 1)] {
-        assert!(matches!(task.await.unwrap().unwrap(), Outcome::Written { merged, .. } if merged == merged_updates));
+        assert!(
+            matches!(task.await.unwrap().unwrap(), UpdateOutcome::Written { merged, .. } if merged == merged_updates)
+        );
     }
     let phases: Vec<_> = server.seen().iter().map(|put| put.body["status"]["phase"].clone()).collect();
     assert_eq!(phases, [json!(null), json!("B"), json!("C")]);
@@ -106,7 +108,7 @@ async fn updates_that_undo_each_other_are_a_write_each() {
     let back = start(&writer, |s| s.phase = String::new()).await;
     leave.add_permits(1);
     for task in [first, there, back] {
-        assert!(matches!(task.await.unwrap().unwrap(), Outcome::Written { merged: 1, .. }));
+        assert!(matches!(task.await.unwrap().unwrap(), UpdateOutcome::Written { merged: 1, .. }));
     }
     server.seen();
 }
@@ -292,7 +294,7 @@ async fn one_whose_time_passes_while_others_are_taken_apart_is_told_what_stood_i
     slow.add_permits(1);
     assert!(matches!(to_blame.await.unwrap().unwrap_err(), Error::Api(_)));
     let error = waits.await.unwrap().unwrap_err();
-    assert!(matches!(&error, Error::Budget(Some(Trouble::Answer { code: 413, .. }))), "{error:?}");
+    assert!(matches!(&error, Error::Budget(Some(RetryReason::Answer { code: 413, .. }))), "{error:?}");
     server.seen();
 }
 
@@ -328,8 +330,9 @@ async fn a_status_that_cannot_be_written_or_compared_fails_its_own_update_only()
     let leave = Arc::new(Semaphore::new(0));
     server.expect([("PUT", Reply::Held(leave.clone(), Box::new(Reply::Accept("2"))))]);
     server.expect(["3", "4"].map(|version| ("PUT", Reply::Accept(version))));
-    let writer =
-        StatusWriter::<Whole<super::Delivery, Touchy>>::builder(server.client.clone(), "courier").build().unwrap();
+    let writer = StatusWriter::<WithRawStatus<super::Delivery, Touchy>>::builder(server.client.clone(), "courier")
+        .build()
+        .unwrap();
     let object = serde_json::from_value(raw("1", json!({}))).unwrap();
     let add = |by: i64| tokio::spawn(writer.update(&object, move |s| s.attempts += by).into_future());
     let first = add(1);

@@ -1,6 +1,6 @@
 //! Typed, whole and dynamic objects; status and main resource; what types do not know.
 
-use atomic_status::{Dynamic, Error, StatusWriter, Whole};
+use atomic_status::{Dynamic, Error, StatusWriter, WithRawStatus};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
@@ -74,14 +74,14 @@ async fn a_status_that_a_cache_dropped_is_not_erased() {
 
 #[tokio::test]
 async fn metadata_that_a_cache_dropped_is_not_wiped_from_a_built_in_kind() {
-    type WholePod = Whole<k8s_openapi::api::core::v1::Pod, Value>;
+    type RawPod = WithRawStatus<k8s_openapi::api::core::v1::Pod, Value>;
     let stored = json!({
         "apiVersion": "v1", "kind": "Pod", "status": {"phase": "Pending"}, "spec": {"containers": []},
         "metadata": {"name": "d", "namespace": "n", "uid": "u1", "resourceVersion": "1", "annotations": {"a": "b"}},
     });
     let server = Server::start([("GET", Reply::Json(200, stored.clone())), ("PUT", Reply::Accept("2"))]).await;
-    let writer = StatusWriter::<WholePod>::builder(server.client.clone(), "courier").build().unwrap();
-    let mut trimmed: WholePod = serde_json::from_value(stored).unwrap();
+    let writer = StatusWriter::<RawPod>::builder(server.client.clone(), "courier").build().unwrap();
+    let mut trimmed: RawPod = serde_json::from_value(stored).unwrap();
     kube::Resource::meta_mut(&mut trimmed).annotations = None;
     writer.update(&trimmed, |status| status["phase"] = "Running".into()).await.unwrap();
     let seen = server.seen();
@@ -121,7 +121,7 @@ async fn a_whole_object_survives_serialisation() {
     let whole = object("1", rich());
     let sent = serde_json::to_value(&whole).unwrap();
     assert_eq!(sent["status"], rich());
-    let back: super::WholeDelivery = serde_json::from_value(sent).unwrap();
+    let back: super::RawDelivery = serde_json::from_value(sent).unwrap();
     assert_eq!(back.status_as_sent(), whole.status_as_sent());
     assert_eq!(whole.into_inner().spec.target, "t");
 }

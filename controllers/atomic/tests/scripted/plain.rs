@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use atomic_status::{Error, Finding, Metrics, Outcome, StatusWriter, Trouble};
+use atomic_status::{Error, Metrics, RefusalCause, RetryReason, StatusWriter, UpdateOutcome};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
@@ -23,7 +23,9 @@ async fn one_put_and_no_read() {
     let writer = writer(&server);
     let outcome = writer.update(&object("1", json!({"phase": "A"})), attempt).await.unwrap();
 
-    let Outcome::Written { object, attempts: 1, merged: 1 } = &outcome else { panic!("{outcome:?}") };
+    let UpdateOutcome::Written { object, attempts: 1, merged: 1, stored_as_sent: true, .. } = &outcome else {
+        panic!("{outcome:?}")
+    };
     assert_eq!(object.status.as_ref().unwrap().attempts, 1);
     let [put] = &server.seen()[..] else { panic!() };
     let manager = writer.field_manager().replace('/', "%2F");
@@ -39,7 +41,7 @@ async fn nothing_changed_nothing_sent() {
     let server = Server::start([]).await;
     let outcome = writer(&server).update(&object("1", json!({"phase": "A"})), |s| s.phase = "A".into()).await.unwrap();
     assert!(
-        matches!(&outcome, Outcome::Unchanged { object } if object.metadata.resource_version.as_deref() == Some("1"))
+        matches!(&outcome, UpdateOutcome::Unchanged { object } if object.metadata.resource_version.as_deref() == Some("1"))
     );
     server.seen();
 }
@@ -53,7 +55,7 @@ async fn a_conflict_leads_to_one_live_read_and_a_new_decision() {
     ])
     .await;
     let outcome = writer(&server).update(&object("1", json!({"attempts": 1})), attempt).await.unwrap();
-    assert!(matches!(outcome, Outcome::Written { attempts: 2, .. }));
+    assert!(matches!(outcome, UpdateOutcome::Written { attempts: 2, .. }));
     let seen = server.seen();
     assert!(!seen[1].uri.contains("resourceVersion"), "a live read names no version: {}", seen[1].uri);
     assert_eq!(seen[2].body["metadata"]["resourceVersion"], "5");
@@ -91,10 +93,13 @@ async fn a_refusal_on_the_current_version_is_final_whatever_its_code() {
         let same = raw("1", json!({"attempts": 3}));
         let server = Server::start([("PUT", refusal(code)), ("GET", Reply::Json(200, same))]).await;
         let error = writer(&server).update(&object("1", json!({"attempts": 3})), |s| s.attempts = 2).await.unwrap_err();
-        let Error::Refused { code: got, findings, .. } = error else { panic!("{error:?}") };
-        let finding =
-            Finding { reason: "CounterRegression".into(), field: ".status.attempts".into(), message: "3 -> 2".into() };
-        assert_eq!((got, &findings[..]), (code, &[finding][..]));
+        let Error::Refused { code: got, causes, .. } = error else { panic!("{error:?}") };
+        let finding = RefusalCause {
+            reason: "CounterRegression".into(),
+            field: ".status.attempts".into(),
+            message: "3 -> 2".into(),
+        };
+        assert_eq!((got, &causes[..]), (code, &[finding][..]));
         server.seen();
     }
 }
@@ -153,7 +158,7 @@ async fn what_was_certainly_not_applied_is_tried_again_without_a_doubt() {
     ])
     .await;
     let outcome = writer(&server).update(&object("1", json!({})), attempt).await.unwrap();
-    assert!(matches!(outcome, Outcome::Written { attempts: 4, .. }));
+    assert!(matches!(outcome, UpdateOutcome::Written { attempts: 4, .. }));
     server.seen();
 }
 
@@ -186,7 +191,7 @@ async fn the_budget_ends_an_update_that_cannot_be_sent() {
     let writer = StatusWriter::builder(client, "courier").budget(Duration::from_millis(300)).build().unwrap();
     let start = std::time::Instant::now();
     let error = writer.update(&object("1", json!({})), attempt).await.unwrap_err();
-    assert!(matches!(&error, Error::Budget(Some(Trouble::Connection(_)))), "{error:?}");
+    assert!(matches!(&error, Error::Budget(Some(RetryReason::Connection(_)))), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
@@ -202,7 +207,7 @@ async fn without_a_connection_there_is_no_doubt() {
         .build()
         .unwrap();
     let error = writer.update(&object("1", json!({})), attempt).await.unwrap_err();
-    assert!(matches!(&error, Error::Budget(Some(Trouble::Timeout))), "{error:?}");
+    assert!(matches!(&error, Error::Budget(Some(RetryReason::Timeout))), "{error:?}");
 }
 
 #[tokio::test]
@@ -223,7 +228,7 @@ async fn a_conflict_does_not_outlast_the_budget() {
     tokio::time::sleep(Duration::from_millis(400)).await;
     leave.add_permits(1);
     let error = update.await.unwrap().unwrap_err();
-    assert!(matches!(&error, Error::Budget(Some(Trouble::Conflict))), "{error:?}");
+    assert!(matches!(&error, Error::Budget(Some(RetryReason::Conflict))), "{error:?}");
 }
 
 #[tokio::test]

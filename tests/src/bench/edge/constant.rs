@@ -1,4 +1,4 @@
-//! The least that a webhook can do on this stack: read the whole body, find the review's uid by the guard's own
+//! The constant reply, the least that a webhook can do on this stack: read the whole body, find the review's uid by the guard's own
 //! scan, answer Allow.
 
 use axum::Router;

@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::review::Body;
+use super::review::RequestBody;
 use crate::figures::Latencies;
 
 /// The name in the servers' certificate.
@@ -72,7 +72,7 @@ impl Load {
             stream.set_nodelay(true)?;
             let stream = tls.connect(name.clone(), stream).await.context("TLS handshake")?;
             let (sender, connection) = handshake(TokioIo::new(stream)).await.context("HTTP handshake")?;
-            // How it ends is seen by the calls.
+            // The calls see how it ends.
             tokio::spawn(connection);
             anyhow::Ok(sender)
         });
@@ -84,7 +84,7 @@ impl Load {
     ///
     /// # Errors
     /// When an answer is missing or is not the answer to its call.
-    pub async fn run(&mut self, bodies: &[Body], until: Instant) -> anyhow::Result<Answered> {
+    pub async fn run(&mut self, bodies: &[RequestBody], until: Instant) -> anyhow::Result<Answered> {
         let allowed = self.allowed;
         let calls = self.connections.iter_mut().enumerate().map(|(index, connection)| async move {
             let mut answered = Answered::default();
@@ -108,7 +108,7 @@ impl Load {
     }
 }
 
-async fn call(connection: &mut SendRequest<Full<Bytes>>, body: &Body, allowed: bool) -> anyhow::Result<()> {
+async fn call(connection: &mut SendRequest<Full<Bytes>>, body: &RequestBody, allowed: bool) -> anyhow::Result<()> {
     let request = Request::post("/admit/kubernaut.ai/notificationrequests?timeout=5s")
         .header(HOST, SERVER_NAME)
         .header(USER_AGENT, "kube-apiserver-admission")

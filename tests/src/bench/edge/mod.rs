@@ -1,7 +1,7 @@
-//! `edge`: what one admission call costs, beside the least that this stack can do and beside a typical webhook.
+//! `edge`: what one admission call costs, compared with a constant reply on the same stack and with a typical webhook.
 //!
-//! The three servers are processes on one core, the load runs on another one. In every round each server has the
-//! same load for the same time, one after the other.
+//! The three servers are processes on one core, the load runs on another one. In every round each server gets
+//! the same load for the same time, one after the other.
 
 mod constant;
 mod cores;
@@ -21,17 +21,17 @@ use tokio_rustls::TlsConnector;
 
 use self::load::Load;
 use self::process::Process;
-use self::review::{Body, Write};
-use self::server::Server;
+use self::review::{RequestBody, StatusChange};
+use self::server::BenchServer;
 use crate::figures::{Latencies, ratio, rounded, table, write_rows};
 
 /// Arguments of `edge`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Short turns and few rounds.
+    /// Fewer rounds, each with shorter turns.
     #[arg(long)]
     quick: bool,
-    /// Only the cases whose name begins so, such as `16KiB/legal`.
+    /// Only the cases whose names begin with this, such as `16KiB/legal`.
     #[arg(long, value_name = "NAME", default_value = "")]
     case: String,
     /// Where to write the rows as JSON.
@@ -47,9 +47,9 @@ struct Pace {
 }
 
 #[derive(Clone, Copy)]
-struct Case {
+struct EdgeCase {
     size: usize,
-    write: Write,
+    write: StatusChange,
     connections: usize,
 }
 
@@ -64,9 +64,9 @@ struct Row {
     ours: Figures,
     constant: Figures,
     typical: Figures,
-    /// Our processor time per request by the constant reply's.
+    /// The guard's processor time per request, divided by the constant reply's.
     ratio_constant: f64,
-    /// The typical webhook's processor time per request by ours.
+    /// The typical webhook's processor time per request, divided by the guard's.
     ratio_typical: f64,
 }
 
@@ -92,15 +92,15 @@ struct Turns {
     latencies: Latencies,
 }
 
-const SERVERS: [Server; 3] = [Server::Guard, Server::Constant, Server::Typical];
+const SERVERS: [BenchServer; 3] = [BenchServer::Guard, BenchServer::Constant, BenchServer::Typical];
 const SIZES: [usize; 3] = [2 << 10, 16 << 10, 256 << 10];
-const WRITES: [Write; 3] = [Write::Unchanged, Write::Legal, Write::Refused];
+const WRITES: [StatusChange; 3] = [StatusChange::Unchanged, StatusChange::Legal, StatusChange::Refused];
 const CONNECTIONS: [usize; 2] = [1, 64];
 
 /// Different bodies of a case, so that no server sees the same bytes twice in a row.
 const BODIES: usize = 16;
 
-/// Before the first turn of a case: connections are used, memory is taken.
+/// Warm-up before the first turn of a case: opens connections, takes memory.
 const WARM_UP: Duration = Duration::from_millis(100);
 
 /// Measures and prints.
@@ -134,7 +134,7 @@ async fn measure(quick: bool, only: &str, core: usize) -> anyhow::Result<Vec<Row
     for server in SERVERS {
         processes.push(Process::start(server, core, &leaf).await?);
     }
-    // The load's core never sleeps: to wake it would be work of the kernel in the server's own time, and the more
+    // The load's core never sleeps: waking it would be work of the kernel in the server's own time, and the more
     // of it the slower the server.
     tokio::spawn(async {
         loop {
@@ -145,7 +145,7 @@ async fn measure(quick: bool, only: &str, core: usize) -> anyhow::Result<Vec<Row
     for size in SIZES {
         for connections in CONNECTIONS {
             for write in WRITES {
-                let case = Case { size, write, connections };
+                let case = EdgeCase { size, write, connections };
                 if !case.name().starts_with(only) {
                     continue;
                 }
@@ -158,7 +158,7 @@ async fn measure(quick: bool, only: &str, core: usize) -> anyhow::Result<Vec<Row
     Ok(rows)
 }
 
-impl Case {
+impl EdgeCase {
     fn name(&self) -> String {
         format!("{}KiB/{}/{}", self.size >> 10, self.write.name(), self.connections)
     }
@@ -167,7 +167,7 @@ impl Case {
         let bodies = review::bodies(self.size, self.write, BODIES)?;
         let mut loads = Vec::with_capacity(processes.len());
         for (process, server) in processes.iter().zip(SERVERS) {
-            let allowed = self.write != Write::Refused || server == Server::Constant;
+            let allowed = self.write != StatusChange::Refused || server == BenchServer::Constant;
             let mut load = Load::open(process.address, tls, self.connections, allowed).await?;
             load.run(&bodies, Instant::now() + WARM_UP).await?;
             loads.push(load);
@@ -175,7 +175,7 @@ impl Case {
         let mut turns: Vec<Turns> = SERVERS.iter().map(|_| Turns::default()).collect();
         for round in 0..pace.rounds {
             for index in 0..SERVERS.len() {
-                // None is always the one that comes after the costliest.
+                // Rotate, so that no server always follows the costliest one.
                 let index = (index + round) % SERVERS.len();
                 turns[index].add(&processes[index], &mut loads[index], &bodies, pace.turn).await?;
             }
@@ -201,7 +201,13 @@ impl Case {
 }
 
 impl Turns {
-    async fn add(&mut self, process: &Process, load: &mut Load, bodies: &[Body], turn: Duration) -> anyhow::Result<()> {
+    async fn add(
+        &mut self,
+        process: &Process,
+        load: &mut Load,
+        bodies: &[RequestBody],
+        turn: Duration,
+    ) -> anyhow::Result<()> {
         let before = process.processor_time()?;
         let begun = Instant::now();
         let answered = load.run(bodies, begun + turn).await?;
@@ -250,7 +256,7 @@ fn show(rows: &[Row]) {
         lines.push(cells("", "typical", &row.typical, cpu, target));
     }
     println!("{}", table(&head, &lines));
-    println!("cpu ratio: guard by constant, typical by guard; both of processor time per request");
+    println!("cpu ratios: guard / constant and typical / guard, both of processor time per request");
 }
 
 impl Row {

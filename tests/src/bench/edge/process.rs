@@ -10,7 +10,7 @@ use statusguard_tests::LeafFiles;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use super::server::Server;
+use super::server::BenchServer;
 
 /// A running server. It ends with this value.
 pub struct Process {
@@ -32,7 +32,7 @@ impl Process {
     ///
     /// # Errors
     /// When it does not start.
-    pub async fn start(server: Server, core: usize, leaf: &LeafFiles) -> anyhow::Result<Self> {
+    pub async fn start(server: BenchServer, core: usize, leaf: &LeafFiles) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("finding this program")?;
         let mut child = Command::new(program)
             .arg("edge-server")
@@ -42,7 +42,7 @@ impl Process {
             .arg(format!("--tls-key={}", leaf.key.display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Log lines are written as in production, and read by nobody.
+            // Log lines are written as in production, but not read.
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()

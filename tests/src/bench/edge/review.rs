@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// What a write does to the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Write {
+pub enum StatusChange {
     /// Nothing.
     Unchanged,
     /// One step on.
@@ -17,7 +17,7 @@ pub enum Write {
 
 /// One request body.
 #[derive(Debug, Clone)]
-pub struct Body {
+pub struct RequestBody {
     /// The review's uid, another one in each body.
     pub uid: String,
     /// The review.
@@ -34,7 +34,7 @@ const LABEL_BYTES: usize = 82;
 const LOG: &str =
     "2026-03-01T10:00:02.117Z level=warn msg=\"no space left on device\" node=worker-2 device=/dev/nvme0n1 used=97%\n";
 
-impl Write {
+impl StatusChange {
     /// Its name in results.
     pub fn name(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl Write {
 ///
 /// # Errors
 /// When there is no room for a review in so few bytes.
-pub fn bodies(size: usize, write: Write, count: usize) -> anyhow::Result<Vec<Body>> {
+pub fn bodies(size: usize, write: StatusChange, count: usize) -> anyhow::Result<Vec<RequestBody>> {
     let (old, new) = write.statuses(size);
     let bare = review(0, &[], "", write, &old, &new);
     let room = size.checked_sub(bare.len()).with_context(|| format!("a bare review has {} bytes", bare.len()))?;
@@ -83,17 +83,17 @@ pub fn bodies(size: usize, write: Write, count: usize) -> anyhow::Result<Vec<Bod
         .map(|number| {
             let text = review(number, &labels, &text, write, &old, &new);
             ensure!(size - text.len() <= 1, "a review of {size} bytes has {}", text.len());
-            Ok(Body { uid: uid(number), bytes: text.into() })
+            Ok(RequestBody { uid: uid(number), bytes: text.into() })
         })
         .collect()
 }
 
 /// The review as the API server writes it: fields of the review in the order of Go's types, those of objects sorted.
-fn review(number: usize, labels: &[String], text: &str, write: Write, old: &Value, new: &Value) -> String {
+fn review(number: usize, labels: &[String], text: &str, write: StatusChange, old: &Value, new: &Value) -> String {
     let kind = r#"{"group":"kubernaut.ai","version":"v1alpha1","kind":"NotificationRequest"}"#;
     let resource = r#"{"group":"kubernaut.ai","version":"v1alpha1","resource":"notificationrequests"}"#;
     let user = r#"{"username":"ctl","groups":["system:authenticated"]}"#;
-    let later = if write == Write::Unchanged { "2026-03-01T10:00:04Z" } else { "2026-03-01T10:00:05Z" };
+    let later = if write == StatusChange::Unchanged { "2026-03-01T10:00:04Z" } else { "2026-03-01T10:00:05Z" };
     let old = object(labels, text, old, "2026-03-01T10:00:04Z");
     let new = object(labels, text, new, later);
     let uid = uid(number);
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn reviews_have_their_size_and_are_json() {
         for size in [2 << 10, 16 << 10, 256 << 10] {
-            for write in [Write::Unchanged, Write::Legal, Write::Refused] {
+            for write in [StatusChange::Unchanged, StatusChange::Legal, StatusChange::Refused] {
                 let bodies = bodies(size, write, 2).unwrap();
                 assert_ne!(bodies[0].uid, bodies[1].uid);
                 for body in bodies {
@@ -216,7 +216,7 @@ mod tests {
                     assert_eq!(review["request"]["uid"], *body.uid);
                     let (old, new) = (&review["request"]["oldObject"], &review["request"]["object"]);
                     assert_eq!(old["spec"], new["spec"]);
-                    assert_eq!(old == new, write == Write::Unchanged);
+                    assert_eq!(old == new, write == StatusChange::Unchanged);
                     let status = old["status"].to_string().len();
                     assert_eq!((1900..2200).contains(&status), size >= LONG_STATUS, "{status}");
                 }

@@ -23,7 +23,7 @@ use super::{constant, cores, typical};
 pub struct Args {
     /// Which one.
     #[arg(long, value_enum)]
-    pub server: Server,
+    pub server: BenchServer,
     /// The core that it runs on.
     #[arg(long)]
     pub core: usize,
@@ -37,23 +37,23 @@ pub struct Args {
 
 /// What serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Server {
+pub enum BenchServer {
     /// The guard, with the policies that come with the project.
     Guard,
     /// Allows everything.
     Constant,
-    /// What one writes with kube.
+    /// A typical webhook, written with kube.
     Typical,
 }
 
 /// Longest body, as the guard's default.
 pub const BODY: usize = 8 << 20;
 
-/// As the guard's, so that all three read alike: of HTTP, and of TLS before it.
+/// As the guard's, so that all three read in the same way: HTTP, and TLS before it.
 const READ_BUFFER: usize = 64 << 10;
 const READ_AHEAD: usize = 32 << 10;
 
-impl Server {
+impl BenchServer {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,9 +78,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     runtime.block_on(async {
         let serving = async {
             match server {
-                Server::Guard => guard(&tls_cert, &tls_key).await,
-                Server::Constant => serve(constant::routes(), &tls_cert, &tls_key).await,
-                Server::Typical => serve(typical::routes(), &tls_cert, &tls_key).await,
+                BenchServer::Guard => guard(&tls_cert, &tls_key).await,
+                BenchServer::Constant => serve(constant::routes(), &tls_cert, &tls_key).await,
+                BenchServer::Typical => serve(typical::routes(), &tls_cert, &tls_key).await,
             }
         };
         tokio::select! {
@@ -130,7 +130,7 @@ async fn serve(routes: Router, tls_cert: &Path, tls_key: &Path) -> anyhow::Resul
         stream.set_nodelay(true).context("setting TCP_NODELAY")?;
         let (tls, routes) = (tls.clone(), routes.clone());
         tokio::spawn(async move {
-            // How a connection ends is told by its client.
+            // The client reports how a connection ended.
             let stream = BufReader::with_capacity(READ_AHEAD, stream);
             let Ok(stream) = tls.accept(stream).await else { return };
             let connection = http1::Builder::new()

@@ -1,4 +1,4 @@
-//! The webhook that one writes with kube: the review parsed whole into its types, the rules of the policy
+//! A typical webhook written with kube: the review parsed whole into its types, the rules of the policy
 //! `notificationrequests.kubernaut.ai` written by hand.
 
 use axum::Router;
@@ -37,7 +37,7 @@ async fn admit(body: Bytes) -> Response {
     }
 }
 
-/// What speaks against the write.
+/// Why the write must be refused.
 fn problems(old: &Value, new: &Value, generation: i64) -> Vec<String> {
     let mut problems = Vec::new();
     if old == new {

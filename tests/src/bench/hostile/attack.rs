@@ -181,7 +181,7 @@ impl Attacker {
         }
         self.counts.requests += 1;
         match self.reply(&mut stream).await? {
-            Some(Reply { code: code @ (408 | 503), .. }) => self.count(code),
+            Some(RawReply { code: code @ (408 | 503), .. }) => self.count(code),
             Some(reply) => bail!("HTTP {} for half a body", reply.code),
             None => self.counts.cut_off += 1,
         }
@@ -264,11 +264,11 @@ impl Attacker {
     }
 
     /// The next reply; `None` when the connection ends instead.
-    async fn reply(&self, stream: &mut TlsStream<TcpStream>) -> anyhow::Result<Option<Reply>> {
-        timeout(PATIENCE, Reply::read(stream)).await.context("no reply")?
+    async fn reply(&self, stream: &mut TlsStream<TcpStream>) -> anyhow::Result<Option<RawReply>> {
+        timeout(PATIENCE, RawReply::read(stream)).await.context("no reply")?
     }
 
-    fn judge(&mut self, body: &[u8], reply: &Reply, expected: Option<bool>) -> anyhow::Result<()> {
+    fn judge(&mut self, body: &[u8], reply: &RawReply, expected: Option<bool>) -> anyhow::Result<()> {
         self.count(reply.code);
         let text = String::from_utf8_lossy(&reply.body);
         let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
@@ -303,13 +303,13 @@ impl Attacker {
 }
 
 /// A reply, read by hand so that nothing is smoothed over.
-struct Reply {
+struct RawReply {
     code: u16,
     close: bool,
     body: Vec<u8>,
 }
 
-impl Reply {
+impl RawReply {
     async fn read(stream: &mut TlsStream<TcpStream>) -> anyhow::Result<Option<Self>> {
         let mut bytes = Vec::new();
         let mut chunk = [0; 8192];
@@ -329,7 +329,7 @@ impl Reply {
                     return Ok(Some(Self { code, close, body: bytes[start..].to_vec() }));
                 }
             }
-            // Whoever hangs up in the middle of a reply is noticed by it.
+            // A connection that closes in the middle of a reply shows here.
             match stream.read(&mut chunk).await {
                 Ok(0) | Err(_) if bytes.is_empty() => return Ok(None),
                 Ok(0) | Err(_) => bail!("a reply that breaks off: {}", String::from_utf8_lossy(&bytes)),

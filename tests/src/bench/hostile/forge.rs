@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _};
 use serde_json::{Value, json};
 
-use crate::edge::review::{self, Write};
+use crate::edge::review::{self, StatusChange};
 
 /// Real reviews, and what is made of them.
 pub struct Forge {
@@ -29,9 +29,9 @@ impl Forge {
     pub fn new() -> anyhow::Result<Self> {
         let mut reviews = Vec::new();
         for size in [2 << 10, 16 << 10, 256 << 10] {
-            for write in [Write::Unchanged, Write::Legal, Write::Refused] {
+            for write in [StatusChange::Unchanged, StatusChange::Legal, StatusChange::Refused] {
                 let body = review::bodies(size, write, 1)?.remove(0);
-                reviews.push((body.bytes.to_vec(), body.uid, write != Write::Refused));
+                reviews.push((body.bytes.to_vec(), body.uid, write != StatusChange::Refused));
             }
         }
         Ok(Self { reviews, forged: 0 })
@@ -147,7 +147,7 @@ impl Forge {
 }
 
 /// Whether a uid may stand in the reply to a body: the review's own one in a verdict, else at least one that the body
-/// holds. Of a body that is no review it cannot be told which one is meant: it may be cut off, or name two.
+/// holds. In a body that is not a review the uid is not known: it may be cut off, or there may be two.
 pub fn may_answer(body: &[u8], uid: &str, verdict: bool) -> bool {
     let held = |uid: &str| body.windows(uid.len().max(1)).any(|window| window == uid.as_bytes());
     match serde_json::from_slice::<Value>(body) {

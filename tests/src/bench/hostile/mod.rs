@@ -1,7 +1,7 @@
-//! `hostile`: broken, forged and slow requests at the guard for as long as one likes.
+//! `hostile`: broken, forged and slow requests to the guard, for a chosen time.
 //!
-//! Every reply is checked against its own request, and the first wrong one ends the run. At the end nothing may be left
-//! behind: no panic, no byte, no connection, no memory, and the guard judges as before.
+//! Every reply is checked against its own request, and the first wrong one ends the run. At the end there must be
+//! no panic, no connection, no body and no memory left, and the guard must judge as before.
 
 mod attack;
 mod forge;
@@ -21,14 +21,14 @@ use tokio::net::TcpStream;
 use self::attack::{Attacker, Counts, Way};
 use crate::edge::load::{self, Load};
 use crate::edge::process::Process;
-use crate::edge::review::{self, Write};
-use crate::edge::server::Server;
+use crate::edge::review::{self, StatusChange};
+use crate::edge::server::BenchServer;
 use crate::figures::{rounded, table, write_rows};
 
 /// Arguments of `hostile`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How long.
+    /// For how many seconds.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
     /// Where to write the row as JSON.
@@ -36,15 +36,15 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// Memory is noted, and progress told, so often.
+/// How often memory is sampled and progress is printed.
 const SAMPLE: Duration = Duration::from_secs(5);
 /// Connections of slow peers end by the guard's own limits within this time.
 const SETTLE: Duration = Duration::from_secs(30);
-/// What memory may grow by between the first third and the last.
+/// How much memory may grow between the first third and the last.
 const GROWTH_MIB: f64 = 16.0;
-/// What memory may ever be: the bodies that may be held, and what two judges at work take.
+/// The most memory allowed: the bodies that may be held, and what two judgements take.
 const MOST_MIB: f64 = 256.0;
-/// How many attackers take each way.
+/// How many attackers there are of each kind.
 const ATTACKERS: [(Way, usize); 7] = [
     (Way::Forged, 12),
     (Way::Costly, 2),
@@ -69,13 +69,13 @@ struct Row {
 /// Attacks, checks and prints.
 ///
 /// # Errors
-/// At the first reply that is not the reply to its request, and when something is left behind.
+/// At the first reply that is not the reply to its request, and when something remains at the end.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("statusguard-bench-").tempdir().context("making a folder")?;
     let authority = Authority::new("statusguard bench")?;
     let leaf = authority.leaf([load::SERVER_NAME])?.write(folder.path())?;
     let tls = load::tls(authority.der())?;
-    let guard = Process::start(Server::Guard, 0, &leaf).await?;
+    let guard = Process::start(BenchServer::Guard, 0, &leaf).await?;
     let plain = guard.plain.context("the guard has no plain port")?;
 
     let over = Arc::new(AtomicBool::new(false));
@@ -103,8 +103,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         counts.add(&count?);
     }
     settled(plain).await?;
-    for write in [Write::Legal, Write::Refused, Write::Unchanged] {
-        let mut load = Load::open(guard.address, &tls, 1, write != Write::Refused).await?;
+    for write in [StatusChange::Legal, StatusChange::Refused, StatusChange::Unchanged] {
+        let mut load = Load::open(guard.address, &tls, 1, write != StatusChange::Refused).await?;
         load.run(&review::bodies(16 << 10, write, 16)?, Instant::now() + Duration::from_millis(100)).await?;
     }
 
@@ -129,7 +129,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the guard holds nothing of anybody.
+/// Waits until the guard holds no connection and no body.
 async fn settled(plain: std::net::SocketAddr) -> anyhow::Result<()> {
     let deadline = Instant::now() + SETTLE;
     loop {

@@ -16,8 +16,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rustls::pki_types::{CertificateDer, ServerName};
 use statusguard_edge::{
-    Answer, Cause, Decision, Denial, Drained, Edge, Error, Health, Judge, Labels, Limits, Metrics, NoRecords, Recorder,
-    Review, Shutdown, Target, certificate, serve,
+    CallContext, Cause, Decision, Denial, Drained, Edge, EdgeMetrics, Error, Health, Judge, Labels, Limits, NoRecords,
+    Recorder, Review, ReviewAnswer, Shutdown, certificate, serve,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -36,13 +36,13 @@ pub struct Script<F>(pub F);
 
 impl<F, R> Judge for Script<F>
 where
-    F: Fn(Target<'_>, &Review<'_>) -> Answer<R> + Send + Sync + 'static,
+    F: Fn(&CallContext<'_>, &Review<'_>) -> ReviewAnswer<R> + Send + Sync + 'static,
     R: Send + 'static,
 {
     type Record = R;
 
-    fn judge(&self, target: Target<'_>, review: &Review<'_>) -> Answer<R> {
-        (self.0)(target, review)
+    fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<R> {
+        (self.0)(call, review)
     }
 }
 
@@ -54,11 +54,11 @@ pub fn labels(outcome: &'static str, class: &'static str) -> Labels {
     }
 }
 
-pub fn allow<R>() -> Answer<R> {
-    Answer::new(Decision::Allow, labels("Allowed", ""))
+pub fn allow<R>() -> ReviewAnswer<R> {
+    ReviewAnswer::new(Decision::Allow, labels("Allowed", ""))
 }
 
-pub fn stale<R>() -> Answer<R> {
+pub fn stale<R>() -> ReviewAnswer<R> {
     let denial = Denial {
         code: 409,
         reason: "Conflict",
@@ -69,18 +69,18 @@ pub fn stale<R>() -> Answer<R> {
             field: "status.attempts".to_owned(),
         }],
     };
-    let mut answer = Answer::new(Decision::Deny(denial), labels("Denied", "Stale"));
+    let mut answer = ReviewAnswer::new(Decision::Deny(denial), labels("Denied", "Stale"));
     answer.findings.push(Cow::Borrowed("CounterRegression"));
     answer
 }
 
 /// Allows everything.
-pub fn allowing() -> Script<impl Fn(Target<'_>, &Review<'_>) -> Answer<()>> {
-    Script(|_: Target<'_>, _: &Review<'_>| allow())
+pub fn allowing() -> Script<impl Fn(&CallContext<'_>, &Review<'_>) -> ReviewAnswer<()>> {
+    Script(|_: &CallContext<'_>, _: &Review<'_>| allow())
 }
 
 /// A server under test.
-pub struct Running {
+pub struct EdgeServer {
     pub admission: SocketAddr,
     pub plain: SocketAddr,
     pub shutdown: Shutdown,
@@ -99,7 +99,7 @@ pub struct Dialer {
 
 /// What came back.
 #[derive(Debug)]
-pub struct Reply {
+pub struct HttpReply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -111,17 +111,17 @@ pub struct Client<T = TlsStream<TcpStream>> {
     unread: Vec<u8>,
 }
 
-pub async fn start<J: Judge>(judge: J, limits: Limits) -> Running
+pub async fn start<J: Judge>(judge: J, limits: Limits) -> EdgeServer
 where
     NoRecords: Recorder<J::Record>,
 {
     start_recording(judge, NoRecords, limits).await
 }
 
-pub async fn start_recording<J: Judge, C: Recorder<J::Record>>(judge: J, recorder: C, limits: Limits) -> Running {
+pub async fn start_recording<J: Judge, C: Recorder<J::Record>>(judge: J, recorder: C, limits: Limits) -> EdgeServer {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
+    let metrics = EdgeMetrics::register(&mut registry);
     let registry = Arc::new(registry);
     let health = Health::new();
     let shutdown = Shutdown::new();
@@ -141,7 +141,7 @@ pub async fn start_recording<J: Judge, C: Recorder<J::Record>>(judge: J, recorde
         metrics,
         registry: Arc::clone(&registry),
     };
-    Running {
+    EdgeServer {
         admission: admission_at,
         plain: plain_at,
         health,
@@ -165,7 +165,7 @@ fn connector(trusted: CertificateDer<'static>) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-impl Running {
+impl EdgeServer {
     pub async fn connect(&self) -> Client {
         self.try_connect().await.unwrap()
     }
@@ -180,11 +180,11 @@ impl Running {
     }
 
     /// A review posted on a connection of its own.
-    pub async fn post(&self, body: &[u8]) -> Reply {
+    pub async fn post(&self, body: &[u8]) -> HttpReply {
         self.connect().await.post(PATH, body).await
     }
 
-    pub async fn get_plain(&self, path: &str) -> Reply {
+    pub async fn get_plain(&self, path: &str) -> HttpReply {
         let mut client = Client::new(TcpStream::connect(self.plain).await.unwrap());
         let head = format!("GET {path} HTTP/1.1\r\nHost: guard\r\n\r\n");
         client.write(head.as_bytes()).await;
@@ -245,27 +245,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         self.io.flush().await
     }
 
-    pub async fn post(&mut self, path: &str, body: &[u8]) -> Reply {
+    pub async fn post(&mut self, path: &str, body: &[u8]) -> HttpReply {
         self.try_post(path, body).await.unwrap()
     }
 
-    pub async fn try_post(&mut self, path: &str, body: &[u8]) -> std::io::Result<Reply> {
+    pub async fn try_post(&mut self, path: &str, body: &[u8]) -> std::io::Result<HttpReply> {
         let mut request = head(path, body.len(), "");
         request.extend_from_slice(body);
         self.try_write(&request).await?;
         self.try_reply().await
     }
 
-    pub async fn reply(&mut self) -> Reply {
+    pub async fn reply(&mut self) -> HttpReply {
         self.try_reply().await.unwrap()
     }
 
-    pub async fn try_reply(&mut self) -> std::io::Result<Reply> {
+    pub async fn try_reply(&mut self) -> std::io::Result<HttpReply> {
         let reply = timeout(PATIENCE, self.read_reply()).await;
         reply.map_err(|_| std::io::Error::other("no reply"))?
     }
 
-    async fn read_reply(&mut self) -> std::io::Result<Reply> {
+    async fn read_reply(&mut self) -> std::io::Result<HttpReply> {
         let end = loop {
             if let Some(at) = find(&self.unread, b"\r\n\r\n") {
                 break at;
@@ -287,7 +287,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         let rest = self.unread.split_off(end + 4 + length);
         let body = self.unread.split_off(end + 4);
         self.unread = rest;
-        Ok(Reply { status, headers, body })
+        Ok(HttpReply { status, headers, body })
     }
 
     async fn more(&mut self) -> std::io::Result<()> {
@@ -304,7 +304,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
     }
 }
 
-impl Reply {
+impl HttpReply {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())

@@ -3,19 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::limits::MAX_STEPS;
 use crate::budget::Budget;
 use crate::graph::Graph;
 use crate::path::Path;
 use crate::problem::{Problem, Severity};
 
-/// Problems that are listed; a document with more is corrected in several rounds.
+/// Errors and warnings that are listed, each; a document with more is corrected in several rounds.
 const MAX_PROBLEMS: usize = 256;
+
+/// Steps of compiling the graphs of a policy.
+const MAX_STEPS: u64 = 1 << 28;
 
 pub(super) struct Compiler {
     pub(super) problems: Vec<Problem>,
-    /// How many further problems there are.
-    pub(super) more: usize,
+    /// How many errors and warnings there are, also of those that are not listed.
+    errors: usize,
+    warnings: usize,
     pub(super) budget: Budget<'static>,
     /// Where the document could not be read. That is reported; what only follows from it is not.
     pub(super) unread: BTreeSet<String>,
@@ -35,7 +38,7 @@ pub(super) enum PathScope {
 impl Compiler {
     pub(super) fn new() -> Self {
         let budget = Budget::new(MAX_STEPS, &|| false);
-        Self { problems: Vec::new(), more: 0, budget, unread: BTreeSet::new(), resets: 0, root: None }
+        Self { problems: Vec::new(), errors: 0, warnings: 0, budget, unread: BTreeSet::new(), resets: 0, root: None }
     }
 
     pub(super) fn report(
@@ -49,11 +52,28 @@ impl Compiler {
         if self.unread(&path) {
             return;
         }
-        if self.problems.len() >= MAX_PROBLEMS {
-            self.more += 1;
-        } else {
+        let count = match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *count += 1;
+        if *count <= MAX_PROBLEMS {
             self.problems.push(Problem { severity, path, message: message.into(), hint: hint.into() });
         }
+    }
+
+    /// All problems, errors first, with a note on those that are not listed.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems;
+        for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {
+            if count > MAX_PROBLEMS {
+                let message = format!("{} more are not listed", count - MAX_PROBLEMS);
+                let hint = "correct those that are listed first".into();
+                problems.push(Problem { severity, path: "spec".into(), message, hint });
+            }
+        }
+        problems.sort_by_key(|problem| problem.severity);
+        problems
     }
 
     pub(super) fn error(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {

@@ -8,15 +8,13 @@ use super::compiler::Compiler;
 use crate::spec::{Phase, RuleSet};
 
 /// Bytes of the document as JSON, about as much as the API server stores.
-pub(super) const MAX_DOCUMENT: usize = 1 << 20;
+const MAX_DOCUMENT: usize = 1 << 20;
 /// Rules of a policy, with those of entries.
-pub(super) const MAX_RULES: usize = 2048;
+const MAX_RULES: usize = 2048;
 /// Phases of all machines of a policy.
-pub(super) const MAX_PHASES: usize = 2048;
+const MAX_PHASES: usize = 2048;
 /// Pairs of `from` and `to` of all machines of a policy.
-pub(super) const MAX_EDGES: usize = 1 << 18;
-/// Steps of compiling; a policy within the other limits stays below a tenth of it.
-pub(super) const MAX_STEPS: u64 = 1 << 28;
+const MAX_EDGES: usize = 1 << 18;
 
 impl Compiler {
     /// Whether the document is not too large; else that is reported.

@@ -84,12 +84,15 @@ fn hash<H: Hasher>(value: &Value<'_>, state: &mut H) {
     }
 }
 
-/// The fractions of a second in an entry, each with the number of the time that has it.
+/// Fractions of a second, each with the number of the time that has it.
+pub(super) type Fractions<'v> = Vec<(usize, &'v str)>;
+
+/// The fractions of a second in an entry.
 ///
 /// Of entries with the same identity, two with the same fractions are equal. If the numbers are the same and a fraction
 /// differs, they are not.
-pub(super) fn fractions<'v>(entry: &'v Value<'_>) -> Vec<(usize, &'v str)> {
-    fn collect<'v>(value: &'v Value<'_>, times: &mut usize, found: &mut Vec<(usize, &'v str)>) {
+pub(super) fn fractions<'v>(entry: &'v Value<'_>) -> Fractions<'v> {
+    fn collect<'v>(value: &'v Value<'_>, times: &mut usize, found: &mut Fractions<'v>) {
         match value {
             Value::String(text) => {
                 if let Some(instant) = Instant::parse(text) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::identity::{Identity, fractions};
+use super::identity::{Fractions, Identity, fractions};
 use super::matrix::{MAX_ENTRIES, Matrix};
 use super::order::{append_violation, window_violation};
 use crate::budget::Unfinished;
@@ -160,18 +160,17 @@ impl<'v, 'r> Lists<'v, 'r> {
             let new: Vec<usize> = before.iter().enumerate().map(number).collect();
             return violation((&old, &new), &before);
         }
-        let numbered = |number: &dyn Fn(&ListEntry<'_>) -> usize| {
-            let numbers = |entries: &[ListEntry<'_>]| entries.iter().map(number).collect::<Vec<_>>();
-            let (old, new) = (numbers(&self.old), numbers(&self.new));
+        let numbered = |old: Vec<usize>, new: Vec<usize>| {
             let first: HashMap<usize, usize> = old.iter().enumerate().rev().map(|(at, number)| (*number, at)).collect();
             let before: Vec<Option<usize>> = new.iter().map(|number| first.get(number).copied()).collect();
             violation((&old, &new), &before)
         };
+        let identities = |entries: &[ListEntry<'_>]| entries.iter().map(|entry| entry.identity_id).collect();
         if !self.frozen {
-            return numbered(&|entry| entry.identity_id);
+            return numbered(identities(&self.old), identities(&self.new));
         }
         match self.contents() {
-            Some(contents) => numbered(&|entry| contents[&(entry.identity_id, fractions(entry.value))]),
+            Some((old, new)) => numbered(old, new),
             None if self.old.len().max(self.new.len()) <= MAX_ENTRIES => {
                 let matrix =
                     Matrix::new(self.old.len(), self.new.len(), |old, new| self.equal(&self.old[old], &self.new[new]));
@@ -182,24 +181,23 @@ impl<'v, 'r> Lists<'v, 'r> {
             }
             // The milder answer: in a window fractions do not count, and nothing proves that the writer saw an entry.
             None if keep == Keep::All => Some(Class::Stale),
-            None => numbered(&|entry| entry.identity_id).map(|_| Class::Stale),
+            None => numbered(identities(&self.old), identities(&self.new)).map(|_| Class::Stale),
         }
     }
 
-    /// Numbers the contents of all entries, which are told apart by identity and fractions of a second. `None` if
-    /// entries with the same identity have fractions at different times: their equality is not transitive.
-    fn contents(&self) -> Option<HashMap<(usize, Vec<(usize, &'v str)>), usize>> {
-        let mut numbers: HashMap<(usize, Vec<(usize, &str)>), usize> = HashMap::new();
+    /// Numbers the contents of the old and the new entries, which are told apart by identity and fractions of a second.
+    /// `None` if entries with the same identity have fractions at different times: their equality is not transitive.
+    fn contents(&self) -> Option<(Vec<usize>, Vec<usize>)> {
+        let mut numbers: HashMap<(usize, Fractions<'_>), usize> = HashMap::new();
         let mut times: HashMap<usize, Vec<usize>> = HashMap::new();
-        for entry in self.old.iter().chain(&self.new) {
+        let mut number = |entry: &ListEntry<'v>| {
             let fractions = fractions(entry.value);
             let own: Vec<usize> = fractions.iter().map(|(time, _)| *time).collect();
-            if *times.entry(entry.identity_id).or_insert_with(|| own.clone()) != own {
-                return None;
-            }
             let next = numbers.len();
-            numbers.entry((entry.identity_id, fractions)).or_insert(next);
-        }
-        Some(numbers)
+            let number = *numbers.entry((entry.identity_id, fractions)).or_insert(next);
+            (*times.entry(entry.identity_id).or_insert_with(|| own.clone()) == own).then_some(number)
+        };
+        let old = self.old.iter().map(&mut number).collect::<Option<_>>()?;
+        Some((old, self.new.iter().map(&mut number).collect::<Option<_>>()?))
     }
 }

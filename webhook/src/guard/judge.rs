@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use statusguard_edge::{Answer, Cause, Decision, Denial, Judge, Labels, Review, Target};
+use statusguard_edge::{
+    CallContext, Cause, Decision, Denial, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation,
+};
 use statusguard_policy::spec::Mode;
-use statusguard_policy::{Class, Judgement, Object, Operation, ParseError, Policy, Value, Verdict};
+use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Value, Verdict};
 
 use super::damping::Damping;
 use super::refusals::Refusal;
-use super::store::{Entry, Store};
+use super::store::{ActivePolicy, PolicyStore};
 
 /// What happened to a write, and what the client gets to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +38,18 @@ impl Outcome {
     }
 }
 
+/// Steps of one judgement. The most expensive inputs of the policy crate's tests take 36 steps a byte, so that a review of
+/// 8 MiB stays far below.
+const MAX_STEPS: u64 = 1 << 31;
+
 /// Judges reviews by the policies in force.
-pub struct Bench {
-    store: Arc<Store>,
+pub struct PolicyJudge {
+    store: Arc<PolicyStore>,
     damping: Damping,
 }
 
-impl Bench {
-    pub fn new(store: Arc<Store>, repeat_limit: u32) -> Self {
+impl PolicyJudge {
+    pub fn new(store: Arc<PolicyStore>, repeat_limit: u32) -> Self {
         Self { store, damping: Damping::new(repeat_limit) }
     }
 
@@ -85,33 +91,36 @@ impl Bench {
     }
 }
 
-impl Judge for Bench {
+impl Judge for PolicyJudge {
     type Record = Refusal;
 
-    fn judge(&self, target: Target<'_>, review: &Review<'_>) -> Answer<Refusal> {
-        let Some(entry) = self.store.get(target.group, target.resource) else {
-            let mut answer = Answer::new(Decision::Allow, labels("", Outcome::Allowed, None));
+    fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<Refusal> {
+        let Some(entry) = self.store.get(call.resource.group, call.resource.resource) else {
+            let mut answer = ReviewAnswer::new(Decision::Allow, labels("", Outcome::Allowed, None));
             answer.unknown_policy = true;
             return answer;
         };
-        let Entry { policy, name, .. } = &*entry;
-        let allowed = || Answer::new(Decision::Allow, labels(name, Outcome::Allowed, None));
+        let ActivePolicy { policy, name, .. } = &*entry;
+        let allowed = || ReviewAnswer::new(Decision::Allow, labels(name, Outcome::Allowed, None));
         if policy.spec().mode == Mode::Off || policy.unconfirmed_core() || review.status_unchanged() {
             return allowed();
         }
         let operation = match review.operation {
-            statusguard_edge::Operation::Create => Operation::Create,
-            statusguard_edge::Operation::Update => Operation::Update,
-            statusguard_edge::Operation::Delete => Operation::Delete,
-            statusguard_edge::Operation::Connect => Operation::Connect,
+            ReviewOperation::Create => Operation::Create,
+            ReviewOperation::Update => Operation::Update,
+            ReviewOperation::Delete => Operation::Delete,
+            ReviewOperation::Connect => Operation::Connect,
         };
         let (Some(old), Some(new)) = (&review.old_object, &review.object) else { return allowed() };
-        let parsed = parse(old, &Object::default()).and_then(|old| Ok((parse(new, &old)?, old)));
-        let (judgement, new) = match parsed {
-            Ok((new, old)) => (policy.judge(operation, &old, &new), new),
-            Err(error) => {
-                let reason = format!("{}: status cannot be read: {error}", object_name(review));
-                return Answer::new(Decision::Fail(reason), labels(name, Outcome::Allowed, None));
+        let old = parse(old, &Object::default());
+        let new = parse(new, &old);
+        let stop = || Instant::now() >= call.deadline;
+        let judgement = match policy.judge(operation, &old, &new, &Budget::new(MAX_STEPS, &stop)) {
+            Ok(judgement) => judgement,
+            Err(unfinished) => {
+                let message = format!("{}: {unfinished} (StatusPolicy {name})", object_name(review));
+                let decision = Decision::Fail { cause: unfinished.category(), message };
+                return ReviewAnswer::new(decision, labels(name, Outcome::Allowed, None));
             }
         };
         let outcome = Self::outcome(policy, &judgement, review);
@@ -120,7 +129,7 @@ impl Judge for Bench {
             (Outcome::Denied, Some(class)) => Decision::Deny(self.denial(review, &new.status, &judgement, class)),
             _ => Decision::Allow,
         };
-        let mut answer = Answer::new(decision, labels(name, outcome, class));
+        let mut answer = ReviewAnswer::new(decision, labels(name, outcome, class));
         answer.findings = judgement.findings.iter().map(|finding| Cow::Borrowed(finding.reason.as_str())).collect();
         if outcome == Outcome::Warned {
             answer.warnings = judgement.findings.iter().map(|f| format!("{}: {}", f.field, f.message())).collect();
@@ -128,7 +137,7 @@ impl Judge for Bench {
         if outcome != Outcome::Allowed {
             answer.annotations = vec![annotation(review, outcome, &judgement)];
             if !review.dry_run {
-                answer.record = Some(refusal(name, outcome, review, judgement));
+                answer.record = Some(refusal(name, outcome, call, review, judgement));
             }
         }
         answer
@@ -136,7 +145,7 @@ impl Judge for Bench {
 }
 
 /// Reads what is judged of an object; what it has in common with the other one is read once.
-fn parse<'a>(object: &statusguard_edge::Object<'a>, like: &Object<'a>) -> Result<Object<'a>, ParseError> {
+fn parse<'a>(object: &ReviewObject<'a>, like: &Object<'a>) -> Object<'a> {
     let metadata = &object.metadata;
     Object::of_parts_like(like, object.status, metadata.generation, metadata.deletion_timestamp)
 }
@@ -173,7 +182,13 @@ fn annotation(review: &Review<'_>, outcome: Outcome, judgement: &Judgement) -> (
     (format!("version-{version}"), format!("{}: {}", outcome.as_str(), grounds.join(", ")))
 }
 
-fn refusal(policy: &'static str, outcome: Outcome, review: &Review<'_>, judgement: Judgement) -> Refusal {
+fn refusal(
+    policy: &'static str,
+    outcome: Outcome,
+    call: &CallContext<'_>,
+    review: &Review<'_>,
+    judgement: Judgement,
+) -> Refusal {
     let metadata = review.subject().map(|object| &object.metadata);
     let text = |field: Option<&Cow<'_, str>>| field.map(ToString::to_string).unwrap_or_default();
     Refusal {
@@ -187,7 +202,55 @@ fn refusal(policy: &'static str, outcome: Outcome, review: &Review<'_>, judgemen
         resource_version: text(metadata.and_then(|metadata| metadata.resource_version.as_ref())),
         user: review.user.to_string(),
         field_manager: text(review.field_manager.as_ref()),
+        trace_id: call.trace_id.unwrap_or_default().to_owned(),
         findings: judgement.findings,
         waivers: judgement.waivers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::time::Duration;
+
+    use statusguard_edge::GroupResource;
+
+    use super::*;
+
+    const POLICY: &str = "apiVersion: statusguard.dev/v1alpha1\nkind: StatusPolicy\nmetadata: {name: jobs.example.org}\nspec:\n  target: {group: example.org, version: v1, resource: jobs}\n  monotone: [{path: .status.attempts}]\n";
+    const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[test]
+    fn a_record_says_what_was_refused_to_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("jobs.yaml"), POLICY).unwrap();
+        let judge = PolicyJudge::new(Arc::new(PolicyStore::open(folder.path().into()).unwrap()), 0);
+        let object = |attempts: u32| {
+            serde_json::json!({
+                "metadata": { "name": "j1", "namespace": "web", "uid": "u-1", "resourceVersion": "7" },
+                "status": { "attempts": attempts },
+            })
+        };
+        let body = serde_json::json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "r-1", "operation": "UPDATE", "subResource": "status", "name": "j1", "namespace": "web",
+                "kind": { "group": "example.org", "version": "v1", "kind": "Job" },
+                "resource": { "group": "example.org", "version": "v1", "resource": "jobs" },
+                "userInfo": { "username": "alice" }, "options": { "fieldManager": "worker" },
+                "object": object(2), "oldObject": object(3),
+            },
+        })
+        .to_string();
+        let review = Review::read(body.as_bytes()).unwrap();
+        let resource = GroupResource { group: "example.org", resource: "jobs" };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let call = CallContext { resource, trace_id: Some(TRACE_ID), deadline };
+        let record = judge.judge(&call, &review).record.unwrap();
+        assert_eq!((record.outcome, record.class, record.policy), ("Denied", Some(Class::Stale), "jobs.example.org"));
+        assert_eq!((&*record.namespace, &*record.name, &*record.uid), ("web", "j1", "u-1"));
+        assert_eq!((&*record.resource_version, &*record.user, &*record.field_manager), ("7", "alice", "worker"));
+        assert_eq!(record.trace_id, TRACE_ID);
+        assert_eq!(record.findings[0].field, "status.attempts");
     }
 }

@@ -1,10 +1,10 @@
-//! Walks a request body and fills in a [`Review`], field by field.
+//! [`Review::read`]: walks a request body and fills in a review, field by field.
 
 use std::borrow::Cow;
 
-use crate::cursor::{Cursor, Hints, plain_key, text};
-use crate::malformed::{Malformed, Problem};
-use crate::review::{Metadata, Names, Object, Operation, Review};
+use crate::cursor::{Cursor, KnownValues, plain_key, text};
+use crate::malformed::{MalformedReason, MalformedReview};
+use crate::review::{ApiType, Metadata, Review, ReviewObject, ReviewOperation};
 
 /// Names, uids and users, in bytes: they are copied into replies, records and log lines. Names of objects have 253
 /// at most, uids 36.
@@ -12,14 +12,14 @@ const LONGEST_TEXT: usize = 4096;
 
 /// What has been read so far, so that a problem further on can still name the uid.
 #[derive(Default)]
-pub(crate) struct Draft<'a> {
+struct ReviewParser<'a> {
     api_version: Option<Cow<'a, str>>,
     kind_of_body: Option<Cow<'a, str>>,
     request: bool,
     uid: Option<Cow<'a, str>>,
-    operation: Option<Operation>,
-    kind: Option<Names<'a>>,
-    resource: Option<Names<'a>>,
+    operation: Option<ReviewOperation>,
+    kind: Option<ApiType<'a>>,
+    resource: Option<ApiType<'a>>,
     sub_resource: Option<Cow<'a, str>>,
     name: Option<Cow<'a, str>>,
     namespace: Option<Cow<'a, str>>,
@@ -29,50 +29,59 @@ pub(crate) struct Draft<'a> {
     groups: Option<&'a [u8]>,
     options: bool,
     field_manager: Option<Cow<'a, str>>,
-    object: Option<Object<'a>>,
-    old_object: Option<Object<'a>>,
+    object: Option<ReviewObject<'a>>,
+    old_object: Option<ReviewObject<'a>>,
 }
 
-/// The hints that the object read first leaves for the other.
-struct Twin<'a> {
-    members: Hints<'a>,
-    metadata: Hints<'a>,
+/// The values of the object read first, to compare those of the other with.
+struct ObjectPair<'a> {
+    members: KnownValues<'a>,
+    metadata: KnownValues<'a>,
     first: Option<(&'a [u8], Metadata<'a>)>,
 }
 
-impl Problem {
-    fn after(self, uid: Option<Cow<'_, str>>) -> Malformed {
-        Malformed { uid: uid.map(Cow::into_owned), problem: self }
+impl MalformedReason {
+    fn after(self, uid: Option<Cow<'_, str>>) -> MalformedReview {
+        MalformedReview { uid: uid.map(Cow::into_owned), reason: self }
     }
 }
 
-impl<'a> Draft<'a> {
-    pub(crate) fn read(body: &'a [u8]) -> Result<Review<'a>, Malformed> {
-        let mut draft = Self::default();
-        match draft.body(body) {
-            Ok(()) => draft.finish(),
-            Err(problem) => Err(problem.after(draft.uid)),
+impl<'a> Review<'a> {
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// [`MalformedReview`] when the body is not an AdmissionReview v1 with a uid, an operation, a kind
+    /// and a resource.
+    pub fn read(body: &'a [u8]) -> Result<Self, MalformedReview> {
+        let mut parser = ReviewParser::default();
+        match parser.body(body) {
+            Ok(()) => parser.finish(),
+            Err(reason) => Err(reason.after(parser.uid)),
         }
     }
+}
 
-    fn finish(self) -> Result<Review<'a>, Malformed> {
-        let missing = |field| Problem::Missing(field).after(self.uid.clone());
+impl<'a> ReviewParser<'a> {
+    fn finish(self) -> Result<Review<'a>, MalformedReview> {
+        let missing = |field| MalformedReason::Missing(field).after(self.uid.clone());
         if self.kind_of_body.as_deref() != Some("AdmissionReview")
             || self.api_version.as_deref() != Some("admission.k8s.io/v1")
         {
-            return Err(Problem::Version.after(self.uid));
+            return Err(MalformedReason::Version.after(self.uid));
         }
         if !self.request {
             return Err(missing("request"));
         }
         let uid = match &self.uid {
             Some(uid) if !uid.is_empty() => uid.clone(),
-            _ => return Err(Problem::Missing("request.uid").after(None)),
+            _ => return Err(MalformedReason::Missing("request.uid").after(None)),
         };
         Ok(Review {
             operation: self.operation.ok_or_else(|| missing("request.operation"))?,
-            kind: self.kind.ok_or_else(|| Problem::Missing("request.kind").after(Some(uid.clone())))?,
-            resource: self.resource.ok_or_else(|| Problem::Missing("request.resource").after(Some(uid.clone())))?,
+            kind: self.kind.ok_or_else(|| MalformedReason::Missing("request.kind").after(Some(uid.clone())))?,
+            resource: self
+                .resource
+                .ok_or_else(|| MalformedReason::Missing("request.resource").after(Some(uid.clone())))?,
             sub_resource: self.sub_resource.unwrap_or_default(),
             name: self.name.unwrap_or_default(),
             namespace: self.namespace.unwrap_or_default(),
@@ -86,7 +95,7 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn body(&mut self, body: &'a [u8]) -> Result<(), Problem> {
+    fn body(&mut self, body: &'a [u8]) -> Result<(), MalformedReason> {
         let mut cursor = Cursor::new(body);
         members(&mut cursor, "the body", |cursor, key, _| {
             match key {
@@ -105,8 +114,8 @@ impl<'a> Draft<'a> {
         cursor.finish()
     }
 
-    fn request(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Problem> {
-        let mut twin = Twin { members: Hints::new(), metadata: Hints::new(), first: None };
+    fn request(&mut self, cursor: &mut Cursor<'a>) -> Result<(), MalformedReason> {
+        let mut objects = ObjectPair { members: KnownValues::new(), metadata: KnownValues::new(), first: None };
         members(cursor, "request", |cursor, key, _| {
             match key {
                 b"uid" => string(cursor, "request.uid", &mut self.uid)?,
@@ -129,9 +138,9 @@ impl<'a> Draft<'a> {
                     once(&mut self.options, "request.options")?;
                     self.options(cursor)?;
                 }
-                b"object" => twin.object(cursor, "request.object", &mut self.object)?,
+                b"object" => objects.object(cursor, "request.object", &mut self.object)?,
                 b"oldObject" => {
-                    twin.object(cursor, "request.oldObject", &mut self.old_object)?;
+                    objects.object(cursor, "request.oldObject", &mut self.old_object)?;
                 }
                 _ => {
                     cursor.value()?;
@@ -141,30 +150,30 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn operation(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Problem> {
+    fn operation(&mut self, cursor: &mut Cursor<'a>) -> Result<(), MalformedReason> {
         let mut word = None;
         string(cursor, "request.operation", &mut word)?;
         let operation = match word.as_deref() {
-            Some("CREATE") => Operation::Create,
-            Some("UPDATE") => Operation::Update,
-            Some("DELETE") => Operation::Delete,
-            Some("CONNECT") => Operation::Connect,
-            _ => return Err(Problem::Operation),
+            Some("CREATE") => ReviewOperation::Create,
+            Some("UPDATE") => ReviewOperation::Update,
+            Some("DELETE") => ReviewOperation::Delete,
+            Some("CONNECT") => ReviewOperation::Connect,
+            _ => return Err(MalformedReason::UnknownOperation),
         };
         put(&mut self.operation, "request.operation", operation)
     }
 
-    fn dry_run(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Problem> {
+    fn dry_run(&mut self, cursor: &mut Cursor<'a>) -> Result<(), MalformedReason> {
         let field = "request.dryRun";
         match cursor.value()? {
             b"true" => put(&mut self.dry_run, field, true),
             b"false" => put(&mut self.dry_run, field, false),
             b"null" => Ok(()),
-            _ => Err(Problem::WrongType { field, expected: "true or false" }),
+            _ => Err(MalformedReason::WrongType { field, expected: "true or false" }),
         }
     }
 
-    fn user_info(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Problem> {
+    fn user_info(&mut self, cursor: &mut Cursor<'a>) -> Result<(), MalformedReason> {
         optional_members(cursor, "request.userInfo", |cursor, key, _| {
             match key {
                 b"username" => string(cursor, "request.userInfo.username", &mut self.user)?,
@@ -181,7 +190,7 @@ impl<'a> Draft<'a> {
         .map(|_| ())
     }
 
-    fn options(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Problem> {
+    fn options(&mut self, cursor: &mut Cursor<'a>) -> Result<(), MalformedReason> {
         optional_members(cursor, "request.options", |cursor, key, _| {
             match key {
                 b"fieldManager" => {
@@ -197,19 +206,19 @@ impl<'a> Draft<'a> {
     }
 }
 
-impl<'a> Twin<'a> {
+impl<'a> ObjectPair<'a> {
     fn object(
         &mut self,
         cursor: &mut Cursor<'a>,
         field: &'static str,
-        slot: &mut Option<Object<'a>>,
-    ) -> Result<(), Problem> {
-        let mut object = Object::default();
+        slot: &mut Option<ReviewObject<'a>>,
+    ) -> Result<(), MalformedReason> {
+        let mut object = ReviewObject::default();
         let mut has_metadata = false;
         let second = self.first.is_some();
         let mut metadata_bytes: &[u8] = &[];
         let found = optional_members(cursor, field, |cursor, key, raw_key| {
-            let hint = if second { self.members.get(raw_key) } else { None };
+            let known = if second { self.members.get(raw_key) } else { None };
             let start = cursor.at();
             match key {
                 b"metadata" => {
@@ -218,15 +227,15 @@ impl<'a> Twin<'a> {
                     metadata_bytes = cursor.since(start);
                 }
                 b"status" => {
-                    let status = cursor.value_like(hint)?;
+                    let status = cursor.value_like(known)?;
                     put(&mut object.status, "status of an object", status)?;
                 }
                 _ => {
-                    cursor.value_like(hint)?;
+                    cursor.value_like(known)?;
                 }
             }
             if !second {
-                self.members.keep(raw_key, cursor.since(start));
+                self.members.insert(raw_key, cursor.since(start));
             }
             Ok(())
         })?;
@@ -239,7 +248,7 @@ impl<'a> Twin<'a> {
         put(slot, field, object)
     }
 
-    fn metadata(&mut self, cursor: &mut Cursor<'a>) -> Result<Metadata<'a>, Problem> {
+    fn metadata(&mut self, cursor: &mut Cursor<'a>) -> Result<Metadata<'a>, MalformedReason> {
         if let Some((bytes, known)) = &self.first
             && cursor.skip_if(bytes)
         {
@@ -248,9 +257,9 @@ impl<'a> Twin<'a> {
         let second = self.first.is_some();
         let mut metadata = Metadata::default();
         optional_members(cursor, "metadata of an object", |cursor, key, raw_key| {
-            let hint = if second { self.metadata.get(raw_key) } else { None };
+            let known = if second { self.metadata.get(raw_key) } else { None };
             let start = cursor.at();
-            let value = cursor.value_like(hint)?;
+            let value = cursor.value_like(known)?;
             match key {
                 b"generation" => put(&mut metadata.generation, "generation", value)?,
                 b"deletionTimestamp" if value != b"null" => {
@@ -267,7 +276,7 @@ impl<'a> Twin<'a> {
                 _ => {}
             }
             if !second {
-                self.metadata.keep(raw_key, cursor.since(start));
+                self.metadata.insert(raw_key, cursor.since(start));
             }
             Ok(())
         })?;
@@ -279,21 +288,21 @@ impl<'a> Twin<'a> {
 fn members<'a>(
     cursor: &mut Cursor<'a>,
     field: &'static str,
-    each: impl FnMut(&mut Cursor<'a>, &[u8], &'a [u8]) -> Result<(), Problem>,
-) -> Result<(), Problem> {
-    if optional_members(cursor, field, each)? { Ok(()) } else { Err(Problem::Missing(field)) }
+    each: impl FnMut(&mut Cursor<'a>, &[u8], &'a [u8]) -> Result<(), MalformedReason>,
+) -> Result<(), MalformedReason> {
+    if optional_members(cursor, field, each)? { Ok(()) } else { Err(MalformedReason::Missing(field)) }
 }
 
 /// As [`members`], but `null` is allowed and `false`.
 fn optional_members<'a>(
     cursor: &mut Cursor<'a>,
     field: &'static str,
-    mut each: impl FnMut(&mut Cursor<'a>, &[u8], &'a [u8]) -> Result<(), Problem>,
-) -> Result<bool, Problem> {
+    mut each: impl FnMut(&mut Cursor<'a>, &[u8], &'a [u8]) -> Result<(), MalformedReason>,
+) -> Result<bool, MalformedReason> {
     if !cursor.enter_object()? {
         return match cursor.value()? {
             b"null" => Ok(false),
-            _ => Err(Problem::WrongType { field, expected: "an object" }),
+            _ => Err(MalformedReason::WrongType { field, expected: "an object" }),
         };
     }
     let mut first = true;
@@ -307,8 +316,8 @@ fn names<'a>(
     cursor: &mut Cursor<'a>,
     field: &'static str,
     name_key: &'static [u8],
-    slot: &mut Option<Names<'a>>,
-) -> Result<(), Problem> {
+    slot: &mut Option<ApiType<'a>>,
+) -> Result<(), MalformedReason> {
     let (mut group, mut version, mut name) = (None, None, None);
     let found = optional_members(cursor, field, |cursor, key, _| {
         match key {
@@ -324,38 +333,42 @@ fn names<'a>(
     if !found {
         return Ok(());
     }
-    let names = Names {
+    let names = ApiType {
         group: group.unwrap_or_default(),
         version: version.unwrap_or_default(),
-        name: name.ok_or(Problem::Missing(field))?,
+        name: name.ok_or(MalformedReason::Missing(field))?,
     };
     put(slot, field, names)
 }
 
-fn string<'a>(cursor: &mut Cursor<'a>, field: &'static str, slot: &mut Option<Cow<'a, str>>) -> Result<(), Problem> {
+fn string<'a>(
+    cursor: &mut Cursor<'a>,
+    field: &'static str,
+    slot: &mut Option<Cow<'a, str>>,
+) -> Result<(), MalformedReason> {
     let raw = cursor.value()?;
     put_text(slot, field, raw)
 }
 
-fn put_text<'a>(slot: &mut Option<Cow<'a, str>>, field: &'static str, raw: &'a [u8]) -> Result<(), Problem> {
+fn put_text<'a>(slot: &mut Option<Cow<'a, str>>, field: &'static str, raw: &'a [u8]) -> Result<(), MalformedReason> {
     match text(field, raw)? {
-        Some(text) if text.len() > LONGEST_TEXT => Err(Problem::TooLong { field, limit: LONGEST_TEXT }),
+        Some(text) if text.len() > LONGEST_TEXT => Err(MalformedReason::TooLong { field, limit: LONGEST_TEXT }),
         Some(text) => put(slot, field, text),
         None => Ok(()),
     }
 }
 
-fn put<T>(slot: &mut Option<T>, field: &'static str, value: T) -> Result<(), Problem> {
+fn put<T>(slot: &mut Option<T>, field: &'static str, value: T) -> Result<(), MalformedReason> {
     if slot.is_some() {
-        return Err(Problem::Duplicate(field));
+        return Err(MalformedReason::Duplicate(field));
     }
     *slot = Some(value);
     Ok(())
 }
 
-fn once(seen: &mut bool, field: &'static str) -> Result<(), Problem> {
+fn once(seen: &mut bool, field: &'static str) -> Result<(), MalformedReason> {
     if std::mem::replace(seen, true) {
-        return Err(Problem::Duplicate(field));
+        return Err(MalformedReason::Duplicate(field));
     }
     Ok(())
 }

@@ -12,12 +12,12 @@ const LONGEST: Duration = Duration::from_millis(500);
 
 /// The rests of one write.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Backoff {
     tries: u32,
     asked: Option<Duration>,
 }
 
-impl Pace {
+impl Backoff {
     pub(crate) fn new() -> Self {
         Self { tries: 0, asked: None }
     }

@@ -1,4 +1,4 @@
-//! What the story is played on: control plane, guard, users and objects.
+//! What the demo needs: a control plane, the guard, users and objects.
 
 use std::path::{Path, PathBuf};
 
@@ -19,13 +19,13 @@ const SYSTEM_NAMESPACE: &str = "statusguard-system";
 const SERVICE: &str = "statusguard";
 
 /// A control plane with the CRD, a namespace and two users who may write notifications.
-pub struct Stage {
+pub struct DemoCluster {
     pub plane: ControlPlane,
     pub namespace: String,
 }
 
-/// A guard that serves in this process.
-pub struct Serving {
+/// A guard that runs in this process.
+pub struct RunningGuard {
     pub refusals: Refusals,
     shutdown: Shutdown,
     task: tokio::task::JoinHandle<anyhow::Result<statusguard_edge::Drained>>,
@@ -37,8 +37,9 @@ pub fn policies() -> PathBuf {
     project.join("manifests/policies/kubernaut")
 }
 
-impl Stage {
-    pub async fn set() -> anyhow::Result<Self> {
+impl DemoCluster {
+    pub async fn start() -> anyhow::Result<Self> {
+        println!("Starting kube-apiserver and etcd; the first time, they are built from source.");
         let plane = ControlPlane::start(Options::default()).await?;
         plane.apply_crd(&NotificationRequest::crd()).await?;
         let namespace = plane.namespace("demo").await;
@@ -59,7 +60,7 @@ impl Stage {
     }
 
     /// Starts the guard and registers it with the API server.
-    pub async fn guard(&self) -> anyhow::Result<Serving> {
+    pub async fn guard(&self) -> anyhow::Result<RunningGuard> {
         let folder = self.plane.folder().join("guard");
         std::fs::create_dir(&folder).context("making a folder for the guard's certificate")?;
         let service = WebhookService { namespace: SYSTEM_NAMESPACE.into(), name: SERVICE.into(), port: 0 };
@@ -74,18 +75,20 @@ impl Stage {
             format!("--tls-key={}", leaf.key.display()),
             format!("--listen={listen}:0"),
             "--plain-listen=127.0.0.1:0".into(),
-            // Nothing is on its way at the end, and the API server would keep its connections.
-            "--drain-spread=0s".into(),
-            "--drain-grace=0s".into(),
+            // At the end no write is in progress, and the API server keeps its connections open.
+            "--min-drain=0s".into(),
+            "--drain-timeout=0s".into(),
         ])?;
-        let Command::Webhook(webhook) = args.command else { bail!("the server's own arguments are not the server's") };
+        let Command::Webhook(webhook) = args.command else {
+            bail!("these are not the arguments of `statusguard webhook`")
+        };
         let guard = Guard::bind(*webhook).await?;
         let service = WebhookService { port: guard.address()?.port(), ..service };
         let refusals = guard.refusals();
         let shutdown = guard.shutdown();
         let task = tokio::spawn(guard.serve());
         self.register(&service, authority.pem().into_bytes()).await?;
-        Ok(Serving { refusals, shutdown, task })
+        Ok(RunningGuard { refusals, shutdown, task })
     }
 
     async fn register(&self, service: &WebhookService, ca_bundle: Vec<u8>) -> anyhow::Result<()> {
@@ -107,7 +110,7 @@ impl Stage {
             .patch(SYSTEM_NAMESPACE, &PatchParams::apply("statusguard-local").force(), &Patch::Apply(own))
             .await
             .context("creating the guard's namespace")?;
-        // In force once a phase that no object may begin with is refused, in a dry run.
+        // The webhook is in force once it refuses, in a dry run, an illegal first phase.
         let probe = "probe";
         self.create(probe).await?;
         let api = self.notifications(User::Admin);
@@ -125,7 +128,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The notifications of the story's namespace, as dynamic objects: what any client sees.
+    /// The notifications of the demo's namespace, as dynamic objects: what any client sees.
     pub fn notifications(&self, user: User) -> Api<DynamicObject> {
         let kind = GroupVersionKind::gvk("kubernaut.ai", "v1alpha1", "NotificationRequest");
         let resource = ApiResource::from_gvk_with_plural(&kind, "notificationrequests");
@@ -144,7 +147,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Merge-patches a status, as controllers do that want no conflicts.
+    /// Merge-patches a status, as controllers do to avoid conflicts.
     pub async fn patch(&self, user: User, name: &str, status: Value) -> Result<DynamicObject, kube::Error> {
         let patch = Patch::Merge(json!({ "status": status }));
         self.notifications(user).patch_status(name, &PatchParams::default(), &patch).await
@@ -179,8 +182,8 @@ impl Stage {
     }
 }
 
-impl Serving {
-    /// Ends the guard as a rolling update would.
+impl RunningGuard {
+    /// Stops the guard as a rolling update would.
     pub async fn end(self) -> anyhow::Result<()> {
         self.shutdown.request();
         let drained = self.task.await??;

@@ -7,7 +7,7 @@
 //! through a client. So bodies are led through one that hands back what it is given.
 //!
 //! A PUT whose body was never read did not arrive, whatever the client says about it: it waited for a
-//! connection. Its [`Seal`] tells, and sees to it that it is not read later.
+//! connection. Its [`SendGuard`] tells, and sees to it that it is not read later.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -20,23 +20,23 @@ use http::{Request, Response};
 use hyper::body::{Frame, SizeHint};
 use kube::client::{Body, Client};
 
-const WHOLE: u8 = 0;
-const BROKEN: u8 = 1;
+const UNREAD: u8 = 0;
+const READ: u8 = 1;
 const REVOKED: u8 = 2;
 
 /// Says whether the body that it belongs to was read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seal(Arc<AtomicU8>);
+pub(crate) struct SendGuard(Arc<AtomicU8>);
 
-impl Seal {
+impl SendGuard {
     /// Whether the body was never read; from now on it cannot be.
     pub(crate) fn revoke(&self) -> bool {
         self.turn(REVOKED) == REVOKED
     }
 
-    /// What became of the seal: the first to turn it decides.
+    /// What became of the guard: the first to turn it decides.
     fn turn(&self, to: u8) -> u8 {
-        match self.0.compare_exchange(WHOLE, to, Ordering::AcqRel, Ordering::Acquire) {
+        match self.0.compare_exchange(UNREAD, to, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => to,
             Err(already) => already,
         }
@@ -45,43 +45,43 @@ impl Seal {
 
 /// Makes bodies that cannot be copied.
 #[derive(Clone)]
-pub(crate) struct Once(Client);
+pub(crate) struct SingleUseBody(Client);
 
-impl Once {
+impl SingleUseBody {
     /// Needs a Tokio runtime, as every client does.
     pub(crate) fn new() -> Self {
-        Self(Client::new(Echo, String::new()))
+        Self(Client::new(LoopbackService, String::new()))
     }
 
     /// `bytes` as a body that cannot be copied.
-    pub(crate) async fn body(&self, bytes: bytes::Bytes, seal: &Seal) -> Result<Body, kube::Error> {
+    pub(crate) async fn body(&self, bytes: bytes::Bytes, guard: &SendGuard) -> Result<Body, kube::Error> {
         let mut request = Request::new(Body::from(bytes));
-        request.extensions_mut().insert(seal.clone());
+        request.extensions_mut().insert(guard.clone());
         Ok(self.0.send(request).await?.into_body())
     }
 }
 
-struct Echo;
+struct LoopbackService;
 
-impl tower_service::Service<Request<Body>> for Echo {
-    type Response = Response<Sealed>;
+impl tower_service::Service<Request<Body>> for LoopbackService {
+    type Response = Response<GuardedBody>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<Sealed>, Infallible>>;
+    type Future = Ready<Result<Response<GuardedBody>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let seal = request.extensions_mut().remove().unwrap_or_default();
-        ready(Ok(Response::new(Sealed { body: request.into_body(), seal })))
+        let guard = request.extensions_mut().remove().unwrap_or_default();
+        ready(Ok(Response::new(GuardedBody { body: request.into_body(), guard })))
     }
 }
 
-/// A body that is read only under an unbroken seal.
-struct Sealed {
+/// A body that is read only under an guard that was not revoked.
+struct GuardedBody {
     body: Body,
-    seal: Seal,
+    guard: SendGuard,
 }
 
 /// The writer no longer waits for what was never sent.
@@ -89,7 +89,7 @@ struct Sealed {
 #[error("the request was given up before it was sent")]
 struct Revoked;
 
-impl hyper::body::Body for Sealed {
+impl hyper::body::Body for GuardedBody {
     type Data = bytes::Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -97,7 +97,7 @@ impl hyper::body::Body for Sealed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<bytes::Bytes>, Self::Error>>> {
-        if self.seal.turn(BROKEN) == REVOKED {
+        if self.guard.turn(READ) == REVOKED {
             return Poll::Ready(Some(Err(Revoked.into())));
         }
         Pin::new(&mut self.body).poll_frame(cx).map_err(Into::into)
@@ -124,7 +124,7 @@ mod tests {
     async fn a_body_is_whole_and_cannot_be_copied() {
         assert!(Body::from(BYTES).try_clone().is_some(), "kube copies plain bodies: the reason for all this");
 
-        let body = Once::new().body(BYTES, &Seal::default()).await.unwrap();
+        let body = SingleUseBody::new().body(BYTES, &SendGuard::default()).await.unwrap();
         assert!(body.try_clone().is_none());
         assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(BYTES.len() as u64), "sent with its length");
         assert_eq!(body.collect_bytes().await.unwrap(), BYTES);
@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_either_read_or_revoked() {
-        let (once, read, revoked) = (Once::new(), Seal::default(), Seal::default());
+        let (once, read, revoked) = (SingleUseBody::new(), SendGuard::default(), SendGuard::default());
         let (first, second) = (once.body(BYTES, &read).await.unwrap(), once.body(BYTES, &revoked).await.unwrap());
         assert!(revoked.revoke());
         first.collect_bytes().await.unwrap();

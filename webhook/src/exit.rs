@@ -1,0 +1,28 @@
+//! The exit codes of the command.
+
+use std::process::ExitCode;
+
+/// What a command ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or the write is allowed.
+    Success,
+    /// Something failed: a file, a policy, a test.
+    Failure,
+    /// The write is refused as stale.
+    Stale,
+    /// The write is refused as invalid.
+    Invalid,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        // 2 is wrong usage, by clap.
+        ExitCode::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::Stale => 3,
+            Exit::Invalid => 4,
+        })
+    }
+}
