@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use statusguard_policy::{Object, Operation, Policy, Value as Raw};
+use statusguard_policy::{Budget, Object, Operation, Policy, Value as Raw};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(name)
@@ -49,7 +49,7 @@ fn failure(policy: &Policy, case: &Value) -> Option<String> {
     let operation: Operation = case.get("operation").map_or("UPDATE", |value| value.as_str().unwrap()).parse().unwrap();
     let (old, new) = (object("old"), object("new"));
     let (old, new) = (Raw::parse(old.as_bytes()).unwrap(), Raw::parse(new.as_bytes()).unwrap());
-    let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new));
+    let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new), &Budget::unlimited()).unwrap();
     let verdict = if judgement.softened { "Allow".to_owned() } else { format!("{:?}", judgement.verdict) };
     let reasons: BTreeSet<&str> = judgement
         .findings

@@ -8,7 +8,7 @@ use kubernaut_api::{
     WorkflowExecutionPhase,
 };
 use serde_json::{Value, json};
-use statusguard_policy::{Object, Operation, Policy, Reason};
+use statusguard_policy::{Budget, Object, Operation, Policy, Reason};
 
 fn policy(plural: &str) -> Policy {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("policies/kubernaut/{plural}.yaml"));
@@ -48,8 +48,9 @@ fn judges_alike<P: PhaseMachine>(plural: &str) {
     for from in &places {
         for to in &places {
             let (old, new) = (status(*from), status(*to));
-            let object = |status| Object::of_parts(Some(status), None, None).unwrap();
-            let judgement = policy.judge(Operation::Update, &object(old.as_bytes()), &object(new.as_bytes()));
+            let object = |status| Object::of_parts(Some(status), None, None);
+            let (before, after) = (object(old.as_bytes()), object(new.as_bytes()));
+            let judgement = policy.judge(Operation::Update, &before, &after, &Budget::unlimited()).unwrap();
             let of_phase = [Reason::PhaseRegression, Reason::PhaseSkipped, Reason::PhaseUnknown];
             let refused = judgement.findings.iter().any(|finding| of_phase.contains(&finding.reason));
             let legal = match (from, to) {

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use divan::{AllocProfiler, Bencher};
 use statusguard_edge::Review;
-use statusguard_policy::{Object, Operation, Policy, Verdict};
+use statusguard_policy::{Budget, Object, Operation, Policy, Verdict};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -82,10 +82,9 @@ fn verdict(policy: &Policy, body: &[u8]) -> Verdict {
         return Verdict::Allow;
     }
     let (Some(old), Some(new)) = (&review.old_object, &review.object) else { unreachable!("both objects are there") };
-    let old = Object::of_parts(old.status, old.metadata.generation, old.metadata.deletion_timestamp).expect("JSON");
-    let new = Object::of_parts_like(&old, new.status, new.metadata.generation, new.metadata.deletion_timestamp)
-        .expect("JSON");
-    policy.judge(Operation::Update, &old, &new).verdict
+    let old = Object::of_parts(old.status, old.metadata.generation, old.metadata.deletion_timestamp);
+    let new = Object::of_parts_like(&old, new.status, new.metadata.generation, new.metadata.deletion_timestamp);
+    policy.judge(Operation::Update, &old, &new, &Budget::unlimited()).expect("no limit").verdict
 }
 
 fn run(bencher: Bencher<'_, '_>, size: usize, old: usize, new: usize, expected: Verdict) {

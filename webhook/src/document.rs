@@ -250,7 +250,7 @@ impl<'t> YamlReader<'t> {
                         event => items.push(self.node(event, depth + 1)?),
                     }
                 }
-                (Value::List(items.into()), anchor)
+                (Value::list(items), anchor)
             }
             Event::MappingStart(_, anchor, _) => (self.mapping(depth)?, anchor),
             Event::Alias(anchor) => {

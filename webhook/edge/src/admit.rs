@@ -228,9 +228,9 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         let answer = catch_unwind(AssertUnwindSafe(|| self.judge.judge(call, review)));
         let ReviewAnswer { decision, warnings, annotations, labels, findings, unknown_policy, record } =
             answer.map_err(|_| self.panicked(call, review))?;
-        if let Decision::Fail(reason) = decision {
-            self.metrics.malformed("status");
-            return Err(FailedCall::internal(reason, &review.uid));
+        if let Decision::Fail { cause, message } = decision {
+            self.metrics.shed(cause);
+            return Err(FailedCall::internal(message, &review.uid));
         }
         self.metrics.requests.get_or_create(&labels).inc();
         if unknown_policy {
@@ -256,7 +256,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         }
         let denial = match decision {
             Decision::Deny(denial) => Some(denial),
-            Decision::Allow | Decision::Fail(_) => None,
+            Decision::Allow | Decision::Fail { .. } => None,
         };
         let response = reply::judged(review, denial.as_ref(), warnings, annotations);
         Ok(Judged { response, policy: PolicyLabels { policy: labels.policy }, record })

@@ -124,8 +124,13 @@ pub enum Decision {
     Allow,
     /// It is refused.
     Deny(Denial),
-    /// It could not be judged, for this reason: HTTP 500, and `failurePolicy` decides.
-    Fail(String),
+    /// The judgement was not finished: HTTP 500, and `failurePolicy` decides.
+    Fail {
+        /// Label of `statusguard_shed_total`, from a bounded set.
+        cause: &'static str,
+        /// What the log and the API server are told.
+        message: String,
+    },
 }
 
 /// A refusal, as the client sees it. Name and uid of the object are the edge's to add.

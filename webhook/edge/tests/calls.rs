@@ -193,7 +193,8 @@ async fn the_path_names_what_is_judged() {
 #[tokio::test]
 async fn a_judge_that_cannot_judge() {
     let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| -> ReviewAnswer<()> {
-        ReviewAnswer::new(Decision::Fail("the policy could not be read".to_owned()), labels("Failed", ""))
+        let message = "the policy could not be read".to_owned();
+        ReviewAnswer::new(Decision::Fail { cause: "unreadable", message }, labels("Failed", ""))
     });
     let server = start(judge, Limits::default()).await;
     let reply = server.post(&review("put")).await;
@@ -202,7 +203,7 @@ async fn a_judge_that_cannot_judge() {
     // No outcome: what becomes of the write is the API server's decision.
     let judged = r#"statusguard_admission_requests_total{policy="deliveries.facts.test",outcome="Failed",class=""}"#;
     assert_eq!(server.metric(judged), 0.0);
-    assert_eq!(server.metric(r#"statusguard_malformed_total{cause="status"}"#), 1.0);
+    assert_eq!(server.metric(r#"statusguard_shed_total{cause="unreadable"}"#), 1.0);
     server.stop().await;
 }
 

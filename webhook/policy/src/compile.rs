@@ -1,6 +1,7 @@
 //! From a `StatusPolicy` document to its compiled form, with every problem named at once.
 
 mod compiler;
+mod limits;
 mod phase;
 mod read;
 mod rules;
@@ -34,12 +35,15 @@ impl Policy {
     /// # Errors
     /// As [`Policy::compile`].
     pub fn compile_for(document: &Json, schema: Option<&Json>) -> Result<Self, Vec<Problem>> {
-        let mut compiler = Compiler::default();
-        compiler.header(document);
-        let spec = compiler.spec(document);
-        let policy = spec.map(|spec| policy(&mut compiler, document, spec, schema.unwrap_or(&Json::Null)));
-        let Compiler { mut problems, .. } = compiler;
-        problems.sort_by_key(|problem| problem.severity);
+        let mut compiler = Compiler::new();
+        let policy = if compiler.document_fits(document) {
+            compiler.header(document);
+            let spec = compiler.spec(document);
+            spec.and_then(|spec| policy(&mut compiler, document, spec, schema.unwrap_or(&Json::Null)))
+        } else {
+            None
+        };
+        let problems = compiler.into_problems();
         match policy {
             Some(mut policy) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
                 policy.warnings = problems;
@@ -50,7 +54,7 @@ impl Policy {
     }
 }
 
-fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, schema: &Json) -> Policy {
+fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, schema: &Json) -> Option<Policy> {
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     compiler.target(&name, &spec);
     let redact = spec.redact.iter().enumerate();
@@ -62,6 +66,9 @@ fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, sche
         collections: spec.collections.clone(),
         equal: spec.equal.clone(),
     };
+    if !compiler.rules_fit(&set) {
+        return None;
+    }
     let rules = compiler.rules(&set, "spec", PathScope::Root, schema);
     // A rule that could not be compiled may be the one that guards a witness.
     let kinds = ["spec.monotone", "spec.setOnce", "spec.collections"];
@@ -70,7 +77,7 @@ fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, sche
     if compiled == written && !kinds.iter().any(|kind| compiler.unread_below(kind)) {
         compiler.witnesses(&set, &rules);
     }
-    Policy { name, spec, warnings: Vec::new(), redact, rules }
+    Some(Policy { name, spec, warnings: Vec::new(), redact, resets: compiler.resets, rules })
 }
 
 fn redact_path(compiler: &mut Compiler, text: &str, index: usize) -> Option<Path> {

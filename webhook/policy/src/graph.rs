@@ -1,45 +1,13 @@
-//! The compiled phase machine: names become small integers, reachability a bit matrix.
+//! The compiled phase machine: names become small integers, legality and reachability rows of bits.
 //!
 //! Nodes are the known phases `0..n`, then one node that stands for every
 //! unknown name (all unknown names have the same edges), then the empty phase.
 
+use std::collections::HashMap;
+
+use crate::budget::{Budget, Unfinished};
+use crate::relation::Relation;
 use crate::value::Value;
-
-/// A square relation over nodes, one row of bits per node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Relation {
-    words: usize,
-    bits: Vec<u64>,
-}
-
-impl Relation {
-    fn new(nodes: usize) -> Self {
-        let words = nodes.div_ceil(64);
-        Self { words, bits: vec![0; words * nodes] }
-    }
-
-    fn has(&self, from: usize, to: usize) -> bool {
-        self.bits[from * self.words + to / 64] >> (to % 64) & 1 == 1
-    }
-
-    fn add(&mut self, from: usize, to: usize) {
-        self.bits[from * self.words + to / 64] |= 1 << (to % 64);
-    }
-
-    /// Adds every pair that is joined through inner nodes of `inner` (Warshall).
-    fn close(&mut self, inner: impl Iterator<Item = usize>) {
-        let nodes = self.bits.len() / self.words;
-        for through in inner {
-            let row = self.bits[through * self.words..(through + 1) * self.words].to_vec();
-            for from in 0..nodes {
-                if self.has(from, through) {
-                    let start = from * self.words;
-                    self.bits[start..start + self.words].iter_mut().zip(&row).for_each(|(word, more)| *word |= more);
-                }
-            }
-        }
-    }
-}
 
 /// What a phase path reads as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,23 +32,29 @@ pub(crate) struct Read<'v> {
 }
 
 /// The phase machine of one rule set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Graph {
     names: Vec<Box<str>>,
-    /// `(type, status, phase)`; not empty when the phase is read from conditions.
-    states: Vec<(Box<str>, Box<str>, usize)>,
+    nodes: HashMap<Box<str>, usize>,
+    /// Type, status, phase; not empty when the phase is read from conditions.
+    states: States,
     edges: Relation,
-    legal: Relation,
-    reach: Relation,
+    /// Transposed: from where one write may lead to a phase.
+    legal_from: Relation,
+    /// Transposed: from where any number of writes may lead to a phase.
+    reached_from: Relation,
     /// Whether an edge leads to any name.
     any_target: bool,
     final_phases: Vec<bool>,
 }
 
-/// What a graph is built from; the names are all known.
+/// The phase of each condition, by its type and status.
+pub(crate) type States = HashMap<Box<str>, HashMap<Box<str>, usize>>;
+
+/// What a graph is built from; the names are all known and differ.
 pub(crate) struct Parts<'s> {
     pub(crate) names: Vec<Box<str>>,
-    pub(crate) states: Vec<(Box<str>, Box<str>, usize)>,
+    pub(crate) states: States,
     pub(crate) initial: Option<&'s [String]>,
     pub(crate) transitions: &'s [crate::spec::Transition],
     pub(crate) final_phases: &'s [String],
@@ -89,12 +63,13 @@ pub(crate) struct Parts<'s> {
 }
 
 impl Graph {
-    pub(crate) fn new(parts: Parts<'_>) -> Self {
+    pub(crate) fn new(parts: Parts<'_>, budget: &Budget<'_>) -> Result<Self, Unfinished> {
         let Parts { names, states, initial, transitions, final_phases, skip, restarts } = parts;
         let count = names.len();
         let (other, empty) = (count, count + 1);
         let nodes = count + 2;
-        let index = |name: &str| names.iter().position(|known| &**known == name);
+        let by_name: HashMap<Box<str>, usize> = names.iter().cloned().zip(0..).collect();
+        let index = |name: &str| by_name.get(name).copied();
         let mut is_final = vec![false; nodes];
         final_phases.iter().filter_map(|name| index(name)).for_each(|phase| is_final[phase] = true);
         let any_target = transitions.iter().any(|edge| edge.to.iter().any(|name| name == "*"));
@@ -107,9 +82,13 @@ impl Graph {
                 name => index(name).into_iter().collect(),
             });
             for source in sources {
+                budget.spend(transition.to.len())?;
                 for target in &transition.to {
                     match target.as_str() {
-                        "*" => (0..=other).for_each(|node| edges.add(source, node)),
+                        "*" => {
+                            budget.spend(nodes)?;
+                            (0..=other).for_each(|node| edges.add(source, node));
+                        }
                         "" => edges.add(source, empty),
                         name => index(name).into_iter().for_each(|node| edges.add(source, node)),
                     }
@@ -121,19 +100,23 @@ impl Graph {
             None => (0..count + usize::from(any_target)).for_each(|node| edges.add(empty, node)),
         }
 
-        let mut legal = edges.clone();
         let skip_all = skip.iter().any(|name| name == "*");
-        legal.close((0..count).filter(|node| skip_all || skip.iter().any(|name| **name == *names[*node])));
+        let mut skipped = vec![false; nodes];
+        skipped[..count].fill(skip_all);
+        skip.iter().filter_map(|name| index(name)).for_each(|phase| skipped[phase] = true);
+        let legal_from = edges.closed(&skipped, budget)?.transposed();
 
-        let mut reach = edges.clone();
+        let mut steps = edges.clone();
         if restarts {
+            budget.spend(nodes * nodes)?;
             for node in 0..nodes {
-                reach.add(node, empty);
-                (0..=other).filter(|target| edges.has(empty, *target)).for_each(|target| reach.add(node, target));
+                steps.add(node, empty);
+                edges.targets(empty).filter(|target| *target <= other).for_each(|target| steps.add(node, target));
             }
         }
-        reach.close(0..nodes);
-        Self { names, states, edges, legal, reach, any_target, final_phases: is_final }
+        let reached_from = steps.closed(&vec![true; nodes], budget)?.transposed();
+        let nodes = by_name;
+        Ok(Self { names, nodes, states, edges, legal_from, reached_from, any_target, final_phases: is_final })
     }
 
     fn other(&self) -> usize {
@@ -149,7 +132,7 @@ impl Graph {
     }
 
     pub(crate) fn index(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|known| &**known == name)
+        self.nodes.get(name).copied()
     }
 
     pub(crate) fn any_target(&self) -> bool {
@@ -162,7 +145,7 @@ impl Graph {
 
     /// Whether any edge leads from `phase` to somewhere else.
     pub(crate) fn leaves(&self, phase: usize) -> bool {
-        (0..=self.empty()).any(|node| node != phase && self.edges.has(phase, node))
+        self.edges.targets(phase).any(|node| node != phase)
     }
 
     /// Whether there is a direct edge.
@@ -172,12 +155,13 @@ impl Graph {
 
     /// Whether edges lead from the empty phase to this one.
     pub(crate) fn reachable(&self, phase: usize) -> bool {
-        self.reach.has(self.empty(), phase)
+        self.reached_from.has(phase, self.empty())
     }
 
-    /// Whether both ways between two different phases are legal.
-    pub(crate) fn mutual(&self, a: usize, b: usize) -> bool {
-        self.legal.has(a, b) && self.legal.has(b, a)
+    /// The phases to and from which one write may lead from and to this one.
+    pub(crate) fn mutual(&self, phase: usize) -> impl Iterator<Item = usize> {
+        let phases = self.legal_from.targets(phase).take_while(|other| *other < self.names.len());
+        phases.filter(move |other| *other != phase && self.legal_from.has(*other, phase))
     }
 
     /// Reads the phase from the value at its path.
@@ -195,24 +179,28 @@ impl Graph {
     }
 
     fn read_states<'v>(&self, items: &[Value<'_>]) -> Read<'v> {
-        let mut seen: Vec<usize> = Vec::new();
-        for item in items {
-            if let (Value::String(kind), Value::String(status)) = (item.get("type"), item.get("status"))
-                && let Some((_, _, phase)) = self.states.iter().find(|(t, s, _)| **t == **kind && **s == **status)
-                && !seen.contains(phase)
-            {
-                seen.push(*phase);
-            }
-        }
+        let state = |item: &Value<'_>| match (item.get("type"), item.get("status")) {
+            (Value::String(kind), Value::String(status)) => self.states.get(&**kind)?.get(&**status).copied(),
+            _ => None,
+        };
+        let mut seen: Vec<usize> = items.iter().filter_map(state).collect();
         seen.sort_unstable();
-        let entered = |target: usize| seen.iter().all(|from| *from == target || self.edges.has(*from, target));
+        seen.dedup();
         let reading = match seen.as_slice() {
             [] => Reading::Empty,
             [phase] => Reading::Known(*phase),
             several => {
-                let mut last = several.iter().copied().filter(|target| entered(*target));
+                // The phases that are entered from each of the others.
+                let mut entered = vec![u64::MAX; self.edges.row(0).len()];
+                for from in several {
+                    entered.iter_mut().zip(self.edges.row(*from)).enumerate().for_each(|(word, (bits, row))| {
+                        let own = if from / 64 == word { 1 << (from % 64) } else { 0 };
+                        *bits &= row | own;
+                    });
+                }
+                let mut last = several.iter().filter(|phase| entered[**phase / 64] >> (**phase % 64) & 1 == 1);
                 match (last.next(), last.next()) {
-                    (Some(phase), None) => Reading::Known(phase),
+                    (Some(phase), None) => Reading::Known(*phase),
                     _ => Reading::Ambiguous(seen.clone()),
                 }
             }
@@ -232,17 +220,21 @@ impl Graph {
 
     /// Whether one write may lead from `from` to `to`, two different phases.
     pub(crate) fn legal(&self, from: usize, to: usize) -> bool {
-        self.legal.has(from, to)
+        self.legal_from.has(to, from)
     }
 
     /// Whether some older phase of the object makes the write of `to` over `from` legal;
     /// the two are different phases.
     pub(crate) fn explained(&self, from: usize, to: usize) -> bool {
-        if self.reach.has(to, from) {
+        if self.reached_from.has(from, to) {
             return true;
         }
-        let known = (0..self.names.len()).chain([self.empty()]);
-        known.into_iter().any(|older| older != from && self.reach.has(older, from) && self.legal.has(older, to))
+        // Some other older phase, which is a known one or the empty one.
+        let both = self.reached_from.row(from).iter().zip(self.legal_from.row(to)).enumerate();
+        let excluded = |word: usize, node: usize| if node / 64 == word { 1_u64 << (node % 64) } else { 0 };
+        both.into_iter().any(|(word, (reached, legal))| {
+            reached & legal & !excluded(word, from) & !excluded(word, self.other()) != 0
+        })
     }
 
     /// The text form of a reading.

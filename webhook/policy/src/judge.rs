@@ -11,19 +11,23 @@ mod changes;
 mod collection;
 mod equal;
 mod evaluation;
+mod identity;
 mod lists;
+mod matrix;
 mod monotone;
 mod object;
+mod order;
 mod phase;
 mod set_once;
 
 use changes::Changes;
-use evaluation::Evaluation;
+use evaluation::{Evaluation, Violation};
 
-use crate::path::Location;
+use crate::budget::{Budget, Unfinished};
+use crate::path::{Location, Path};
 use crate::rules::{EqualRule, Policy, Rules, SetOnceRule};
 use crate::value::Value;
-use crate::verdict::{Judgement, Operation};
+use crate::verdict::{Class, Judgement, Operation, Reason};
 
 pub use evaluation::MAX_FINDINGS;
 pub use object::Object;
@@ -31,14 +35,34 @@ pub use object::Object;
 impl Policy {
     /// Judges one write. Pure: the same arguments give the same judgement, and nothing
     /// but `.status`, `.metadata.generation` and `.metadata.deletionTimestamp` matters.
-    #[must_use]
-    pub fn judge(&self, operation: Operation, old: &Object<'_>, new: &Object<'_>) -> Judgement {
+    ///
+    /// A new status that cannot be read is Invalid. If the old one cannot be read, every violation is waived.
+    ///
+    /// # Errors
+    /// When the budget does not suffice; nothing is known of the write then.
+    pub fn judge<'v>(
+        &'v self,
+        operation: Operation,
+        old: &'v Object<'v>,
+        new: &'v Object<'v>,
+        budget: &'v Budget<'v>,
+    ) -> Result<Judgement, Unfinished> {
         if operation != Operation::Update {
-            return Judgement::allow();
+            return Ok(Judgement::allow());
         }
-        let mut evaluation = Evaluation::new(self, old, new);
-        judge_rules(&mut evaluation, &self.rules, &old.status, &new.status, None);
-        evaluation.judgement()
+        let mut evaluation = Evaluation::new(self, old, new, budget)?;
+        let root = Path::default();
+        let status = Location::under(None, &root);
+        match (&old.unreadable, &new.unreadable) {
+            (None, None) => judge_rules(&mut evaluation, &self.rules, &old.status, &new.status, None)?,
+            (Some(_), _) => evaluation.waive(&status, Reason::Malformed),
+            (None, Some(error)) => {
+                let (reason, class) = (Reason::Malformed, Class::Invalid);
+                let violation = Violation { reason, class, old: &old.status, new: &new.status };
+                evaluation.report(&status, violation, |_| format!("cannot be read: {error}"));
+            }
+        }
+        Ok(evaluation.judgement())
     }
 }
 
@@ -50,10 +74,12 @@ fn judge_rules(
     old: &Value<'_>,
     new: &Value<'_>,
     parent: Option<&Location<'_>>,
-) {
+) -> Result<(), Unfinished> {
     if old.ptr_eq(new) {
-        return;
+        return Ok(());
     }
+    evaluation.spend(rules.count())?;
+    evaluation.spend_on(old, new)?;
     let changes = Changes::between(old, new);
     let phases = rules.phase.as_ref().map(|rule| {
         let read = |value| rule.graph.read(rule.path.of(value));
@@ -64,29 +90,43 @@ fn judge_rules(
         && changes.touch(&rule.path)
     {
         let location = Location::under(parent, &rule.path);
-        evaluation.phase(rule, (before, after), rule.path.of(old), rule.path.of(new), &location);
+        let reset = evaluation.resets_apply(&rule.resets)?;
+        evaluation.phase(rule, reset, (before, after), (rule.path.of(old), rule.path.of(new)), &location);
     }
     for rule in rules.monotone.iter().filter(|rule| changes.touch(&rule.path)) {
         let location = Location::under(parent, &rule.path);
-        evaluation.monotone(rule, rule.path.of(old), rule.path.of(new), &location);
+        let (old, new) = (rule.path.of(old), rule.path.of(new));
+        evaluation.spend_on(old, new)?;
+        let reset = evaluation.resets_apply(&rule.resets)?;
+        evaluation.monotone(rule, reset, (old, new), &location);
     }
     let changed = |rule: &&SetOnceRule| changes.touch(&rule.path) || (phase_changed && !rule.required_in.is_empty());
     for rule in rules.set_once.iter().filter(changed) {
         let location = Location::under(parent, &rule.path);
+        let (old, new) = (rule.path.of(old), rule.path.of(new));
+        evaluation.spend(rule.required_in.len())?;
+        evaluation.spend_on(old, new)?;
+        let reset = evaluation.resets_apply(&rule.resets)?;
         let phases = phases.as_ref().map(|(rule, before, after)| (*rule, before, after));
-        evaluation.set_once(rule, rule.path.of(old), rule.path.of(new), phases, &location);
+        evaluation.set_once(rule, reset, (old, new), phases, &location);
     }
     for rule in rules.collections.iter().filter(|rule| changes.touch(&rule.path)) {
         let location = Location::under(parent, &rule.path);
-        let pairs = evaluation.collection(rule, rule.path.of(old), rule.path.of(new), &location);
+        let (old, new) = (rule.path.of(old), rule.path.of(new));
+        let reset = evaluation.resets_apply(&rule.resets)?;
+        let pairs = evaluation.collection(rule, reset, (old, new), &location)?;
         if let Some(each) = &rule.each {
             for pair in pairs {
-                judge_rules(evaluation, each, pair.old, pair.new, Some(&location.then(pair.step)));
+                judge_rules(evaluation, each, pair.old, pair.new, Some(&location.then(pair.step)))?;
             }
         }
     }
     let changed = |rule: &&EqualRule| rule.left.iter().chain(&rule.right).any(|term| changes.touch(term.path()));
     for rule in rules.equal.iter().filter(changed) {
+        for term in rule.left.iter().chain(&rule.right) {
+            evaluation.spend_on(term.path().of(old), term.path().of(new))?;
+        }
         evaluation.equal(rule, old, new, parent);
     }
+    Ok(())
 }

@@ -6,7 +6,7 @@
 //! Kubernetes client.
 //!
 //! ```
-//! use statusguard_policy::{Object, Operation, Policy, Verdict, Value};
+//! use statusguard_policy::{Budget, Object, Operation, Policy, Verdict};
 //!
 //! let policy = Policy::compile(&serde_json::json!({
 //!     "apiVersion": "statusguard.dev/v1alpha1",
@@ -18,13 +18,15 @@
 //!     },
 //! }))
 //! .expect("the policy compiles");
-//! let object = |status: &'static [u8]| Object::of_parts(Some(status), None, None).expect("JSON");
-//! let judgement = policy.judge(Operation::Update, &object(br#"{"attempts":3}"#), &object(br#"{"attempts":2}"#));
+//! let object = |status: &'static [u8]| Object::of_parts(Some(status), None, None);
+//! let (old, new) = (object(br#"{"attempts":3}"#), object(br#"{"attempts":2}"#));
+//! let judgement = policy.judge(Operation::Update, &old, &new, &Budget::unlimited())?;
 //! assert_eq!(judgement.verdict, Verdict::Stale);
 //! assert_eq!(judgement.findings[0].field, "status.attempts");
-//! # let _ = Value::Null;
+//! # Ok::<(), statusguard_policy::Unfinished>(())
 //! ```
 
+mod budget;
 mod compile;
 mod graph;
 mod judge;
@@ -33,13 +35,16 @@ mod magnitude;
 mod number;
 mod path;
 mod problem;
+mod relation;
 mod rules;
 mod shown;
 pub mod spec;
+mod sum;
 mod time;
 mod value;
 mod verdict;
 
+pub use budget::{Budget, Unfinished};
 pub use judge::{MAX_FINDINGS, Object};
 pub use machine::Machine;
 pub use problem::{Problem, Severity};

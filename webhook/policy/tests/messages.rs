@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;
-use statusguard_policy::{Judgement, Object, Operation, Policy, Reason};
+use statusguard_policy::{Budget, Judgement, Object, Operation, Policy, Reason};
 
 fn judged(rules: serde_json::Value, old: &str, new: &str) -> Judgement {
     let mut spec = rules;
@@ -15,9 +15,9 @@ fn judged(rules: serde_json::Value, old: &str, new: &str) -> Judgement {
     });
     let status = |text: &str| format!("{{\"hidden\":{text}}}").into_bytes();
     let (old, new) = (status(old), status(new));
-    let old = Object::of_parts(Some(&old), None, None).unwrap();
-    let new = Object::of_parts_like(&old, Some(&new), None, None).unwrap();
-    Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new)
+    let old = Object::of_parts(Some(&old), None, None);
+    let new = Object::of_parts_like(&old, Some(&new), None, None);
+    Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap()
 }
 
 #[test]
@@ -110,9 +110,10 @@ fn texts_of_any_length_are_cut() {
     let digits = "7".repeat(4000);
     let old = format!("{{\"phase\":\"a\",\"map\":{{\"{long}\":1}},\"nodes\":{{\"{long}\":1}}}}");
     let new = format!("{{\"phase\":\"{long}\",\"n\":{digits},\"nodes\":{{}}}}");
-    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-    let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
-    let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+    let old = Object::of_parts(Some(old.as_bytes()), None, None);
+    let new = Object::of_parts(Some(new.as_bytes()), None, None);
+    let judgement =
+        Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
     assert_eq!(judgement.findings.len(), 4, "{judgement:?}");
     for finding in judgement.findings {
         for text in [&finding.field, &finding.old, &finding.new, &finding.message()] {
@@ -136,9 +137,10 @@ fn reasons_are_all_named_however_many_findings_there_are() {
         format!("{{\"n\":{sum},\"nodes\":{{{}}}}}", nodes.join(","))
     };
     let (old, new) = (status(2, 0), status(1, 1));
-    let old = Object::of_parts(Some(old.as_bytes()), None, None).unwrap();
-    let new = Object::of_parts(Some(new.as_bytes()), None, None).unwrap();
-    let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+    let old = Object::of_parts(Some(old.as_bytes()), None, None);
+    let new = Object::of_parts(Some(new.as_bytes()), None, None);
+    let judgement =
+        Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
     assert_eq!((judgement.findings.len(), judgement.more), (statusguard_policy::MAX_FINDINGS, 9));
     assert_eq!(judgement.reasons, [Reason::CounterRegression, Reason::CountMismatch]);
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use statusguard_policy::{Class, Judgement, Object, Operation, Policy, Value, Verdict, Waiver};
+use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Value, Verdict, Waiver};
 
 use crate::args::{CheckArgs, OutputFormat};
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ pub fn run(check: &CheckArgs) -> anyhow::Result<Exit> {
         (None, Some(old), Some(new)) => (Operation::Update, document::read_object(old)?, document::read_object(new)?),
         _ => anyhow::bail!("name --old and --new, or --review"),
     };
-    let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new));
+    let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new), &Budget::unlimited())?;
     let report = CheckReport::new(&policy, &judgement);
     match output {
         OutputFormat::Json => println!("{}", serde_json::to_string(&report)?),

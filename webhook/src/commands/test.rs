@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use statusguard_policy::{Judgement, Object, Operation, Policy, Value, Verdict};
+use statusguard_policy::{Budget, Judgement, Object, Operation, Policy, Value, Verdict};
 
 use crate::args::OutputFormat;
 use crate::exit::Exit;
@@ -150,7 +150,13 @@ fn run_file(
                 continue;
             }
         };
-        let judgement = policy.judge(case.operation, &case.old, &case.new);
+        let judgement = match policy.judge(case.operation, &case.old, &case.new, &Budget::unlimited()) {
+            Ok(judgement) => judgement,
+            Err(unfinished) => {
+                failures.push(FailedCase::unusable(file, &case.name, &case.expect, unfinished.to_string()));
+                continue;
+            }
+        };
         match case.judged(&judgement) {
             None => passed += 1,
             Some((expected, got)) => failures.push(FailedCase {

@@ -98,7 +98,7 @@ fn value_at<'s>(status: &'s Value<'_>, field: &str) -> &'s Value<'s> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use statusguard_policy::{Object, Operation, Policy, Verdict};
+    use statusguard_policy::{Budget, Object, Operation, Policy, Verdict};
 
     use super::*;
 
@@ -117,7 +117,8 @@ mod tests {
         let object =
             |text: &str| Object { status: Value::parse(text.as_bytes()).unwrap().into_owned(), ..Object::default() };
         let (old, new) = (object(old), object(new));
-        let judgement = Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new);
+        let judgement =
+            Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
         assert_eq!(judgement.verdict, Verdict::Stale, "{judgement:?}");
         (judgement, new.status)
     }

@@ -8,7 +8,7 @@ use statusguard_edge::{
     CallContext, Cause, Decision, Denial, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation,
 };
 use statusguard_policy::spec::Mode;
-use statusguard_policy::{Class, Judgement, Object, Operation, ParseError, Policy, Value, Verdict};
+use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Value, Verdict};
 
 use super::damping::Damping;
 use super::refusals::Refusal;
@@ -37,6 +37,10 @@ impl Outcome {
         }
     }
 }
+
+/// Steps of one judgement. The most expensive inputs of the policy crate's tests take 36 steps a byte, so that a review of
+/// 8 MiB stays far below.
+const MAX_STEPS: u64 = 1 << 31;
 
 /// Judges reviews by the policies in force.
 pub struct PolicyJudge {
@@ -108,12 +112,15 @@ impl Judge for PolicyJudge {
             ReviewOperation::Connect => Operation::Connect,
         };
         let (Some(old), Some(new)) = (&review.old_object, &review.object) else { return allowed() };
-        let parsed = parse(old, &Object::default()).and_then(|old| Ok((parse(new, &old)?, old)));
-        let (judgement, new) = match parsed {
-            Ok((new, old)) => (policy.judge(operation, &old, &new), new),
-            Err(error) => {
-                let reason = format!("{}: status cannot be read: {error}", object_name(review));
-                return ReviewAnswer::new(Decision::Fail(reason), labels(name, Outcome::Allowed, None));
+        let old = parse(old, &Object::default());
+        let new = parse(new, &old);
+        let stop = || call.is_over();
+        let judgement = match policy.judge(operation, &old, &new, &Budget::new(MAX_STEPS, &stop)) {
+            Ok(judgement) => judgement,
+            Err(unfinished) => {
+                let message = format!("{}: {unfinished} (StatusPolicy {name})", object_name(review));
+                let decision = Decision::Fail { cause: unfinished.category(), message };
+                return ReviewAnswer::new(decision, labels(name, Outcome::Allowed, None));
             }
         };
         let outcome = Self::outcome(policy, &judgement, review);
@@ -138,7 +145,7 @@ impl Judge for PolicyJudge {
 }
 
 /// Reads what is judged of an object; what it has in common with the other one is read once.
-fn parse<'a>(object: &ReviewObject<'a>, like: &Object<'a>) -> Result<Object<'a>, ParseError> {
+fn parse<'a>(object: &ReviewObject<'a>, like: &Object<'a>) -> Object<'a> {
     let metadata = &object.metadata;
     Object::of_parts_like(like, object.status, metadata.generation, metadata.deletion_timestamp)
 }

@@ -1,16 +1,31 @@
 //! What all parts of compiling share: the problems found so far, and paths.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::budget::Budget;
 use crate::graph::Graph;
 use crate::path::Path;
 use crate::problem::{Problem, Severity};
 
-#[derive(Default)]
+/// Errors and warnings that are listed, each; a document with more is corrected in several rounds.
+const MAX_PROBLEMS: usize = 256;
+
+/// Steps of compiling the graphs of a policy.
+const MAX_STEPS: u64 = 1 << 28;
+
 pub(super) struct Compiler {
     pub(super) problems: Vec<Problem>,
+    /// How many errors and warnings there are, also of those that are not listed.
+    errors: usize,
+    warnings: usize,
+    pub(super) budget: Budget<'static>,
     /// Where the document could not be read. That is reported; what only follows from it is not.
-    pub(super) unread: Vec<String>,
+    pub(super) unread: BTreeSet<String>,
+    /// How many rules have resets.
+    pub(super) resets: usize,
     /// The root's graph, which `resets` name the phases of.
-    pub(super) root: Option<Graph>,
+    pub(super) root: Option<Arc<Graph>>,
 }
 
 /// Whether paths are relative to an item.
@@ -21,6 +36,11 @@ pub(super) enum PathScope {
 }
 
 impl Compiler {
+    pub(super) fn new() -> Self {
+        let budget = Budget::new(MAX_STEPS, &|| false);
+        Self { problems: Vec::new(), errors: 0, warnings: 0, budget, unread: BTreeSet::new(), resets: 0, root: None }
+    }
+
     pub(super) fn report(
         &mut self,
         severity: Severity,
@@ -29,9 +49,31 @@ impl Compiler {
         hint: impl Into<String>,
     ) {
         let path = path.into();
-        if !self.unread(&path) {
+        if self.unread(&path) {
+            return;
+        }
+        let count = match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *count += 1;
+        if *count <= MAX_PROBLEMS {
             self.problems.push(Problem { severity, path, message: message.into(), hint: hint.into() });
         }
+    }
+
+    /// All problems, errors first, with a note on those that are not listed.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems;
+        for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {
+            if count > MAX_PROBLEMS {
+                let message = format!("{} more are not listed", count - MAX_PROBLEMS);
+                let hint = "correct those that are listed first".into();
+                problems.push(Problem { severity, path: "spec".into(), message, hint });
+            }
+        }
+        problems.sort_by_key(|problem| problem.severity);
+        problems
     }
 
     pub(super) fn error(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
@@ -52,12 +94,17 @@ impl Compiler {
 
     /// Whether a place, or something around it, could not be read.
     pub(super) fn unread(&self, path: &str) -> bool {
-        self.unread.iter().any(|unread| is_below(path, unread))
+        let ends = path.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'[')).map(|(end, _)| end);
+        !self.unread.is_empty() && ends.chain([path.len()]).any(|end| self.unread.contains(&path[..end]))
     }
 
     /// Whether a place, or something around it or inside, could not be read.
     pub(super) fn unread_below(&self, path: &str) -> bool {
-        self.unread(path) || self.unread.iter().any(|unread| is_below(unread, path))
+        let below = |sign: char| {
+            let start = format!("{path}{sign}");
+            self.unread.range(start.clone()..).next().is_some_and(|unread| unread.starts_with(&start))
+        };
+        self.unread(path) || below('.') || below('[')
     }
 
     /// Whether phases or edges of the `phase` at a path could not be read.
@@ -65,9 +112,4 @@ impl Compiler {
         let parts = ["states", "initial", "transitions", "final", "skip"];
         self.unread(at) || parts.iter().any(|part| self.unread_below(&format!("{at}.{part}")))
     }
-}
-
-/// Whether a path is another one or lies below it.
-fn is_below(path: &str, other: &str) -> bool {
-    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

@@ -1,16 +1,20 @@
 //! Phases: names, states and the graph.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::compiler::{Compiler, PathScope};
-use crate::graph::{Graph, Parts};
+use crate::graph::{Graph, Parts, States};
 use crate::rules::PhaseRule;
 use crate::spec;
 
 impl Compiler {
     pub(super) fn phase(&mut self, phase: &spec::Phase, at: &str, scope: PathScope) -> PhaseRule {
         let path = self.path(&phase.path, scope, &format!("{at}.path"));
-        let mut names: Vec<Box<str>> = Vec::new();
-        let mut know = |name: &str| {
-            if !["", "*"].contains(&name) && !names.iter().any(|known| **known == *name) {
+        let (mut names, mut known): (Vec<Box<str>>, HashMap<&str, usize>) = Default::default();
+        let mut know = |name| {
+            if !["", "*"].contains(&name) && !known.contains_key(name) {
+                known.insert(name, names.len());
                 names.push(name.into());
             }
         };
@@ -38,7 +42,7 @@ impl Compiler {
         }
         let all_read = !self.unread_phases(at);
         for (index, name) in phase.skip.iter().enumerate() {
-            if all_read && name != "*" && !names.iter().any(|known| **known == **name) {
+            if all_read && name != "*" && !known.contains_key(name.as_str()) {
                 self.warning(
                     format!("{at}.skip[{index}]"),
                     format!("no such phase `{name}`"),
@@ -46,12 +50,12 @@ impl Compiler {
                 );
             }
         }
-        let states = self.states(phase, &names, at);
+        let states = self.states(phase, &known, at);
         let restarts = phase
             .resets
             .as_ref()
             .is_some_and(|resets| resets.from.is_some() || resets.to.is_some() || resets.with.is_some());
-        let graph = Graph::new(Parts {
+        let parts = Parts {
             names,
             states,
             initial: phase.initial.as_deref(),
@@ -59,9 +63,14 @@ impl Compiler {
             final_phases: &phase.final_phases,
             skip: &phase.skip,
             restarts,
+        };
+        let graph = Graph::new(parts, &self.budget).unwrap_or_else(|unfinished| {
+            self.error(at, format!("compiling the graph: {unfinished}"), "use fewer phases and transitions");
+            Graph::default()
         });
+        let graph = Arc::new(graph);
         if scope == PathScope::Root {
-            self.root = Some(graph.clone());
+            self.root = Some(Arc::clone(&graph));
         }
         let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"));
         if all_read && !self.unread_below(&format!("{at}.resets")) {
@@ -77,8 +86,8 @@ impl Compiler {
         }
     }
 
-    fn states(&mut self, phase: &spec::Phase, names: &[Box<str>], at: &str) -> Vec<(Box<str>, Box<str>, usize)> {
-        let mut states: Vec<(Box<str>, Box<str>, usize)> = Vec::new();
+    fn states(&mut self, phase: &spec::Phase, known: &HashMap<&str, usize>, at: &str) -> States {
+        let (mut states, mut first) = (States::new(), HashMap::new());
         for (name, condition) in &phase.states {
             let at = format!("{at}.states.{name}");
             let Some((kind, status)) =
@@ -87,13 +96,14 @@ impl Compiler {
                 self.error(at, format!("`{condition}` is not a condition"), "write `Type=Status`, e.g. `Ready=True`");
                 continue;
             };
-            if let Some((_, _, other)) = states.iter().find(|(t, s, _)| **t == *kind && **s == *status) {
-                let message = format!("`{condition}` is already state `{}`", names[*other]);
+            if let Some(other) = first.get(condition) {
+                let message = format!("`{condition}` is already state `{other}`");
                 self.error(at, message, "one state per condition");
                 continue;
             }
-            let index = names.iter().position(|known| **known == **name).unwrap_or_default();
-            states.push((kind.into(), status.into(), index));
+            first.insert(condition, name);
+            let index = known.get(name.as_str()).copied().unwrap_or_default();
+            states.entry(kind.into()).or_default().insert(status.into(), index);
         }
         states
     }

@@ -85,7 +85,7 @@ impl Compiler {
     /// Reports a value that is to be an object, and gives one that can be read.
     fn no_object(&mut self, name: &str, path: String) -> Json {
         self.error(path.clone(), "expected an object", "write `name: value` members, not a list or a plain value");
-        self.unread.push(path);
+        self.unread.insert(path);
         let required: &[&str] = match name {
             "transitions" => &["from", "to"],
             "equal" => &["left", "right"],
@@ -104,7 +104,7 @@ impl Compiler {
             let (at, member) = (shown(segments), format!("{}.{name}", shown(segments)));
             if !self.unread(&member) {
                 self.error(at, message, HINT);
-                self.unread.push(member);
+                self.unread.insert(member);
             }
             let Some(Json::Object(members)) = find(json, segments) else { return false };
             members.insert(name.into(), stub(name));
@@ -114,7 +114,7 @@ impl Compiler {
         // Lists of anything but text are dealt with by `objects`.
         if let (Some(Segment::Seq { .. }), Some(item)) = (segments.last(), find(json, segments)) {
             *item = Json::String(String::new());
-            self.unread.push(shown(segments));
+            self.unread.insert(shown(segments));
             return true;
         }
         // The member goes; if it has to be there, it is missing next and is not reported again.
@@ -126,7 +126,7 @@ impl Compiler {
             return false;
         };
         members.remove(key);
-        self.unread.push(shown(&segments[..=last]));
+        self.unread.insert(shown(&segments[..=last]));
         true
     }
 }

@@ -1,6 +1,7 @@
 //! Rules: paths resolved, phases found by their names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -16,13 +17,13 @@ impl Compiler {
         self.duplicates(at, "monotone", set.monotone.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "setOnce", set.set_once.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "collections", set.collections.iter().map(|rule| rule.path.as_str()));
-        let graph = phase.as_ref().map(|rule| rule.graph.clone());
+        let graph = phase.as_ref().map(|rule| Arc::clone(&rule.graph));
         let mut rules = Rules { phase, ..Rules::default() };
         for (index, rule) in set.monotone.iter().enumerate() {
             rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope));
         }
         for (index, rule) in set.set_once.iter().enumerate() {
-            rules.set_once.extend(self.set_once(rule, at, index, scope, graph.as_ref()));
+            rules.set_once.extend(self.set_once(rule, at, index, scope, graph.as_deref()));
         }
         for (index, rule) in set.collections.iter().enumerate() {
             rules.collections.extend(self.collection(rule, &format!("{at}.collections[{index}]"), scope, schema));
@@ -53,7 +54,8 @@ impl Compiler {
     }
 
     pub(super) fn resets(&mut self, resets: Option<&spec::Resets>, at: &str) -> Resets {
-        let Some(resets) = resets else { return Resets::default() };
+        // No rule has this id: there is nothing to look up.
+        let Some(resets) = resets else { return Resets { id: usize::MAX, ..Resets::default() } };
         let phases = |compiler: &mut Self, names: Option<&Vec<String>>, at: String| {
             compiler.not_empty(names, &at, "omit it, or name a phase");
             let names = names.into_iter().flatten();
@@ -66,7 +68,9 @@ impl Compiler {
         for (index, text) in resets.with.iter().flatten().enumerate() {
             with.extend(self.path(text, PathScope::Root, &format!("{at}.with[{index}]")));
         }
-        Resets { from, to, with }
+        let id = self.resets;
+        self.resets += 1;
+        Resets { id, from, to, with }
     }
 
     fn root_phase(&mut self, name: &str, at: &str) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! Warnings about the shape of a graph.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 
 use super::compiler::{Compiler, PathScope};
 use crate::graph::Graph;
@@ -28,7 +29,7 @@ impl Compiler {
                 );
             }
         }
-        let (sets, all) = mutual_sets(count, |a, b| graph.mutual(a, b));
+        let (sets, all) = mutual_sets(count, |phase| graph.mutual(phase).collect());
         for set in &sets {
             let names: Vec<&str> = set.iter().map(|member| &*graph.names()[*member]).collect();
             self.warning(
@@ -50,23 +51,25 @@ impl Compiler {
     }
 }
 
-/// Sets that are named at most, and pairs that are looked at for it: there may be as many as 3^(n/3) sets.
+/// Sets that are named at most, and steps of the search: there may be as many as 3^(n/3) sets.
 const MAX_SETS: usize = 16;
-const MAX_PAIRS: usize = 10_000_000;
+const MAX_STEPS: usize = 10_000_000;
 
 /// All sets of two or more nodes that are mutual in pairs and to which no node can be added (Bron and
 /// Kerbosch with a pivot), sorted; and whether these are all.
-fn mutual_sets(count: usize, mutual: impl Fn(usize, usize) -> bool) -> (Vec<Vec<usize>>, bool) {
-    let (mut sets, pairs) = (Vec::new(), Cell::new(0));
+fn mutual_sets(count: usize, mutual: impl Fn(usize) -> Vec<usize>) -> (Vec<Vec<usize>>, bool) {
+    let neighbours: Vec<HashSet<usize>> = (0..count).map(|node| mutual(node).into_iter().collect()).collect();
+    let (mut sets, steps) = (Vec::new(), Cell::new(0));
     let with = |nodes: &[usize], node: usize| -> Vec<usize> {
-        pairs.set(pairs.get() + nodes.len());
-        nodes.iter().copied().filter(|other| *other != node && mutual(*other, node)).collect()
+        steps.set(steps.get() + nodes.len());
+        nodes.iter().copied().filter(|other| neighbours[node].contains(other)).collect()
     };
     // A set, the nodes that may still join it, and those that would but are done with.
-    let mut open = vec![(Vec::new(), (0..count).collect::<Vec<_>>(), Vec::new())];
+    let nodes: Vec<usize> = (0..count).filter(|node| !neighbours[*node].is_empty()).collect();
+    let mut open = vec![(Vec::new(), nodes, Vec::new())];
     let mut all = true;
     while let Some((mut set, mut joining, mut done)) = open.pop() {
-        if pairs.get() > MAX_PAIRS {
+        if steps.get() > MAX_STEPS {
             all = false;
             break;
         }
@@ -94,7 +97,7 @@ fn mutual_sets(count: usize, mutual: impl Fn(usize, usize) -> bool) -> (Vec<Vec<
         }
         let mut next = Vec::new();
         for node in joining.clone() {
-            if node != pivot && mutual(node, pivot) {
+            if neighbours[pivot].contains(&node) {
                 continue;
             }
             let mut larger = set.clone();
@@ -113,9 +116,13 @@ fn mutual_sets(count: usize, mutual: impl Fn(usize, usize) -> bool) -> (Vec<Vec<
 mod tests {
     use super::*;
 
+    fn sets_of(count: usize, mutual: impl Fn(usize, usize) -> bool) -> (Vec<Vec<usize>>, bool) {
+        mutual_sets(count, |a| (0..count).filter(|b| a != *b && mutual(a, *b)).collect())
+    }
+
     #[test]
     fn sets_may_overlap() {
-        let sets = |pairs: &[(usize, usize)]| mutual_sets(6, |a, b| pairs.contains(&(a, b)) || pairs.contains(&(b, a)));
+        let sets = |pairs: &[(usize, usize)]| sets_of(6, |a, b| pairs.contains(&(a, b)) || pairs.contains(&(b, a)));
         assert_eq!(sets(&[]), (vec![], true));
         assert_eq!(sets(&[(0, 1), (1, 2)]), (vec![vec![0, 1], vec![1, 2]], true));
         assert_eq!(
@@ -143,20 +150,20 @@ mod tests {
             let mut largest: Vec<_> =
                 sets.iter().filter(|set| !sets.iter().any(|other| within(set, other))).cloned().collect();
             largest.sort();
-            assert_eq!(mutual_sets(5, mutual), (largest, true), "{graph:b}");
+            assert_eq!(sets_of(5, mutual), (largest, true), "{graph:b}");
         }
     }
 
     #[test]
     fn the_search_is_bounded() {
         // Thirty triples whose members exclude each other: 3^30 sets.
-        let (sets, all) = mutual_sets(90, |a, b| a / 3 != b / 3);
+        let (sets, all) = sets_of(90, |a, b| a / 3 != b / 3);
         assert_eq!((sets.len(), all), (MAX_SETS, false));
         // As many as are named are all.
-        let pairs = mutual_sets(2 * MAX_SETS, |a, b| a / 2 == b / 2);
+        let pairs = sets_of(2 * MAX_SETS, |a, b| a / 2 == b / 2);
         assert_eq!((pairs.0.len(), pairs.1), (MAX_SETS, true));
-        assert!(!mutual_sets(2 * MAX_SETS + 2, |a, b| a / 2 == b / 2).1);
+        assert!(!sets_of(2 * MAX_SETS + 2, |a, b| a / 2 == b / 2).1);
         // One set of all is found at once.
-        assert_eq!(mutual_sets(2000, |_, _| true), (vec![(0..2000).collect()], true));
+        assert_eq!(sets_of(2000, |_, _| true), (vec![(0..2000).collect()], true));
     }
 }

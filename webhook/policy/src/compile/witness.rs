@@ -1,5 +1,7 @@
 //! Witnesses that no rule keeps from falling.
 
+use std::collections::HashSet;
+
 use super::compiler::Compiler;
 use crate::path::Path;
 use crate::rules::Rules;
@@ -8,13 +10,14 @@ use crate::spec;
 impl Compiler {
     /// Warns of witnesses that no rule keeps from falling.
     pub(super) fn witnesses(&mut self, set: &spec::RuleSet, rules: &Rules) {
+        let exact = rules.monotone.iter().map(|rule| rule.path.names());
+        let exact: HashSet<_> = exact.chain(rules.collections.iter().map(|rule| rule.path.names())).collect();
+        let above: HashSet<_> = rules.set_once.iter().map(|rule| rule.path.names()).collect();
         let guarded = |path: &str| {
-            // A path that is none is reported as such.
+            // A path that cannot be read is reported as such.
             Path::parse_status(path).ok().is_none_or(|path| {
-                let below = |rule: &Path| path.names().starts_with(rule.names());
-                rules.monotone.iter().any(|rule| rule.path == path)
-                    || rules.collections.iter().any(|rule| rule.path == path)
-                    || rules.set_once.iter().any(|rule| below(&rule.path))
+                let names = path.names();
+                exact.contains(names) || (0..=names.len()).any(|length| above.contains(&names[..length]))
             })
         };
         let mut found = Vec::new();

@@ -3,15 +3,17 @@
 //! Entries of a list are numbered by identity: equal identities share an id, and the i-th entry of an id in the old list
 //! pairs with the i-th in the new one. The rules of order then compare small integers.
 
-use std::borrow::Cow;
-
 use super::evaluation::{Evaluation, Violation};
-use super::lists::Lists;
+use super::lists::{ListEntry, Lists};
+use crate::budget::Unfinished;
 use crate::path::{Location, LocationStep};
 use crate::rules::CollectionRule;
 use crate::spec::{Keep, Order};
 use crate::value::{ABSENT, Value};
 use crate::verdict::{Class, Reason};
+
+/// Steps that one entry counts: it is hashed, compared and numbered a few times.
+const STEPS_PER_ENTRY: usize = 32;
 
 /// R8.6: an entry of the new value with its pair in the old one, [`Value::Null`] if it has none.
 pub(super) struct Pair<'v> {
@@ -45,91 +47,93 @@ impl Evaluation<'_> {
     pub(super) fn collection<'v>(
         &mut self,
         rule: &CollectionRule,
-        old: &'v Value<'v>,
-        new: &'v Value<'v>,
+        reset: bool,
+        (old, new): (&'v Value<'v>, &'v Value<'v>),
         location: &Location<'_>,
-    ) -> Vec<Pair<'v>> {
+    ) -> Result<Vec<Pair<'v>>, Unfinished> {
+        self.spend_on(old, new)?;
         if old.semantically_equal(new) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let violation = |class| Violation { reason: Reason::Malformed, class, old, new };
         match (Shape::of(old), Shape::of(new)) {
             (Shape::Malformed, _) => {
                 self.waive(location, Reason::Malformed);
-                Vec::new()
+                Ok(Vec::new())
             }
             (_, Shape::Malformed) => {
                 self.report(location, violation(Class::Invalid), |new| format!("is neither a list nor a map: {new}"));
-                Vec::new()
+                Ok(Vec::new())
             }
             (Shape::List, Shape::Map) | (Shape::Map, Shape::List) => {
                 let replaced = rule.resets.any() || rule.keep == Keep::Newest(0);
                 let class = if replaced { Class::Stale } else { Class::Invalid };
                 self.report(location, violation(class), |_| "changed between a list and a map".into());
-                Vec::new()
+                Ok(Vec::new())
             }
-            (Shape::Map, _) | (_, Shape::Map) => self.map(rule, members(old), members(new), location),
-            (Shape::List | Shape::Unset, Shape::List | Shape::Unset) => self.list(rule, old, new, location),
+            (Shape::Map, _) | (_, Shape::Map) => self.map(rule, reset, (old, new), location),
+            (Shape::List | Shape::Unset, Shape::List | Shape::Unset) => self.list(rule, reset, (old, new), location),
         }
     }
 
     fn map<'v>(
         &mut self,
         rule: &CollectionRule,
-        old: Members<'v>,
-        new: Members<'v>,
+        reset: bool,
+        (old, new): (&'v Value<'v>, &'v Value<'v>),
         location: &Location<'_>,
-    ) -> Vec<Pair<'v>> {
-        if !self.resets_apply(&rule.resets) {
-            let mut gone = old.iter().filter(|(key, value)| !value.is_unset() && member(new, key).is_unset());
+    ) -> Result<Vec<Pair<'v>>, Unfinished> {
+        self.spend_on(old, new)?;
+        if !reset {
+            let mut gone = old.set_members().filter(|(key, _)| new.get(key).is_unset());
             if let (Some((key, value)), false) = (gone.next(), rule.keep == Keep::Newest(0)) {
-                let name = self.name(location, &Value::String(key.as_ref().into()));
+                let name = self.name(location, &Value::String(key.into()));
                 self.truncated(location, value, &name, gone.count());
             }
             if rule.each.is_none() {
-                for (key, value) in new {
-                    let before = member(old, key);
-                    if !before.is_unset() && !value.is_unset() && !before.semantically_equal(value) {
-                        self.rewritten(before, value, &location.then(LocationStep::Key(key)));
+                for (key, value) in new.set_members() {
+                    let before = old.get(key);
+                    if !before.is_unset() && !before.semantically_equal(value) {
+                        self.rewritten(before, value, &location.then(LocationStep::Key(key)), Class::Stale);
                     }
                 }
             }
         }
         if rule.each.is_none() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let set = new.iter().filter(|(_, value)| !value.is_unset());
-        set.map(|(key, value)| Pair { step: LocationStep::Key(key), old: member(old, key), new: value }).collect()
+        let pair = |(key, value)| Pair { step: LocationStep::Key(key), old: old.get(key), new: value };
+        Ok(new.set_members().map(pair).collect())
     }
 
     fn list<'v>(
         &mut self,
         rule: &CollectionRule,
-        old: &'v Value<'v>,
-        new: &'v Value<'v>,
+        reset: bool,
+        (old, new): (&'v Value<'v>, &'v Value<'v>),
         location: &Location<'_>,
-    ) -> Vec<Pair<'v>> {
-        let mut lists = Lists::new(rule, items(old), items(new), self.steps);
+    ) -> Result<Vec<Pair<'v>>, Unfinished> {
+        let mut lists = Lists::new(rule, items(old), items(new), |entry| self.spend(STEPS_PER_ENTRY + entry.size()))?;
         if !rule.key.is_empty() {
             self.copies(&mut lists, new, location);
         }
-        if !self.resets_apply(&rule.resets) {
+        self.spend_on(old, new)?;
+        if !reset {
             if rule.order == Order::Any || rule.keep == Keep::Newest(0) {
                 self.unordered(rule, &lists, location);
             } else {
+                self.spend(STEPS_PER_ENTRY * (lists.old.len() + lists.new.len()))?;
                 self.ordered(rule, &lists, (old, new), location);
             }
         }
-        self.steps = lists.steps();
         if rule.each.is_none() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let before = |entry| lists.pair(&lists.old_of, entry).map_or(&ABSENT, |at| lists.old[at].value);
-        lists
-            .new
-            .iter()
-            .map(|entry| Pair { step: LocationStep::Index(entry.index), old: before(entry), new: entry.value })
-            .collect()
+        let pair = |entry: &ListEntry<'v>| {
+            let old = lists.pair(&lists.old_of, entry).map_or(&ABSENT, |at| lists.old[at].value);
+            Pair { step: LocationStep::Index(entry.index), old, new: entry.value }
+        };
+        Ok(lists.new.iter().map(pair).collect())
     }
 
     /// R8.1: identities that are there more than once. Takes surplus copies that went out of the old list.
@@ -181,7 +185,12 @@ impl Evaluation<'_> {
             if let Some(before) = lists.pair(&lists.old_of, entry).map(|at| &lists.old[at])
                 && !before.value.semantically_equal(entry.value)
             {
-                self.rewritten(before.value, entry.value, &location.then(LocationStep::Index(entry.index)));
+                self.rewritten(
+                    before.value,
+                    entry.value,
+                    &location.then(LocationStep::Index(entry.index)),
+                    Class::Stale,
+                );
             }
         }
     }
@@ -194,15 +203,10 @@ impl Evaluation<'_> {
         values: (&Value<'_>, &Value<'_>),
         location: &Location<'_>,
     ) {
-        let class = match rule.keep {
-            Keep::All => lists.append_violation(),
-            Keep::Newest(count) => lists.window_violation(count as usize),
-        };
-        let Some(class) = class else { return };
+        let Some(class) = lists.order_violation(rule.keep) else { return };
         let class = if rule.resets.any() { Class::Stale } else { class };
-        let went = |id: usize| lists.old_of.of(id).len() > lists.new_of.of(id).len();
         let mut gone = lists.old.iter().filter(|entry| lists.pair(&lists.new_of, entry).is_none());
-        if (0..lists.identities()).any(went) {
+        if lists.went() {
             let first = gone.next();
             let name = first
                 .map_or_else(|| "at the end".into(), |entry| self.name(location, &identity(entry.value, lists.key)));
@@ -212,12 +216,12 @@ impl Evaluation<'_> {
         }
         let changed = lists.new.iter().find_map(|entry| {
             let before = lists.pair(&lists.old_of, entry).map(|at| lists.old[at].value)?;
-            (!lists.each && !before.semantically_equal(entry.value)).then_some((before, entry))
+            (lists.frozen && !before.semantically_equal(entry.value)).then_some((before, entry))
         });
         match changed {
             Some((before, entry)) => {
                 let item = location.then(LocationStep::Index(entry.index));
-                self.rewritten_as(before, entry.value, &item, class);
+                self.rewritten(before, entry.value, &item, class);
             }
             None => {
                 let violation = Violation { reason: Reason::HistoryRewritten, class, old: values.0, new: values.1 };
@@ -232,37 +236,26 @@ impl Evaluation<'_> {
         self.report(location, violation, |_| format!("lost entry {name}{lost}"));
     }
 
-    fn rewritten(&mut self, before: &Value<'_>, after: &Value<'_>, location: &Location<'_>) {
-        self.rewritten_as(before, after, location, Class::Stale);
-    }
-
-    /// Reports a changed entry at the first part of it that differs.
-    fn rewritten_as(&mut self, before: &Value<'_>, after: &Value<'_>, location: &Location<'_>, class: Class) {
+    /// Reports a changed entry at the first part of it that differs; false if no part does.
+    fn rewritten(&mut self, before: &Value<'_>, after: &Value<'_>, location: &Location<'_>, class: Class) -> bool {
         if let (Value::Object(old), Value::Object(new)) = (before, after) {
-            let names = old.iter().chain(new.iter()).map(|(name, _)| name);
-            for name in names {
-                let (old, new) = (before.get(name), after.get(name));
-                if !old.semantically_equal(new) {
-                    return self.rewritten_as(old, new, &location.then(LocationStep::Name(name)), class);
-                }
-            }
+            let added = new.iter().filter(|(name, _)| matches!(before.get(name), Value::Null));
+            return old.iter().chain(added).any(|(name, _)| {
+                let member = location.then(LocationStep::Name(name));
+                self.rewritten(before.get(name), after.get(name), &member, class)
+            });
+        }
+        if before.semantically_equal(after) {
+            return false;
         }
         let violation = Violation { reason: Reason::HistoryRewritten, class, old: before, new: after };
         self.report_change(location, violation, |old, new| format!("was written as {old} and became {new}"));
+        true
     }
 }
 
 fn and_more(others: usize) -> String {
     if others > 0 { format!(" and {others} more") } else { String::new() }
-}
-
-type Members<'v> = &'v [(Cow<'v, str>, Value<'v>)];
-
-fn members<'v>(value: &'v Value<'v>) -> Members<'v> {
-    match value {
-        Value::Object(members) => members,
-        _ => &[],
-    }
 }
 
 fn items<'v>(value: &'v Value<'v>) -> &'v [Value<'v>] {
@@ -272,15 +265,11 @@ fn items<'v>(value: &'v Value<'v>) -> &'v [Value<'v>] {
     }
 }
 
-fn member<'v>(members: Members<'v>, key: &str) -> &'v Value<'v> {
-    members.binary_search_by(|(name, _)| name.as_ref().cmp(key)).map_or(&ABSENT, |index| &members[index].1)
-}
-
 /// The identity of an entry as a value that can be shown.
 fn identity<'a>(entry: &Value<'a>, key: &[Box<str>]) -> Value<'a> {
     match key {
         [] => entry.clone(),
         [name] => entry.get(name).clone(),
-        names => Value::List(names.iter().map(|name| entry.get(name).clone()).collect()),
+        names => Value::list(names.iter().map(|name| entry.get(name).clone()).collect()),
     }
 }

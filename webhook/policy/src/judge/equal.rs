@@ -2,10 +2,10 @@
 
 use super::evaluation::{Evaluation, SHOWN_IN_MESSAGE, Violation};
 use crate::magnitude::{sum, terms};
-use crate::number::ExactSum;
 use crate::path::{Location, Path};
 use crate::rules::{EqualRule, Term};
 use crate::shown::cut;
+use crate::sum::ExactSum;
 use crate::value::Value;
 use crate::verdict::{Class, Reason};
 

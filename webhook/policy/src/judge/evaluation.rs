@@ -1,7 +1,7 @@
 //! One write while it is judged: what every rule may look at, and where findings and waivers are recorded.
 
-use super::lists::MAX_STEPS;
 use super::object::Object;
+use crate::budget::{Budget, Unfinished};
 use crate::magnitude::advanced;
 use crate::path::Location;
 use crate::rules::{Policy, Resets};
@@ -15,7 +15,7 @@ pub const MAX_FINDINGS: usize = 32;
 /// Characters of a value that a message shows.
 pub(super) const SHOWN_IN_MESSAGE: usize = 80;
 /// Bytes of a value that a finding keeps.
-const SHOWN_IN_FINDING: usize = 1024;
+pub(super) const SHOWN_IN_FINDING: usize = 1024;
 /// Replaces values that a policy redacts.
 pub(super) const REDACTED: &str = "[redacted]";
 
@@ -27,9 +27,10 @@ pub(super) struct Evaluation<'v> {
     /// The root's phases as nodes, for `resets.from` and `resets.to`.
     old_phase: Option<usize>,
     new_phase: Option<usize>,
+    /// Which resets apply, by their ids, as far as it is known.
+    resets: Vec<Option<bool>>,
+    budget: &'v Budget<'v>,
     judgement: Judgement,
-    /// What is left of [`MAX_STEPS`].
-    pub(super) steps: usize,
     /// Whether a finding that is not a consequence was Invalid.
     invalid: bool,
     /// Whether any finding was Stale.
@@ -45,22 +46,32 @@ pub(super) struct Violation<'c, 'v> {
 }
 
 impl<'v> Evaluation<'v> {
-    pub(super) fn new(policy: &'v Policy, old: &'v Object<'v>, new: &'v Object<'v>) -> Self {
-        let phase = |object: &Object<'_>| {
-            let rule = policy.rules.phase.as_ref()?;
-            rule.graph.node(&rule.graph.read(rule.path.of(&object.status)).reading)
+    pub(super) fn new(
+        policy: &'v Policy,
+        old: &'v Object<'v>,
+        new: &'v Object<'v>,
+        budget: &'v Budget<'v>,
+    ) -> Result<Self, Unfinished> {
+        let phase = |object: &Object<'_>| match &policy.rules.phase {
+            None => Ok(None),
+            Some(rule) => {
+                let value = rule.path.of(&object.status);
+                budget.spend(value.size())?;
+                Ok(rule.graph.node(&rule.graph.read(value).reading))
+            }
         };
-        Self {
+        Ok(Self {
             policy,
             old,
             new,
-            old_phase: phase(old),
-            new_phase: phase(new),
+            old_phase: phase(old)?,
+            new_phase: phase(new)?,
+            resets: vec![None; policy.resets],
+            budget,
             judgement: Judgement::allow(),
-            steps: MAX_STEPS,
             invalid: false,
             stale: false,
-        }
+        })
     }
 
     /// R10 and R11.
@@ -77,11 +88,34 @@ impl<'v> Evaluation<'v> {
     }
 
     /// R4: whether a rule does not compare with the old value.
-    pub(super) fn resets_apply(&self, resets: &Resets) -> bool {
+    ///
+    /// Resets depend on the whole object only: they are evaluated once, however many entries have the rule.
+    pub(super) fn resets_apply(&mut self, resets: &Resets) -> Result<bool, Unfinished> {
+        if let Some(Some(apply)) = self.resets.get(resets.id) {
+            return Ok(*apply);
+        }
+        self.budget.spend(resets.from.len() + resets.to.len())?;
         let named = |phase: Option<usize>, names: &[usize]| phase.is_some_and(|phase| names.contains(&phase));
-        named(self.old_phase, &resets.from)
-            || named(self.new_phase, &resets.to)
-            || resets.with.iter().any(|path| advanced(path.of(&self.old.status), path.of(&self.new.status)))
+        let mut apply = named(self.old_phase, &resets.from) || named(self.new_phase, &resets.to);
+        for path in &resets.with {
+            let (old, new) = (path.of(&self.old.status), path.of(&self.new.status));
+            self.spend_on(old, new)?;
+            apply |= advanced(old, new);
+        }
+        if let Some(known) = self.resets.get_mut(resets.id) {
+            *known = Some(apply);
+        }
+        Ok(apply)
+    }
+
+    /// Counts work that is about to be done.
+    pub(super) fn spend(&self, steps: usize) -> Result<(), Unfinished> {
+        self.budget.spend(steps)
+    }
+
+    /// Counts work on all of two values.
+    pub(super) fn spend_on(&self, old: &Value<'_>, new: &Value<'_>) -> Result<(), Unfinished> {
+        self.budget.spend(if old.ptr_eq(new) { 1 } else { old.size() + new.size() })
     }
 
     /// Whether the policy hides what is at a location.

@@ -12,7 +12,13 @@ use crate::verdict::{Class, Reason};
 
 impl Evaluation<'_> {
     /// R6.
-    pub(super) fn monotone(&mut self, rule: &MonotoneRule, old: &Value<'_>, new: &Value<'_>, location: &Location<'_>) {
+    pub(super) fn monotone(
+        &mut self,
+        rule: &MonotoneRule,
+        reset: bool,
+        (old, new): (&Value<'_>, &Value<'_>),
+        location: &Location<'_>,
+    ) {
         if old.semantically_equal(new) {
             return;
         }
@@ -28,7 +34,6 @@ impl Evaluation<'_> {
             (Magnitude::Malformed, _) => return self.waive(location, Reason::Malformed),
             (_, after) => after,
         };
-        let reset = self.resets_apply(&rule.resets);
         let order = after.compare(before);
         if order.is_none() && !reset {
             let class = if rule.resets.any() || rule.to_zero { Class::Stale } else { Class::Invalid };

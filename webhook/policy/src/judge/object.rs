@@ -5,9 +5,11 @@ use crate::value::{ParseError, Value};
 /// The parts of an object that a verdict depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Object<'a> {
-    /// `.status`, [`Value::Null`] when absent.
+    /// `.status`, [`Value::Null`] when absent or unreadable.
     pub status: Value<'a>,
-    /// `.metadata.generation`.
+    /// Why `.status` could not be read, e.g. because it is nested too deep.
+    pub unreadable: Option<ParseError>,
+    /// `.metadata.generation`, [`Value::Null`] when absent or unreadable.
     pub generation: Value<'a>,
     /// Whether `.metadata.deletionTimestamp` is set.
     pub deleting: bool,
@@ -15,31 +17,27 @@ pub struct Object<'a> {
 
 impl<'a> Object<'a> {
     /// From the JSON text of the three fields.
-    ///
-    /// # Errors
-    /// When one of them is not JSON.
-    pub fn of_parts(
-        status: Option<&'a [u8]>,
-        generation: Option<&'a [u8]>,
-        deletion: Option<&'a [u8]>,
-    ) -> Result<Self, ParseError> {
-        let parse = |part: Option<&'a [u8]>| part.map_or(Ok(Value::Null), Value::parse);
-        Ok(Self { status: parse(status)?, generation: parse(generation)?, deleting: !parse(deletion)?.is_unset() })
+    #[must_use]
+    pub fn of_parts(status: Option<&'a [u8]>, generation: Option<&'a [u8]>, deletion: Option<&'a [u8]>) -> Self {
+        Self::of_parts_like(&Self::default(), status, generation, deletion)
     }
 
     /// Like [`Object::of_parts`], for the other object of the same write: what the two have in common
     /// is parsed once.
-    ///
-    /// # Errors
-    /// When one of the fields is not JSON.
+    #[must_use]
     pub fn of_parts_like(
         like: &Self,
         status: Option<&'a [u8]>,
         generation: Option<&'a [u8]>,
         deletion: Option<&'a [u8]>,
-    ) -> Result<Self, ParseError> {
-        let status = status.map_or(Ok(Value::Null), |status| Value::parse_like(status, &like.status))?;
-        Ok(Self { status, ..Self::of_parts(None, generation, deletion)? })
+    ) -> Self {
+        let parse = |part: Option<&'a [u8]>| part.and_then(|part| Value::parse(part).ok()).unwrap_or_default();
+        let (status, unreadable) = match status.map(|status| Value::parse_like(status, &like.status)) {
+            None => (Value::Null, None),
+            Some(Ok(status)) => (status, None),
+            Some(Err(error)) => (Value::Null, Some(error)),
+        };
+        Self { status, unreadable, generation: parse(generation), deleting: !parse(deletion).is_unset() }
     }
 
     /// From a whole object.
@@ -48,6 +46,7 @@ impl<'a> Object<'a> {
         let metadata = object.get("metadata");
         Self {
             status: object.get("status").clone(),
+            unreadable: None,
             generation: metadata.get("generation").clone(),
             deleting: !metadata.get("deletionTimestamp").is_unset(),
         }

@@ -1,6 +1,6 @@
 //! R5: the phase moves along the edges of its graph.
 
-use super::evaluation::{Evaluation, REDACTED, SHOWN_IN_MESSAGE, Violation};
+use super::evaluation::{Evaluation, REDACTED, SHOWN_IN_FINDING, SHOWN_IN_MESSAGE, Violation};
 use crate::graph::{Graph, Read, Reading};
 use crate::path::Location;
 use crate::rules::PhaseRule;
@@ -13,9 +13,9 @@ impl Evaluation<'_> {
     pub(super) fn phase(
         &mut self,
         rule: &PhaseRule,
+        reset: bool,
         (before, after): (&Read<'_>, &Read<'_>),
-        old: &Value<'_>,
-        new: &Value<'_>,
+        (old, new): (&Value<'_>, &Value<'_>),
         location: &Location<'_>,
     ) {
         let graph = &rule.graph;
@@ -39,7 +39,7 @@ impl Evaluation<'_> {
                 return;
             }
             Reading::Ambiguous(phases) => {
-                if matches!(&before.reading, Reading::Ambiguous(all) if phases.iter().all(|phase| all.contains(phase)))
+                if matches!(&before.reading, Reading::Ambiguous(all) if phases.iter().all(|phase| all.binary_search(phase).is_ok()))
                 {
                     self.waive(location, Reason::PhaseAmbiguous);
                     return;
@@ -64,15 +64,13 @@ impl Evaluation<'_> {
             self.waive(location, Reason::PhaseUnknown);
             return;
         };
-        if graph.legal(from, to)
-            || (self.resets_apply(&rule.resets) && (to == graph.empty() || graph.legal(graph.empty(), to)))
-        {
+        if graph.legal(from, to) || (reset && (to == graph.empty() || graph.legal(graph.empty(), to))) {
             return;
         }
         let (old_name, new_name) = names(self);
         if matches!(after.reading, Reading::Unknown(_)) && !graph.any_target() {
-            let known = graph.names().join(", ");
             self.report(location, violation(Reason::PhaseUnknown, Class::Invalid), |_| {
+                let known = cut(&graph.names().join(", "), SHOWN_IN_FINDING).into_owned();
                 format!("went from {old_name} to {new_name}, which is not a phase of this kind ({known})")
             });
         } else if graph.explained(from, to) {
@@ -95,10 +93,10 @@ impl Evaluation<'_> {
 /// R5.3: a plain phase, and one more state that an older base explains.
 fn ambiguous_is_stale(graph: &Graph, before: &Read<'_>, phases: &[usize]) -> bool {
     let Reading::Known(from) = before.reading else { return false };
-    if !phases.contains(&from) {
+    if phases.binary_search(&from).is_err() {
         return false;
     }
-    let mut others = phases.iter().copied().filter(|phase| *phase != from && !before.seen.contains(phase));
+    let mut others = phases.iter().copied().filter(|phase| *phase != from && before.seen.binary_search(phase).is_err());
     match (others.next(), others.next()) {
         (Some(other), None) => graph.explained(from, other),
         _ => false,

@@ -12,12 +12,12 @@ impl Evaluation<'_> {
     pub(super) fn set_once(
         &mut self,
         rule: &SetOnceRule,
-        old: &Value<'_>,
-        new: &Value<'_>,
+        reset: bool,
+        (old, new): (&Value<'_>, &Value<'_>),
         phases: Option<(&PhaseRule, &Read<'_>, &Read<'_>)>,
         location: &Location<'_>,
     ) {
-        if !old.semantically_equal(new) && !self.resets_apply(&rule.resets) {
+        if !old.semantically_equal(new) && !reset {
             self.kept_leaves(old, new, location);
         }
         let Some((phase_rule, before, after)) = phases else { return };

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::shared::SharedSlice;
+use crate::number::Decimal;
 
 /// One JSON value.
 // A wide tag keeps the payload aligned in every variant: with a narrow one values are moved in misaligned halves, which
@@ -35,10 +36,42 @@ pub(super) type Member<'a> = (Cow<'a, str>, Value<'a>);
 pub(crate) static ABSENT: Value<'static> = Value::Null;
 
 impl<'a> Value<'a> {
+    /// Builds a list.
+    #[must_use]
+    pub fn list(items: Vec<Value<'a>>) -> Self {
+        Self::list_from(items, &[])
+    }
+
     /// Builds an object from members in any order; of equal keys the last one wins.
     #[must_use]
     pub fn object(members: Vec<(Cow<'a, str>, Value<'a>)>) -> Self {
-        Value::Object(sorted(members).into())
+        Self::object_from(members, &[])
+    }
+
+    /// A list that was read from `raw`.
+    pub(super) fn list_from(items: Vec<Value<'a>>, raw: &'a [u8]) -> Self {
+        let unset = items.is_empty();
+        Value::List(SharedSlice::new(items, raw, unset))
+    }
+
+    /// An object that was read from `raw`.
+    pub(super) fn object_from(members: Vec<Member<'a>>, raw: &'a [u8]) -> Self {
+        let members = sorted(members);
+        let unset = members.iter().all(|(_, value)| value.is_unset());
+        Value::Object(SharedSlice::new(members, raw, unset))
+    }
+
+    /// Whether this counts as not set: `null`, `""`, zero, `false`, `[]`, `{}` and objects of only such.
+    #[must_use]
+    pub fn is_unset(&self) -> bool {
+        match self {
+            Value::Null => true,
+            Value::Bool(value) => !value,
+            Value::Number(text) => Decimal::of_json(text).is_zero(),
+            Value::String(text) => text.is_empty(),
+            Value::List(items) => items.is_unset(),
+            Value::Object(members) => members.is_unset(),
+        }
     }
 
     /// The JSON text that this list or object was read from; empty for everything else.
@@ -49,6 +82,24 @@ impl<'a> Value<'a> {
             Value::Object(members) => members.raw(),
             _ => &[],
         }
+    }
+
+    /// The bytes that work on this value is counted by: its JSON text. A list or object that was not parsed counts as one.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Value::Null | Value::Bool(_) => 1,
+            Value::Number(text) | Value::String(text) => 1 + text.len(),
+            Value::List(_) | Value::Object(_) => 1 + self.raw().len(),
+        }
+    }
+
+    /// The members of an object that are set, in the order of their names; none if this is not an object.
+    pub(crate) fn set_members(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
+        let members: &[Member<'a>] = match self {
+            Value::Object(members) => members,
+            _ => &[],
+        };
+        members.iter().filter(|(_, value)| !value.is_unset()).map(|(name, value)| (name.as_ref(), value))
     }
 
     /// Whether both share the same list or object in memory.
@@ -79,19 +130,19 @@ impl<'a> Value<'a> {
             Value::Bool(value) => Value::Bool(value),
             Value::Number(text) => Value::Number(text.into_owned().into()),
             Value::String(text) => Value::String(text.into_owned().into()),
-            Value::List(items) => Value::List(items.iter().cloned().map(Value::into_owned).collect()),
+            Value::List(items) => Value::list(items.iter().cloned().map(Value::into_owned).collect()),
             Value::Object(members) => {
                 let owned = |(key, value): &(Cow<'_, str>, Value<'_>)| {
                     (key.clone().into_owned().into(), value.clone().into_owned())
                 };
-                Value::Object(members.iter().map(owned).collect())
+                Value::object(members.iter().map(owned).collect())
             }
         }
     }
 }
 
 /// Members in the order of their keys; of equal keys the last one stays.
-pub(super) fn sorted<'a>(mut members: Vec<Member<'a>>) -> Vec<Member<'a>> {
+fn sorted<'a>(mut members: Vec<Member<'a>>) -> Vec<Member<'a>> {
     if !members.is_sorted_by(|a, b| a.0 < b.0) {
         members.sort_by(|a, b| a.0.cmp(&b.0));
         members.reverse();

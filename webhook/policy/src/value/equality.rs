@@ -7,19 +7,6 @@ use crate::number::Decimal;
 use crate::time::Instant;
 
 impl Value<'_> {
-    /// Whether this counts as not set: `null`, `""`, zero, `false`, `[]`, `{}` and objects of only such.
-    #[must_use]
-    pub fn is_unset(&self) -> bool {
-        match self {
-            Value::Null => true,
-            Value::Bool(value) => !value,
-            Value::Number(text) => Decimal::of_json(text).is_zero(),
-            Value::String(text) => text.is_empty(),
-            Value::List(items) => items.is_empty(),
-            Value::Object(members) => members.iter().all(|(_, value)| value.is_unset()),
-        }
-    }
-
     /// Whether a policy treats the two as the same value.
     #[must_use]
     pub fn semantically_equal(&self, other: &Value<'_>) -> bool {

@@ -5,8 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::data::{Member, Value, sorted};
-use super::shared::SharedSlice;
+use super::data::{Member, Value};
 
 /// Deepest nesting that is parsed; real objects are nested less than a tenth as deep.
 pub const MAX_DEPTH: usize = 512;
@@ -116,8 +115,8 @@ impl<'a> Parser<'a> {
         self.space();
         *to = match self.peek() {
             Some(b'{' | b'[') if depth <= SHARED_DEPTH && self.repeats(like) => like.clone(),
-            Some(b'{') => Value::Object(self.object(depth, like)?),
-            Some(b'[') => Value::List(self.list(depth, like)?),
+            Some(b'{') => self.object(depth, like)?,
+            Some(b'[') => self.list(depth, like)?,
             Some(b'"') => match self.plain_string() {
                 Some(text) => Value::String(Cow::Borrowed(text)),
                 None => Value::String(self.string()?),
@@ -152,11 +151,11 @@ impl<'a> Parser<'a> {
         same
     }
 
-    fn object(&mut self, depth: usize, like: &Value<'a>) -> Result<SharedSlice<'a, Member<'a>>, ParseError> {
+    fn object(&mut self, depth: usize, like: &Value<'a>) -> Result<Value<'a>, ParseError> {
         let start = self.at;
         self.open(depth)?;
         if self.closes(b'}') {
-            return Ok(Vec::new().into());
+            return Ok(Value::object(Vec::new()));
         }
         let others: &[Member<'a>] = match like {
             Value::Object(others) if depth < SHARED_DEPTH => others,
@@ -186,16 +185,16 @@ impl<'a> Parser<'a> {
                 self.value(depth + 1, other.map_or(&Value::Null, |other| &others[other].1), value)?;
             }
             if self.ends(b'}')? {
-                return Ok(SharedSlice::new(fitted(sorted(members)), &self.bytes[start..self.at]));
+                return Ok(Value::object_from(fitted(members), &self.bytes[start..self.at]));
             }
         }
     }
 
-    fn list(&mut self, depth: usize, like: &Value<'a>) -> Result<SharedSlice<'a, Value<'a>>, ParseError> {
+    fn list(&mut self, depth: usize, like: &Value<'a>) -> Result<Value<'a>, ParseError> {
         let start = self.at;
         self.open(depth)?;
         if self.closes(b']') {
-            return Ok(Vec::new().into());
+            return Ok(Value::list(Vec::new()));
         }
         let others: &[Value<'a>] = match like {
             Value::List(others) if depth < SHARED_DEPTH => others,
@@ -221,7 +220,7 @@ impl<'a> Parser<'a> {
                 }
             }
             if self.ends(b']')? {
-                return Ok(SharedSlice::new(fitted(items), &self.bytes[start..self.at]));
+                return Ok(Value::list_from(fitted(items), &self.bytes[start..self.at]));
             }
         }
     }

@@ -10,16 +10,22 @@ pub struct SharedSlice<'a, T>(Arc<Parts<'a, T>>);
 struct Parts<'a, T> {
     parts: Vec<T>,
     raw: &'a [u8],
+    unset: bool,
 }
 
 impl<'a, T> SharedSlice<'a, T> {
-    pub(crate) fn new(parts: Vec<T>, raw: &'a [u8]) -> Self {
-        Self(Arc::new(Parts { parts, raw }))
+    pub(super) fn new(parts: Vec<T>, raw: &'a [u8], unset: bool) -> Self {
+        Self(Arc::new(Parts { parts, raw, unset }))
     }
 
     /// The JSON text that this was read from; empty when it was not.
     pub(crate) fn raw(&self) -> &'a [u8] {
         self.0.raw
+    }
+
+    /// Whether all of it is unset.
+    pub(super) fn is_unset(&self) -> bool {
+        self.0.unset
     }
 
     /// Whether both are one and the same.
@@ -39,18 +45,6 @@ impl<T> Deref for SharedSlice<'_, T> {
 impl<T> Clone for SharedSlice<'_, T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T> From<Vec<T>> for SharedSlice<'_, T> {
-    fn from(parts: Vec<T>) -> Self {
-        Self::new(parts, &[])
-    }
-}
-
-impl<T> FromIterator<T> for SharedSlice<'_, T> {
-    fn from_iter<I: IntoIterator<Item = T>>(parts: I) -> Self {
-        Vec::from_iter(parts).into()
     }
 }
 

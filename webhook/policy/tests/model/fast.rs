@@ -1,6 +1,6 @@
 //! The implementation under test, in the model's words.
 
-use statusguard_policy::{Object, Operation, Policy, Value};
+use statusguard_policy::{Budget, Object, Operation, Policy, Value};
 
 use super::judge::{Case, Class, Finding, Judgement, Verdict};
 use super::value::Val;
@@ -23,7 +23,9 @@ pub(crate) fn judge_json(policy: &Policy, operation: &str, old: &str, new: &str)
     let operation: Operation = operation.parse().map_err(|e| format!("{e}"))?;
     let old = Value::parse(old.as_bytes()).map_err(|e| format!("old: {e}"))?;
     let new = Value::parse_like(new.as_bytes(), &old).map_err(|e| format!("new: {e}"))?;
-    let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new));
+    let judgement = policy
+        .judge(operation, &Object::of(&old), &Object::of(&new), &Budget::unlimited())
+        .map_err(|e| e.to_string())?;
     Ok(Judgement {
         verdict: match judgement.verdict {
             statusguard_policy::Verdict::Allow => Verdict::Allow,
