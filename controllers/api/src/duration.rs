@@ -178,7 +178,6 @@ impl JsonSchema for GoDuration {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
     use super::*;
 
     #[test]

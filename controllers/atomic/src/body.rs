@@ -114,8 +114,6 @@ impl http_body::Body for GuardedBody {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
 
     const BYTES: bytes::Bytes = bytes::Bytes::from_static(b"{\"status\":{}}");

@@ -219,8 +219,6 @@ impl<K: StatusResource> UpdateQueues<K> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
     use crate::error::Never;
     use std::time::Duration;
 

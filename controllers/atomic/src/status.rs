@@ -115,8 +115,6 @@ pub fn set_condition(conditions: &mut Vec<Condition>, mut condition: Condition) 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use k8s_openapi::jiff::Timestamp;
 

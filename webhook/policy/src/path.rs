@@ -167,7 +167,6 @@ fn relation(steps: &[LocationStep<'_>], path: &Path) -> Relation {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

@@ -152,7 +152,6 @@ impl Iterator for Targets<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     /// As Warshall does it.

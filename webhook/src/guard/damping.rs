@@ -97,7 +97,6 @@ fn value_at<'s>(status: &'s Value<'_>, field: &str) -> &'s Value<'s> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use statusguard_policy::{Budget, Object, Operation, Policy, Verdict};
 
     use super::*;

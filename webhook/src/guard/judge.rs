@@ -210,7 +210,6 @@ fn refusal(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use std::time::Duration;
 
     use statusguard_edge::GroupResource;

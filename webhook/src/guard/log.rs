@@ -106,7 +106,6 @@ fn write(entries: &Receiver<Entry>, mut sink: impl Write, queued: &AtomicUsize, 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use std::sync::Mutex;
 
     use super::*;

@@ -201,7 +201,6 @@ fn delivering(attempts: &[Value]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

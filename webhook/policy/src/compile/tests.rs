@@ -1,4 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
 use serde_json::{Value as Json, json};
 
 use crate::Policy;

@@ -58,7 +58,6 @@ impl<'v> Changes<'v> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]
