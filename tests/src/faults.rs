@@ -66,7 +66,7 @@ pub enum Fault {
 
 /// How many requests came, by verb and path. `WATCH` is a verb of its own, the others are HTTP's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct RequestCounts {
     requests: BTreeMap<(String, String), u64>,
 }
 
@@ -94,7 +94,7 @@ pub struct FaultProxy {
 struct ProxyState {
     upstream: Client,
     plan: RwLock<Arc<Plan>>,
-    counts: Mutex<Counts>,
+    counts: Mutex<RequestCounts>,
     /// Raised to cut all connections that there are.
     severed: watch::Sender<u64>,
     /// Raised to let go of what is held back.
@@ -177,12 +177,12 @@ impl FaultProxy {
 
     /// What clients asked for so far, faults included.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> RequestCounts {
         self.shared.counts().clone()
     }
 
     /// Begins to count anew, and returns the counts so far.
-    pub fn reset_counts(&self) -> Counts {
+    pub fn reset_counts(&self) -> RequestCounts {
         std::mem::take(&mut *self.shared.counts())
     }
 
@@ -205,7 +205,7 @@ impl FaultProxy {
     }
 }
 
-impl Counts {
+impl RequestCounts {
     /// All requests.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -229,7 +229,7 @@ impl Counts {
     }
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for RequestCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((verb, path), count) in &self.requests {
             writeln!(f, "{count:6} {verb:6} {path}")?;
@@ -251,7 +251,7 @@ impl ProxyState {
         Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, RequestCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,5 +7,5 @@ pub mod tls;
 pub use controlplane::{
     ControlPlane, LogsOnFailure, Options, Scope, StaleProxy, User, WebhookService, eventually, unique,
 };
-pub use faults::{Counts, Fault, FaultProxy};
+pub use faults::{Fault, FaultProxy, RequestCounts};
 pub use tls::{Authority, LeafFiles, TestLeaf};

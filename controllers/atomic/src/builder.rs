@@ -117,8 +117,8 @@ impl<K: StatusResource> Builder<K> {
         self
     }
 
-    /// How many objects to keep in case a cache lags behind (default 4096). Once a cache has caught up, what
-    /// is kept is its own object, shared with it.
+    /// How many objects to keep in case a cache lags behind (default 4096), whatever their size. Once a cache
+    /// shows a version newer than the writer's own last one, what is kept is the cache's object, shared with it.
     pub fn keep(mut self, objects: usize) -> Self {
         self.keep = objects;
         self

@@ -171,6 +171,11 @@
 //!   client with other retrying layers of its own must leave PUTs alone.
 //!
 //! # Caveats
+//! * **Closures that block** run on a thread where they may, and the callers' budgets end meanwhile. One that
+//!   never returns holds up its object for ever, and [`StatusWriter::close`] with it; so does one that waits for
+//!   another update of the same object without a time-out of its own.
+//! * **The last obstacle is told of the object**, not of one update: a budget that ends with
+//!   [`RetryReason::Refused`] may name the refusal of an update that shared the write.
 //! * **A typed object forgets** what its type does not know. Before the first write of an object of
 //!   which the writer knows no raw status (after a start, or after a write of somebody else), it is
 //!   read: two requests instead of one. A cache of [`WithRawStatus`] objects saves that. Versions the writer

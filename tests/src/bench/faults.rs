@@ -78,7 +78,7 @@ struct Played {
     answers: Vec<(u64, UpdateAnswer)>,
 }
 
-/// Counts by kind.
+/// RequestCounts by kind.
 type Tallied = Arc<Mutex<BTreeMap<&'static str, u64>>>;
 
 /// One request in this many is broken.

@@ -84,12 +84,12 @@ pub struct Worker {
     output: Lines<BufReader<ChildStdout>>,
 }
 
-/// Counts the requests that go over the wire, and the conflicts that come back.
+/// RequestCounts the requests that go over the wire, and the conflicts that come back.
 #[derive(Debug, Clone, Default)]
-struct CountedRequests(Arc<Counts>);
+struct CountedRequests(Arc<RequestCounts>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct RequestCounts {
     requests: AtomicU64,
     conflicts: AtomicU64,
 }

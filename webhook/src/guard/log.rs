@@ -18,12 +18,12 @@ const QUEUED: usize = 1 << 20;
 /// The queue. Clones are the same.
 #[derive(Clone)]
 pub struct LogQueue {
-    entries: Sender<Entry>,
+    entries: Sender<LogMessage>,
     queued: Arc<AtomicUsize>,
     dropped: Counter,
 }
 
-enum Entry {
+enum LogMessage {
     Line(Vec<u8>),
     /// Answered when all lines before it are written.
     Flush(SyncSender<()>),
@@ -50,7 +50,7 @@ impl LogQueue {
     /// Waits until what is in the queue is written, but not longer than `at_most`.
     pub fn flush(&self, at_most: Duration) {
         let (done, written) = mpsc::sync_channel(1);
-        if self.entries.send(Entry::Flush(done)).is_ok() {
+        if self.entries.send(LogMessage::Flush(done)).is_ok() {
             // Past the time the rest is given up.
             let _ = written.recv_timeout(at_most);
         }
@@ -61,7 +61,7 @@ impl LogQueue {
 impl Write for &LogQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let before = self.queued.fetch_add(line.len(), Ordering::Relaxed);
-        if before + line.len() > QUEUED || self.entries.send(Entry::Line(line.to_vec())).is_err() {
+        if before + line.len() > QUEUED || self.entries.send(LogMessage::Line(line.to_vec())).is_err() {
             self.queued.fetch_sub(line.len(), Ordering::Relaxed);
             self.dropped.inc();
         }
@@ -81,11 +81,11 @@ impl<'q> MakeWriter<'q> for LogQueue {
     }
 }
 
-fn write(entries: &Receiver<Entry>, mut sink: impl Write, queued: &AtomicUsize, dropped: &Counter) {
+fn write(entries: &Receiver<LogMessage>, mut sink: impl Write, queued: &AtomicUsize, dropped: &Counter) {
     let mut told = 0;
     for entry in entries {
         match entry {
-            Entry::Line(line) => {
+            LogMessage::Line(line) => {
                 let written = sink.write_all(&line).and_then(|()| sink.flush());
                 queued.fetch_sub(line.len(), Ordering::Relaxed);
                 if written.is_err() {
@@ -99,7 +99,7 @@ fn write(entries: &Receiver<Entry>, mut sink: impl Write, queued: &AtomicUsize, 
                 }
             }
             // Who asked may have given up.
-            Entry::Flush(done) => drop(done.send(())),
+            LogMessage::Flush(done) => drop(done.send(())),
         }
     }
 }

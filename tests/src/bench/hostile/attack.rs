@@ -42,7 +42,7 @@ pub enum Way {
 
 /// What came of it.
 #[derive(Debug, Default, Serialize)]
-pub struct Counts {
+pub struct RequestCounts {
     pub requests: u64,
     /// Answered with a verdict.
     pub judged: u64,
@@ -61,7 +61,7 @@ pub struct Attacker {
     tls: TlsConnector,
     over: Arc<AtomicBool>,
     rng: StdRng,
-    counts: Counts,
+    counts: RequestCounts,
 }
 
 /// Longer than any of the guard's own limits for one peer.
@@ -73,7 +73,7 @@ const LONGEST_REPLY: usize = 128 << 10;
 /// Replies that a peer may get for a request that is not in order.
 const REJECTIONS: [u16; 8] = [400, 404, 405, 408, 413, 415, 500, 503];
 
-impl Counts {
+impl RequestCounts {
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.judged += other.judged;
@@ -88,14 +88,14 @@ impl Counts {
 impl Attacker {
     pub fn new(number: usize, address: SocketAddr, tls: TlsConnector, over: Arc<AtomicBool>) -> Self {
         let rng = StdRng::seed_from_u64(number as u64);
-        Self { number, address, tls, over, rng, counts: Counts::default() }
+        Self { number, address, tls, over, rng, counts: RequestCounts::default() }
     }
 
     /// Misbehaves until it is over.
     ///
     /// # Errors
     /// At the first wrong answer.
-    pub async fn run(mut self, way: Way) -> anyhow::Result<Counts> {
+    pub async fn run(mut self, way: Way) -> anyhow::Result<RequestCounts> {
         let mut forge = Forge::new()?;
         while !self.over.load(Ordering::Relaxed) {
             match way {

@@ -18,7 +18,7 @@ use statusguard_tests::Authority;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use self::attack::{Attacker, Counts, Way};
+use self::attack::{Attacker, RequestCounts, Way};
 use crate::edge::load::{self, Load};
 use crate::edge::process::Process;
 use crate::edge::review::{self, StatusChange};
@@ -59,7 +59,7 @@ const ATTACKERS: [(Way, usize); 7] = [
 struct Row {
     seconds: u64,
     #[serde(flatten)]
-    counts: Counts,
+    counts: RequestCounts,
     panics: u64,
     resident_first_mib: f64,
     resident_last_mib: f64,
@@ -98,7 +98,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         eprintln!("{:>4} s  {judged} judged  {resident:.1} MiB", begun.elapsed().as_secs());
     }
     over.store(true, Ordering::Relaxed);
-    let mut counts = Counts::default();
+    let mut counts = RequestCounts::default();
     for count in try_join_all(attacks).await.context("an attacker panicked")? {
         counts.add(&count?);
     }
