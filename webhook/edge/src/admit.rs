@@ -1,8 +1,8 @@
 //! `POST /admit/{group or core}/{resource}`: from a request to its reply.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -55,12 +55,21 @@ struct Judged<R> {
     record: Option<R>,
 }
 
-/// Tells a judgement on its thread that nobody waits for it any more.
-struct GiveUpOnDrop(Arc<AtomicBool>);
+/// What a call and its judgement on a thread know of each other.
+#[derive(Default)]
+struct LongCall {
+    /// Nobody waits for the judgement any more.
+    given_up: AtomicBool,
+    /// The review's uid, once it was read.
+    uid: OnceLock<String>,
+}
+
+/// Gives up a call that ends without its judgement.
+struct GiveUpOnDrop(Arc<LongCall>);
 
 impl Drop for GiveUpOnDrop {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.given_up.store(true, Ordering::Relaxed);
     }
 }
 
@@ -145,26 +154,14 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
                 return Err(FailedCall::new(StatusCode::REQUEST_TIMEOUT, "Timeout", message));
             }
         };
-        let review = Review::read(&bytes).map_err(|malformed| self.malformed(malformed))?;
-        if (&*review.resource.group, &*review.resource.name) != (resource.group, resource.resource) {
-            self.metrics.malformed("target");
-            return Err(FailedCall {
-                uid: Some(review.uid.clone().into_owned()),
-                ..bad_request(format!(
-                    "the path is for {} but the review is of {}; the webhook's rule and its path \
-                     do not fit",
-                    qualified(resource.resource, resource.group),
-                    qualified(&review.resource.name, &review.resource.group)
-                ))
-            });
-        }
         let call = CallContext::new(resource, trace_context::trace_id(&parts.headers), until.into_std());
-        self.wait_ready(&call, &review, until).await?;
         let judged = if bytes.len() <= LONG_BODY {
+            let review = self.read(&call, &bytes)?;
+            self.wait_ready(&call, Some(&review), until).await?;
             self.judge(&call, &review)?
         } else {
-            let uid = review.uid.clone().into_owned();
-            self.judge_on_thread(&call, bytes.clone(), held, uid, until).await?
+            self.wait_ready(&call, None, until).await?;
+            self.judge_on_thread(&call, bytes, held, until).await?
         };
         let Judged { response, policy, record } = judged;
         if let Some(record) = record {
@@ -175,7 +172,31 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         Ok(response)
     }
 
-    async fn wait_ready(&self, call: &CallContext<'_>, review: &Review<'_>, until: Instant) -> Result<(), FailedCall> {
+    /// Reads the review of a call, which has to be of the resource that its path names.
+    fn read<'b>(&self, call: &CallContext<'_>, bytes: &'b [u8]) -> Result<Review<'b>, FailedCall> {
+        let review = Review::read(bytes).map_err(|malformed| self.malformed(malformed))?;
+        let GroupResource { group, resource } = call.resource;
+        if (&*review.resource.group, &*review.resource.name) != (group, resource) {
+            self.metrics.malformed("target");
+            return Err(FailedCall {
+                uid: Some(review.uid.into_owned()),
+                ..bad_request(format!(
+                    "the path is for {} but the review is of {}; the webhook's rule and its path \
+                     do not fit",
+                    qualified(resource, group),
+                    qualified(&review.resource.name, &review.resource.group)
+                ))
+            });
+        }
+        Ok(review)
+    }
+
+    async fn wait_ready(
+        &self,
+        call: &CallContext<'_>,
+        review: Option<&Review<'_>>,
+        until: Instant,
+    ) -> Result<(), FailedCall> {
         let deadline = until.min(Instant::now() + self.limits.policy_wait);
         let ready = caught(async { self.judge.wait_ready(call.resource).await });
         match timeout_at(deadline, ready).await {
@@ -184,41 +205,39 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         }
     }
 
-    /// Judges on a thread of its own, so that other calls go on. The judgement is told when the call is given up.
+    /// Reads and judges on a thread of its own, so that other calls go on. The judgement is told when the call is given
+    /// up.
     async fn judge_on_thread(
         self: &Arc<Self>,
         call: &CallContext<'_>,
         bytes: Bytes,
         held: BodyReservation,
-        uid: String,
         until: Instant,
     ) -> Result<Judged<J::Record>, FailedCall> {
         let Ok(Ok(permit)) = timeout_at(until, Arc::clone(&self.long_judgements).acquire_owned()).await else {
             self.metrics.shed("judge");
-            return Err(FailedCall {
-                uid: Some(uid),
-                ..FailedCall::busy("the guard judges other large objects; ask again")
-            });
+            return Err(FailedCall::busy("the guard judges other large objects; ask again"));
         };
-        let given_up = GiveUpOnDrop(Arc::default());
-        let (admission, flag) = (Arc::clone(self), Arc::clone(&given_up.0));
+        let waiting = GiveUpOnDrop(Arc::default());
+        let (admission, shared) = (Arc::clone(self), Arc::clone(&waiting.0));
         let (group, resource) = (call.resource.group.to_owned(), call.resource.resource.to_owned());
         let (trace_id, deadline) = (call.trace_id.map(str::to_owned), call.deadline);
         let task = spawn_blocking(move || {
             let _held_until_it_ends = (permit, held);
             let resource = GroupResource { group: &group, resource: &resource };
-            let call =
-                CallContext { given_up: Some(&flag), ..CallContext::new(resource, trace_id.as_deref(), deadline) };
-            let review = Review::read(&bytes).map_err(|malformed| admission.malformed(malformed))?;
+            let given_up = Some(&shared.given_up);
+            let call = CallContext { given_up, ..CallContext::new(resource, trace_id.as_deref(), deadline) };
+            let review = admission.read(&call, &bytes)?;
+            shared.uid.get_or_init(|| review.uid.clone().into_owned());
             admission.judge(&call, &review)
         });
-        match timeout_at(until, task).await {
-            Ok(judged) => {
-                judged.unwrap_or_else(|_| Err(FailedCall::internal("the guard failed in judging this write", &uid)))
-            }
+        let judged = timeout_at(until, task).await;
+        let failed = |message| Err(FailedCall::internal(message, waiting.0.uid.get().map(String::as_str)));
+        match judged {
+            Ok(judged) => judged.unwrap_or_else(|_| failed("the guard failed in judging this write")),
             Err(_) => {
                 self.metrics.shed("judge");
-                Err(FailedCall::internal("the write was not judged within the call's time-out", &uid))
+                failed("the write was not judged within the call's time-out")
             }
         }
     }
@@ -227,10 +246,10 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
     fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> Result<Judged<J::Record>, FailedCall> {
         let answer = catch_unwind(AssertUnwindSafe(|| self.judge.judge(call, review)));
         let ReviewAnswer { decision, warnings, annotations, labels, findings, unknown_policy, record } =
-            answer.map_err(|_| self.panicked(call, review))?;
+            answer.map_err(|_| self.panicked(call, Some(review)))?;
         if let Decision::Fail { cause, message } = decision {
             self.metrics.shed(cause);
-            return Err(FailedCall::internal(message, &review.uid));
+            return Err(FailedCall::internal(message, Some(&review.uid)));
         }
         self.metrics.requests.get_or_create(&labels).inc();
         if unknown_policy {
@@ -262,15 +281,16 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         Ok(Judged { response, policy: PolicyLabels { policy: labels.policy }, record })
     }
 
-    fn panicked(&self, call: &CallContext<'_>, review: &Review<'_>) -> FailedCall {
+    fn panicked(&self, call: &CallContext<'_>, review: Option<&Review<'_>>) -> FailedCall {
         self.metrics.panicked("judge");
         tracing::error!(
-            name = &*review.name,
-            namespace = &*review.namespace,
+            name = review.map(|review| &*review.name),
+            namespace = review.map(|review| &*review.namespace),
+            resource = call.resource.resource,
             trace_id = call.trace_id,
             "judge panicked"
         );
-        FailedCall::internal("the guard failed in judging this write", &review.uid)
+        FailedCall::internal("the guard failed in judging this write", review.map(|review| &*review.uid))
     }
 
     fn check_headers(&self, headers: &HeaderMap) -> Result<(), FailedCall> {

@@ -100,9 +100,9 @@ impl FailedCall {
     }
 
     /// The guard could not judge: `failurePolicy` decides.
-    pub(crate) fn internal(message: impl Into<Cow<'static, str>>, uid: &str) -> Self {
+    pub(crate) fn internal(message: impl Into<Cow<'static, str>>, uid: Option<&str>) -> Self {
         let code = StatusCode::INTERNAL_SERVER_ERROR;
-        Self { uid: Some(uid.to_owned()), ..Self::new(code, "InternalError", message) }
+        Self { uid: uid.map(str::to_owned), ..Self::new(code, "InternalError", message) }
     }
 }
 

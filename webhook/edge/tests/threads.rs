@@ -113,11 +113,34 @@ fn a_call_ends_with_its_time_out_even_if_its_judgement_does_not() {
     entered.recv_timeout(PATIENCE).unwrap();
     assert_eq!(reply.status, 500, "{}", reply.text());
     assert!(reply.text().contains("not judged within the call's time-out"), "{}", reply.text());
+    let sent: serde_json::Value = serde_json::from_slice(&review("put")).unwrap();
+    assert_eq!(reply.json()["details"]["uid"], sent["request"]["uid"]);
     assert_eq!(server.metric("statusguard_shed_total{cause=\"judge\"}"), 1.0);
     // Its body counts as held until it has ended.
     assert!(server.metric("statusguard_body_bytes") > 64e3);
     release.send(()).unwrap();
     runtimes.client.block_on(server.metric_becomes("statusguard_body_bytes", 0.0));
+    runtimes.server.block_on(server.stop());
+}
+
+#[test]
+fn a_large_review_is_checked_like_any_other() {
+    let runtimes = Runtimes::new();
+    let server = runtimes.start(Script(|_: &CallContext<'_>, _: &Review<'_>| allow::<()>()));
+    let sent: serde_json::Value = serde_json::from_slice(&review("put")).unwrap();
+    let other = PATH.replace("deliveries", "parcels");
+    let mut broken = long_review();
+    broken.push(b'}');
+    for (path, body, message, uid) in [
+        (&*other, long_review(), "the path is for parcels.facts.test but the review is of", &sent["request"]["uid"]),
+        (PATH, broken, "malformed admission review", &serde_json::Value::Null),
+    ] {
+        let reply = runtimes.client.block_on(async { server.connect().await.post(path, &body).await });
+        assert_eq!(reply.status, 400, "{}", reply.text());
+        assert!(reply.text().contains(message), "{}", reply.text());
+        assert!(uid.is_null() || reply.json()["details"]["uid"] == *uid, "{}", reply.text());
+    }
+    assert_eq!(server.metric("statusguard_malformed_total{cause=\"target\"}"), 1.0);
     runtimes.server.block_on(server.stop());
 }
 
