@@ -88,7 +88,7 @@ impl<K: StatusResource> Builder<K> {
         self
     }
 
-    /// Writes the object itself, for kinds whose status is no subresource. An object that this
+    /// Writes the object itself, for kinds whose status is not a subresource. An object that this
     /// writer has not read or written itself is then read before the first write.
     pub fn main_resource(mut self) -> Self {
         self.subresource = false;

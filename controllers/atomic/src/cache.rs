@@ -1,7 +1,7 @@
 //! What this writer knows of each object: the newest version it has seen, and at least its number.
 //!
 //! The version itself serves until the cache has caught up, and then the cache's own object takes its
-//! key, shared with the cache. The number is kept for longer, because
+//! place, shared with the cache. The number is kept for longer, because
 //! the proofs of [`authorship`](crate::authorship) need that a write is never based on a version
 //! older than the writer's own last one: where even the number may have been dropped, the object is
 //! read first.
@@ -73,7 +73,7 @@ struct VersionMark {
 enum Newest<K> {
     /// It was written or read.
     Known(Version<K>),
-    /// A cache has shown it: it is no base for a write, but nothing that is known to be older is shown any more.
+    /// A cache has shown it. It is not a base for a write, but from now on nothing older is shown.
     Shown(Arc<K>),
 }
 

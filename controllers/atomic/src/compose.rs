@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::cache::Version;
-use crate::error::WriteError;
+use crate::error::Error;
 use crate::merge;
 use crate::object::StatusResource;
 use crate::protocol::{self, Updates};
@@ -57,7 +57,7 @@ impl<K: StatusResource> Updates for Batch<K> {
 pub(crate) type Shown<K> = (Version<K>, Option<Instant>);
 
 /// What the driver sees.
-pub(crate) type Event<K> = protocol::Event<Batch<K>, Shown<K>, WriteError>;
+pub(crate) type Event<K> = protocol::Event<Batch<K>, Shown<K>, Error>;
 
 /// How to compose.
 pub(crate) struct Composer<K: StatusResource> {
@@ -75,11 +75,11 @@ impl<K: StatusResource> Composer<K> {
         // Comparing, cloning and writing a status are its type's own code. What they leave behind after a panic is
         // thrown away.
         let composed = catch_unwind(AssertUnwindSafe(|| self.fill(&mut batch, &mut rest)))
-            .unwrap_or_else(|panic| Err(WriteError::Panicked(message(panic.as_ref()))));
+            .unwrap_or_else(|panic| Err(Error::Panicked(message(panic.as_ref()))));
         let event = match composed {
             Ok(None) => Event::Composed(batch),
             Ok(Some(version)) => Event::Unchanged(batch, version),
-            Err(failure @ WriteError::Unreadable { .. }) => {
+            Err(failure @ Error::Unreadable { .. }) => {
                 batch.updates.append(&mut rest);
                 return (Event::Unreadable(failure), batch.updates);
             }
@@ -89,9 +89,9 @@ impl<K: StatusResource> Composer<K> {
     }
 
     /// Makes the PUT of a batch, or returns the version in which its closures change nothing.
-    fn fill(&self, batch: &mut Batch<K>, rest: &mut Vec<UpdateRequest<K>>) -> Result<Option<Shown<K>>, WriteError> {
-        let unreadable = |source| WriteError::Unreadable { committed: false, source: Arc::new(source) };
-        let unwritable = |source| WriteError::Unwritable(Arc::new(source));
+    fn fill(&self, batch: &mut Batch<K>, rest: &mut Vec<UpdateRequest<K>>) -> Result<Option<Shown<K>>, Error> {
+        let unreadable = |source| Error::Unreadable { committed: false, source: Arc::new(source) };
+        let unwritable = |source| Error::Unwritable(Arc::new(source));
         let Base { raw: object, live, .. } = batch.base.clone();
         let raw = object.get("status").filter(|status| !status.is_null());
         let first = match raw {

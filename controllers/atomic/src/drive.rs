@@ -1,26 +1,26 @@
 //! Serving the queue of one object: performs what the protocol says until nothing waits.
 
+mod answers;
+mod requests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
-use crate::authorship::{self, AppendOnly, Author, Lost};
+use crate::authorship::AppendOnly;
 use crate::backoff::Backoff;
-use crate::cache::{ObjectCache, Version, text};
+use crate::cache::ObjectCache;
 use crate::compose::{Base, Batch, Composer, Event, Shown};
-use crate::error::{RetryReason, WriteError};
-use crate::json::alike;
+use crate::error::{Error, RetryReason};
 use crate::object::StatusResource;
-use crate::outcome::UpdateOutcome;
 use crate::protocol::{End, Protocol, State};
-use crate::queue::{ClosureResult, QueueLease, UpdateQueues, UpdateRequest};
+use crate::queue::{QueueLease, UpdateQueues, UpdateRequest};
 use crate::version::is_newer;
-use crate::wire::{Addressee, Endpoint, First, Get, Put, Wire};
+use crate::wire::{Addressee, Endpoint, Wire};
 
 /// What all parts of a writer share.
 pub(crate) struct Shared<K: StatusResource> {
@@ -42,7 +42,7 @@ pub(crate) struct Driver<K: StatusResource> {
     shared: Arc<Shared<K>>,
     lease: QueueLease<K>,
     wire: Wire,
-    protocol: Protocol<Batch<K>, Shown<K>, WriteError>,
+    protocol: Protocol<Batch<K>, Shown<K>, Error>,
     /// What waits, but for what a batch carries.
     queue: VecDeque<UpdateRequest<K>>,
     base: Option<Base>,
@@ -209,259 +209,12 @@ impl<K: StatusResource> Driver<K> {
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let now = Instant::now();
                     for (_, caller) in callers.extract_if(.., |(deadline, _)| *deadline <= now) {
-                        caller.answer(Err(WriteError::Budget(self.last.clone())));
+                        caller.answer(Err(Error::Budget(self.last.clone())));
                     }
                     self.expire();
                 }
             }
         }
-    }
-
-    async fn put(&mut self) -> Event<K> {
-        let State::Put { batch, .. } = &mut self.protocol.state else { return Event::Fault };
-        batch.updates.iter_mut().for_each(|update| update.tries += 1);
-        let (body, sent) = (batch.body.clone(), Instant::now());
-        let answer = self.wire.put(body).await;
-        self.backoff.took(sent.elapsed());
-        match answer {
-            Put::Written(raw) => {
-                if let State::Put { batch, doubt } = &self.protocol.state {
-                    self.learn(batch, &raw);
-                    // Nothing was stored, so the base is still current, and an earlier PUT may land on it.
-                    if doubt.is_some() && text(&raw, "resourceVersion") == batch.base.version {
-                        self.mark_unresolved();
-                    }
-                }
-                self.landed(raw, Some(sent))
-            }
-            Put::Conflict => {
-                self.note(RetryReason::Conflict, None);
-                Event::Conflict
-            }
-            Put::Refused(failure) => {
-                self.shared.endpoint.metrics.refusal();
-                if let WriteError::Refused { code, reason, message, causes } = failure.clone() {
-                    self.last = Some(RetryReason::Refused { code, reason, message, causes });
-                }
-                Event::Refused(failure)
-            }
-            Put::Missing => Event::Missing,
-            Put::NotApplied(reason, wait) => {
-                self.note(reason, wait);
-                Event::NotApplied
-            }
-            Put::Unknown(reason, wait) => {
-                tracing::debug!(%reason, "the answer to a status write was lost");
-                self.note(reason, wait);
-                Event::AnswerLost(sent + self.shared.budget)
-            }
-            Put::Fatal(reason, error) => {
-                self.last = Some(reason);
-                let event = if may_be_due_to_one(&error) { Event::Rejected } else { Event::Fatal };
-                event(WriteError::Api(error))
-            }
-        }
-    }
-
-    async fn read(&mut self) -> Event<K> {
-        let sent = Instant::now();
-        let raw = match self.wire.get().await {
-            Get::Found(raw) => raw,
-            Get::Missing => return Event::Missing,
-            Get::Fault(reason, wait) => {
-                self.note(reason, wait);
-                return Event::Fault;
-            }
-            Get::Fatal(error) => return Event::Fatal(WriteError::Api(error)),
-        };
-        if text(&raw, "uid") != self.lease.id.uid {
-            return Event::OtherUid;
-        }
-        let is_base = self.base.as_ref().is_some_and(|base| base.version == text(&raw, "resourceVersion"));
-        let batch = self.protocol.state.batch().filter(|_| !is_base);
-        let event = match batch.map(|batch| authorship::of_later(&self.lost(batch), &raw)) {
-            _ if is_base => Event::Same,
-            Some(Author::Ours) => return self.landed(raw, Some(sent)),
-            Some(Author::Other) => Event::NotLanded,
-            Some(Author::Unclear) | None => Event::Unclear,
-        };
-        // In doubt the batch keeps its base.
-        if self.protocol.state.doubt().is_none() || matches!(event, Event::NotLanded) {
-            match Version::of(Arc::new(raw)) {
-                Ok(version) => self.rebase(version, Some(sent)),
-                Err(source) => {
-                    return Event::Unreadable(WriteError::Unreadable { committed: false, source: Arc::new(source) });
-                }
-            }
-        }
-        event
-    }
-
-    async fn watch_next(&mut self) -> Event<K> {
-        let Some(base) = &self.base else { return Event::HistoryGone };
-        let first = self.wire.first_after(&base.version).await;
-        let Some(batch) = self.protocol.state.batch() else { return Event::HistoryGone };
-        match first {
-            First::Version(object) if text(&object, "uid") != self.lease.id.uid => Event::Unclear,
-            First::Version(object) => match authorship::of_next(&self.lost(batch), &object) {
-                Author::Ours => {
-                    self.learn(batch, &object);
-                    self.landed(object, None)
-                }
-                Author::Other => Event::NextIsOther,
-                Author::Unclear => Event::Unclear,
-            },
-            First::Deletion => Event::NextIsDeletion,
-            First::HistoryGone => Event::HistoryGone,
-            First::Fault(reason) => {
-                self.note(reason, None);
-                Event::Fault
-            }
-        }
-    }
-
-    /// Learns from the version that a batch has made on its base.
-    fn learn(&self, batch: &Batch<K>, version: &Value) {
-        self.shared.append_only.iter().for_each(|list| list.learn(&batch.base.raw, &batch.status, version));
-    }
-
-    fn lost<'a>(&'a self, batch: &'a Batch<K>) -> Lost<'a> {
-        Lost {
-            base: &batch.base.raw,
-            sent: &batch.status,
-            manager: &self.shared.endpoint.manager,
-            append_only: &self.shared.append_only,
-            unresolved: self.shared.cache.is_unresolved(&self.lease.id, &batch.base.version),
-        }
-    }
-
-    fn landed(&self, raw: Value, live: Option<Instant>) -> Event<K> {
-        let number = text(&raw, "resourceVersion");
-        match Version::of(Arc::new(raw)) {
-            Ok(version) => Event::Landed((version, live)),
-            Err(source) => {
-                self.shared.cache.outdate(&self.lease.id, &number);
-                Event::LandedUnreadable(WriteError::Unreadable { committed: true, source: Arc::new(source) })
-            }
-        }
-    }
-
-    /// Notes what stands in the way, and the rest that the API server asks for.
-    fn note(&mut self, reason: RetryReason, wait: Option<Duration>) {
-        // That another writer was faster says less than that the status was refused on what it wrote before.
-        if !matches!((&reason, &self.last), (RetryReason::Conflict, Some(RetryReason::Refused { .. }))) {
-            self.last = Some(reason);
-        }
-        self.backoff.asked(wait);
-    }
-
-    fn rebase(&mut self, version: Version<K>, live: Option<Instant>) {
-        self.base = Some(Base { version: version.version.clone(), raw: version.raw.clone(), live });
-        self.shared.cache.put(self.lease.id.key.clone(), version);
-    }
-
-    /// Tells the callers.
-    fn answer(&mut self) -> Event<K> {
-        let State::Answer { batch, end } = &mut self.protocol.state else { return Event::Answered };
-        let (batch, end) = (batch.take(), std::mem::replace(end, End::Unknown));
-        let outcome = match end {
-            End::Unchanged((version, _)) => {
-                self.show(batch, &version);
-                "unchanged"
-            }
-            End::Committed((version, live)) => {
-                self.shared.endpoint.metrics.merged(batch.as_ref().map_or(0, Batch::changes));
-                self.last = None;
-                self.rebase(version.clone(), live);
-                self.show(batch, &version);
-                "written"
-            }
-            End::Failed(failure) => {
-                self.fail(batch, &failure);
-                "failed"
-            }
-            End::FailedForAll(failure) => {
-                self.fail_all(batch, &failure);
-                "failed"
-            }
-            End::Deleted => {
-                self.forget(batch, &WriteError::Deleted);
-                "gone"
-            }
-            End::Replaced => {
-                self.forget(batch, &WriteError::Replaced);
-                "gone"
-            }
-            End::Unknown => {
-                tracing::warn!("the outcome of a status write stays unknown");
-                self.mark_unresolved();
-                let failure = WriteError::Unknown(self.last.take());
-                self.fail(batch, &failure);
-                "unknown"
-            }
-        };
-        self.span.record("outcome", outcome);
-        self.span = Span::none();
-        self.backoff = Backoff::default();
-        Event::Answered
-    }
-
-    fn show(&mut self, batch: Option<Batch<K>>, version: &Version<K>) {
-        let Some(batch) = batch else { return };
-        let merged = batch.changes();
-        let stored_as_sent = version.raw.get("status").is_some_and(|stored| alike(stored, &batch.status));
-        for update in batch.updates {
-            let (object, attempts) = (version.object.clone(), update.tries);
-            match update.result {
-                ClosureResult::Changed => {
-                    update.caller.answer(Ok(UpdateOutcome::Written { object, attempts, merged, stored_as_sent }));
-                }
-                ClosureResult::Same => update.caller.answer(Ok(UpdateOutcome::Unchanged { object })),
-                ClosureResult::Declined => update.caller.decline(),
-            }
-        }
-    }
-
-    /// Fails those whose changes were in the PUT; the others are decided anew.
-    fn fail(&mut self, batch: Option<Batch<K>>, failure: &WriteError) {
-        let updates = batch.map(|batch| batch.updates).unwrap_or_default();
-        let (failed, others) = updates.into_iter().partition(|update| update.result == ClosureResult::Changed);
-        answer_all::<K>(failed, failure);
-        self.put_back(others);
-    }
-
-    fn fail_all(&mut self, batch: Option<Batch<K>>, failure: &WriteError) {
-        answer_all(batch.map(|batch| batch.updates).unwrap_or_default(), failure);
-        answer_all(self.queue.drain(..).collect(), failure);
-    }
-
-    fn forget(&mut self, batch: Option<Batch<K>>, failure: &WriteError) {
-        self.shared.cache.forget(&self.lease.id);
-        self.base = None;
-        self.fail_all(batch, failure);
-    }
-
-    /// Notes that a PUT may still land on the base.
-    fn mark_unresolved(&self) {
-        if let Some(base) = &self.base {
-            self.shared.cache.mark_unresolved(&self.lease.id, &base.version);
-        }
-    }
-
-    /// Back to the head of the queue.
-    fn put_back(&mut self, updates: Vec<UpdateRequest<K>>) {
-        updates.into_iter().rev().for_each(|update| self.queue.push_front(update));
-    }
-
-    /// Answers those in the queue whose time is over.
-    fn expire(&mut self) {
-        let now = Instant::now();
-        self.queue.retain(|update| {
-            if update.deadline <= now {
-                update.caller.answer(Err(WriteError::Budget(self.last.clone())));
-            }
-            !update.caller.is_gone()
-        });
     }
 
     fn new_span(&self) -> Span {
@@ -491,21 +244,6 @@ impl<K: StatusResource> Drop for Driver<K> {
         }
         // Before anybody hears of it and comes again.
         self.shared.queues.abandon(&mut self.lease);
-        self.fail(sent, &WriteError::Unknown(None));
-    }
-}
-
-fn answer_all<K: StatusResource>(updates: Vec<UpdateRequest<K>>, failure: &WriteError) {
-    updates.iter().for_each(|update| update.caller.answer(Err(failure.clone())));
-}
-
-/// Whether one of several updates may have caused this answer: too large, malformed, forbidden by a plugin. What the
-/// authorizer forbids, it forbids to all.
-fn may_be_due_to_one(error: &kube::Error) -> bool {
-    let kube::Error::Api(status) = error else { return false };
-    match status.code {
-        400 | 413 => true,
-        403 => !status.message.contains("cannot update resource"),
-        _ => false,
+        self.fail(sent, &Error::Unknown(None));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 ///
 /// It is a [`std::error::Error`] for every `E` that can be shown, `anyhow::Error` included; the text of the closure's
 /// error is part of its own. An [`Error`] of a closure that returns none converts to that of any other.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error<E = Never> {
     /// The closure returned an error; nothing of what it did is written.
@@ -109,26 +109,33 @@ impl fmt::Display for Never {
     }
 }
 
+impl Error {
+    /// What became of a whole write, to be told to one of its callers.
+    pub(crate) fn widen<E>(self) -> Error<E> {
+        match self {
+            Error::Closure(never) => match never {},
+            Error::Panicked(message) => Error::Panicked(message),
+            Error::Deleted => Error::Deleted,
+            Error::Replaced => Error::Replaced,
+            Error::Refused { code, reason, message, causes } => Error::Refused { code, reason, message, causes },
+            Error::Budget(last) => Error::Budget(last),
+            Error::Busy => Error::Busy,
+            Error::Unknown(last) => Error::Unknown(last),
+            Error::Api(source) => Error::Api(source),
+            Error::Unreadable { committed, source } => Error::Unreadable { committed, source },
+            Error::Unwritable(source) => Error::Unwritable(source),
+            Error::Incomplete(part) => Error::Incomplete(part),
+            Error::Closed => Error::Closed,
+        }
+    }
+}
+
 impl<E> From<Error<Never>> for Error<E>
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn from(error: Error<Never>) -> Self {
-        match error {
-            Error::Closure(never) => match never {},
-            Error::Panicked(message) => Self::Panicked(message),
-            Error::Deleted => Self::Deleted,
-            Error::Replaced => Self::Replaced,
-            Error::Refused { code, reason, message, causes } => Self::Refused { code, reason, message, causes },
-            Error::Budget(last) => Self::Budget(last),
-            Error::Busy => Self::Busy,
-            Error::Unknown(last) => Self::Unknown(last),
-            Error::Api(source) => Self::Api(source),
-            Error::Unreadable { committed, source } => Self::Unreadable { committed, source },
-            Error::Unwritable(source) => Self::Unwritable(source),
-            Error::Incomplete(part) => Self::Incomplete(part),
-            Error::Closed => Self::Closed,
-        }
+        error.widen()
     }
 }
 
@@ -178,38 +185,6 @@ pub enum RetryReason {
     /// No answer came in time.
     #[error("the API server did not answer in time")]
     Timeout,
-}
-
-/// How a whole write ended for all updates in it.
-#[derive(Debug, Clone)]
-pub(crate) enum WriteError {
-    Deleted,
-    Replaced,
-    Refused { code: u16, reason: String, message: String, causes: Arc<[RefusalCause]> },
-    Budget(Option<RetryReason>),
-    Busy,
-    Unknown(Option<RetryReason>),
-    Api(Arc<kube::Error>),
-    Unreadable { committed: bool, source: Arc<serde_json::Error> },
-    Unwritable(Arc<serde_json::Error>),
-    Panicked(String),
-}
-
-impl<E> From<WriteError> for Error<E> {
-    fn from(failure: WriteError) -> Self {
-        match failure {
-            WriteError::Deleted => Self::Deleted,
-            WriteError::Replaced => Self::Replaced,
-            WriteError::Refused { code, reason, message, causes } => Self::Refused { code, reason, message, causes },
-            WriteError::Budget(last) => Self::Budget(last),
-            WriteError::Busy => Self::Busy,
-            WriteError::Unknown(last) => Self::Unknown(last),
-            WriteError::Api(source) => Self::Api(source),
-            WriteError::Unreadable { committed, source } => Self::Unreadable { committed, source },
-            WriteError::Unwritable(source) => Self::Unwritable(source),
-            WriteError::Panicked(said) => Self::Panicked(said),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@
 //! such as the page of a proxy, is a lost answer.
 //!
 //! Requests of which it is certain that they were not applied (no connection within the time-out, 429,
-//! an admission webhook that could not be called) are no lost answers; they are tried again within the budget.
+//! an admission webhook that could not be called) are not lost answers; they are tried again within the budget.
 //!
 //! # Refusals
 //! A 409 of an admission webhook is not a version conflict, nor is its 500 a lost answer or its 404 a

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::cache::ObjectId;
-use crate::error::{Error, WriteError};
+use crate::error::Error;
 use crate::metrics::Instruments;
 use crate::object::StatusResource;
 use crate::outcome::{ClosureOutput, UpdateOutcome};
@@ -58,7 +58,7 @@ pub(crate) trait Caller<K: StatusResource>: Send + Sync {
     /// Whether it no longer waits for an answer.
     fn is_gone(&self) -> bool;
     /// Answers with what became of the write.
-    fn answer(&self, reply: Result<UpdateOutcome<K>, WriteError>);
+    fn answer(&self, reply: Result<UpdateOutcome<K>, Error>);
     /// Answers with the closure's own error.
     fn decline(&self);
 }
@@ -134,8 +134,8 @@ impl<K: StatusResource, E: Send + 'static> Caller<K> for Call<K, E> {
         self.lock().as_ref().is_none_or(|open| open.reply.is_closed())
     }
 
-    fn answer(&self, reply: Result<UpdateOutcome<K>, WriteError>) {
-        self.send(|_| Some(reply.map_err(Error::from)));
+    fn answer(&self, reply: Result<UpdateOutcome<K>, Error>) {
+        self.send(|_| Some(reply.map_err(Error::widen)));
     }
 
     fn decline(&self) {
@@ -177,7 +177,7 @@ impl<K: StatusResource> UpdateQueues<K> {
         &self,
         id: ObjectId,
         request: impl FnOnce(OwnedSemaphorePermit) -> UpdateRequest<K>,
-    ) -> Result<Option<QueueLease<K>>, WriteError> {
+    ) -> Result<Option<QueueLease<K>>, Error> {
         let mut queues = self.lock();
         let mut lease = None;
         let queue = queues.entry(id).or_insert_with_key(|id| {
@@ -185,7 +185,7 @@ impl<K: StatusResource> UpdateQueues<K> {
             lease = Some(QueueLease { id: id.clone(), updates, open: true });
             Queue { updates: sender, permits: Arc::new(Semaphore::new(CAPACITY)) }
         });
-        let permit = queue.permits.clone().try_acquire_owned().map_err(|_| WriteError::Busy)?;
+        let permit = queue.permits.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
         // Fails when the serving task is just ending with its runtime, and then drops the request, as is right.
         let _ = queue.updates.send(request(permit));
         Ok(lease)
@@ -239,7 +239,7 @@ mod tests {
         UpdateRequest { caller_base: None, fresh: false, since, deadline, tries: 0, result, closure, caller }
     }
 
-    fn push(queues: &UpdateQueues<Dynamic>) -> Result<Option<QueueLease<Dynamic>>, WriteError> {
+    fn push(queues: &UpdateQueues<Dynamic>) -> Result<Option<QueueLease<Dynamic>>, Error> {
         queues.push(id(), request)
     }
 
@@ -268,9 +268,9 @@ mod tests {
             push(&queues).unwrap();
         }
         let served = lease.updates.try_recv().unwrap();
-        assert!(matches!(push(&queues), Err(WriteError::Busy)));
-        served.caller.answer(Err(WriteError::Budget(None)));
+        assert!(matches!(push(&queues), Err(Error::Busy)));
+        served.caller.answer(Err(Error::Budget(None)));
         push(&queues).unwrap();
-        assert!(matches!(push(&queues), Err(WriteError::Busy)));
+        assert!(matches!(push(&queues), Err(Error::Busy)));
     }
 }

@@ -41,7 +41,7 @@ pub fn increment(counter: &mut impl Counter) {
     counter.add(1);
 }
 
-/// Sets a field that is never changed afterwards; setting the same value again is no change.
+/// Sets a field that is never changed afterwards; setting the same value again is not a change.
 ///
 /// # Errors
 /// [`AlreadySet`] when the field holds another value.

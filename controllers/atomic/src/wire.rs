@@ -14,7 +14,7 @@ use kube::core::{Request, Status, WatchEvent};
 use serde_json::Value;
 
 use crate::body::{SendGuard, SingleUseBody};
-use crate::error::{RefusalCause, RetryReason, WriteError};
+use crate::error::{Error, RefusalCause, RetryReason};
 use crate::metrics::{Instruments, Verb};
 
 /// Part of a request's time-out that a watch gets: what it waits for is there already, and one that hangs must not use
@@ -26,7 +26,7 @@ const WATCH_SHARE: u32 = 4;
 pub(crate) enum Put {
     Written(Value),
     Conflict,
-    Refused(WriteError),
+    Refused(Error),
     Missing,
     /// With the rest that the API server asked for, here and below.
     NotApplied(RetryReason, Option<Duration>),
@@ -278,18 +278,13 @@ fn is_refusal(status: &Status) -> bool {
     !causes.is_empty() && causes.iter().all(|cause| cause.reason != "FieldManagerConflict")
 }
 
-fn refusal(code: StatusCode, status: Status) -> WriteError {
+fn refusal(code: StatusCode, status: Status) -> Error {
     let causes = causes(&status).iter().map(|cause| RefusalCause {
         reason: cause.reason.clone(),
         field: cause.field.clone(),
         message: cause.message.clone(),
     });
-    WriteError::Refused {
-        code: code.as_u16(),
-        causes: causes.collect(),
-        reason: status.reason,
-        message: status.message,
-    }
+    Error::Refused { code: code.as_u16(), causes: causes.collect(), reason: status.reason, message: status.message }
 }
 
 /// 410: compacted or restarted; 400, 403, 404, 405: the watch is not to be had at all.

@@ -209,7 +209,8 @@ impl<K: StatusResource> StatusWriter<K> {
             let closure = caller.clone().closure(closure);
             let result = ClosureResult::Changed;
             UpdateRequest { caller_base, fresh, since, deadline, tries: 0, result, closure, caller }
-        })?;
+        });
+        let lease = lease.map_err(Error::widen)?;
         if let Some(lease) = lease {
             let driver = Driver::new(self.0.clone(), lease);
             self.0.tasks.spawn(driver.serve());
