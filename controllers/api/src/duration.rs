@@ -12,11 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GoDuration(pub SignedDuration);
 
-/// Why a text is no duration.
+/// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Neither `0` nor numbers with a unit each.
-    #[error("{text:?} is no duration: write numbers with the units ns, us, ms, s, m or h, such as 5m30s")]
+    #[error("{text:?} is not a duration: write numbers with the units ns, us, ms, s, m or h, such as 5m30s")]
     Malformed {
         /// The text as given.
         text: String,

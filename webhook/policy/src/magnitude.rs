@@ -56,7 +56,7 @@ impl<'v> Magnitude<'v> {
         }
     }
 
-    /// Whether this is above a bound; a bound that is no number counts as zero.
+    /// Whether this is above a bound; a bound that is not a number counts as zero.
     pub(crate) fn above(self, bound: &Value<'_>) -> bool {
         let bound = match bound {
             Value::Number(text) => Decimal::of_json(text),

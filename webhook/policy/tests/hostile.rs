@@ -266,7 +266,7 @@ fn hostile_sizes_take_no_quadratic_time() {
             let start = Instant::now();
             let judgement = policy.judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
             assert!(judgement.findings.len() <= statusguard_policy::MAX_FINDINGS);
-            // Quadratic would be minutes; this bound is no measurement.
+            // Quadratic would be minutes; this bound is not a measurement.
             assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
         }
     }

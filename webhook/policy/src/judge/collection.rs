@@ -164,8 +164,6 @@ impl Evaluation<'_> {
         }
         if waived {
             self.waive(location, Reason::HistoryDuplicate);
-        }
-        if waived {
             lists.old.retain(|entry| !entry.ignored);
             lists.reindex(lists.identities());
         }

@@ -56,8 +56,8 @@ a surplus copy in the middle went | {log: [{id: a}, {id: a}, {id: b}]} | {log: [
 all copies went | {log: [{id: a}, {id: a}]} | null | Stale HistoryTruncated/S HistoryDuplicate/W
 one of three went | {log: [{id: a}, {id: a}, {id: a}]} | {log: [{id: a}, {id: a}]} | Repair HistoryDuplicate/W
 a missing part is unset | {log: [{x: 1}]} | {log: [{x: 1}, {id: null, y: 2}]} | Stale HistoryDuplicate/S
-an item that is no object has no parts | {log: [abc]} | {log: [abc, 5]} | Stale HistoryDuplicate/S
-an item that is no object against an unset part | null | {log: [abc, {id: ''}]} | Invalid HistoryDuplicate/I
+an item that is not an object has no parts | {log: [abc]} | {log: [abc, 5]} | Stale HistoryDuplicate/S
+an item that is not an object against an unset part | null | {log: [abc, {id: ''}]} | Invalid HistoryDuplicate/I
 key numbers by value | {log: [{id: 1}]} | {log: [{id: 1.0}, {id: '1'}]} | Allow
 key digits are strings | {log: [{id: '1'}]} | {log: [{id: '1'}, {id: '01'}]} | Allow
 key times are cut | {log: [{id: 2024-01-01T00:00:00.1Z}]} | {log: [{id: 2024-01-01T00:00:00.1Z}, {id: 2024-01-01T01:00:00.9+01:00}]} | Stale HistoryDuplicate/S
@@ -101,7 +101,7 @@ map entry unset is gone | {m: {a: {p: Ok}}} | {m: {a: {p: ''}, b: {p: New}}} | S
 an unset map entry is none | {m: {a: {p: New}, b: null}} | {m: {a: {p: Ok}}} | Allow
 nested history | {m: {a: {p: New, log: [x, y]}}} | {m: {a: {p: New, log: [x]}}} | Stale HistoryTruncated/S
 nested history rewritten | {m: {a: {p: New, log: [x, y]}}} | {m: {a: {p: New, log: [y, x]}}} | Invalid HistoryRewritten/I
-an entry that is no object | {m: {a: 5}} | {m: {a: 6}} | Allow
+an entry that is not an object | {m: {a: 5}} | {m: {a: 6}} | Allow
 items as lists have the order of the rule | {m: [{p: New}]} | {m: [{p: Ok}]} | Invalid PhaseSkipped/I HistoryTruncated/S
 
 # "." is the item
@@ -139,7 +139,7 @@ duplicates | {log: [{id: a}]} | {log: [{id: a}, {id: a}]} | Stale HistoryDuplica
 policy {collections: [{path: .status.log, order: Any}]}
 a set | {log: [a, b]} | {log: [b, c, a]} | Allow
 one copy went | {log: [a, a, b]} | {log: [b, a, c]} | Stale HistoryTruncated/S
-copies without key are no duplicates | {log: [a]} | {log: [a, a, a]} | Allow
+copies without key are not duplicates | {log: [a]} | {log: [a, a, a]} | Allow
 a fraction rewritten | {log: [{t: 2024-01-01T00:00:00.1Z}]} | {log: [{t: 2024-01-01T00:00:00.2Z}]} | Stale HistoryRewritten/S
 map keys | {log: {a: 1}} | {log: {a: 1, b: 2}} | Allow
 map frozen content | {log: {a: {x: 1}}} | {log: {a: {x: 2}}} | Stale HistoryRewritten/S

@@ -33,7 +33,7 @@ R5.7 back from final | {phase: Sent} | {phase: Sending} | Stale PhaseRegression/
 R5.7 two ends | {phase: Sent} | {phase: Failed} | Stale PhaseRegression/S
 R5.7 cleared | {phase: Sending} | {x: 1} | Stale PhaseRegression/S
 R5.7 status null | {phase: Sending} | null | Stale PhaseRegression/S
-R5.7 status is no object | {phase: Sending} | 7 | Stale PhaseRegression/S
+R5.7 status is not an object | {phase: Sending} | 7 | Stale PhaseRegression/S
 R5.8 skipped | {phase: Pending} | {phase: Sent} | Invalid PhaseSkipped/I@status.phase
 R5.8 first skipped | null | {phase: Sending} | Invalid PhaseSkipped/I
 
@@ -138,10 +138,10 @@ witness set to a negative number | {p: C} | {p: A, w: -1} | Allow
 witness unset | {p: C, w: -5} | {p: A, w: 0} | Stale PhaseRegression/S
 witness becomes a longer list | {p: C, w: [1]} | {p: A, w: [1, null]} | Allow
 witness becomes a longer map | {p: C, w: {a: 1}} | {p: A, w: {a: 1, b: 2}} | Stale PhaseRegression/S
-an opaque id is no witness | {p: C, w: abc} | {p: A, w: xyz} | Stale PhaseRegression/S
+an opaque id is not a witness | {p: C, w: abc} | {p: A, w: xyz} | Stale PhaseRegression/S
 witness is a later time | {p: C, w: 2024-01-01T00:00:00Z} | {p: A, w: 2024-01-01T01:00:01+01:00} | Allow
 witness is later by a fraction | {p: C, w: 2024-01-01T00:00:00.1Z} | {p: A, w: 2024-01-01T00:00:00.9Z} | Stale PhaseRegression/S
-number against time is no advance | {p: C, w: 5} | {p: A, w: 2024-01-01T00:00:00Z} | Stale PhaseRegression/S
+a number against a time is not an advance | {p: C, w: 5} | {p: A, w: 2024-01-01T00:00:00Z} | Stale PhaseRegression/S
 fractions advance as numbers | {p: C, w: 1} | {p: A, w: 1.000000000000000000001} | Allow
 
 policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}, {from: [C], to: [D]}], final: [D], resets: {from: [D]}}}

@@ -49,9 +49,9 @@ an object of unset is zero | {n: 1} | {n: {a: 0}} | Stale CounterRegression/S
 malformed before | {n: abc} | {n: 1} | Repair Malformed/W@status.n
 malformed before and after | {n: abc} | {n: xyz} | Repair Malformed/W
 malformed to unset | {n: abc} | null | Repair Malformed/W
-a lower-case t is no time | {n: 1} | {n: 2024-01-01t00:00:00Z} | Invalid Malformed/I
-a lower-case z is no time | {n: 1} | {n: 2024-01-01T00:00:00z} | Invalid Malformed/I
-year 0000 is no time | null | {n: 0000-01-01T00:00:00Z} | Invalid Malformed/I
+a lower-case t is not a time | {n: 1} | {n: 2024-01-01t00:00:00Z} | Invalid Malformed/I
+a lower-case z is not a time | {n: 1} | {n: 2024-01-01T00:00:00z} | Invalid Malformed/I
+year 0000 is not a time | null | {n: 0000-01-01T00:00:00Z} | Invalid Malformed/I
 29 February needs its year | null | {n: 2023-02-29T00:00:00Z} | Invalid Malformed/I
 29 February 1900 | null | {n: 1900-02-29T00:00:00Z} | Invalid Malformed/I
 29 February 2000 | null | {n: 2000-02-29T00:00:00Z} | Allow
@@ -95,7 +95,7 @@ malformed before is waived before the bound | @3 {n: abc} | @3 {n: 9} | Repair M
 a time was above | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 2024-01-01T00:00:00Z} | Repair AboveBound/W
 a time was above, to unset | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 0} | Repair AboveBound/W
 a time was above, to a number | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 1} | Invalid Malformed/I
-digits are no number for generation | @'3' {n: 0} | @'3' {n: 2} | Invalid AboveBound/I
+digits are not a number for generation | @'3' {n: 0} | @'3' {n: 2} | Invalid AboveBound/I
 no number for generation | @many {n: 0} | @many {n: 1} | Invalid AboveBound/I
 
 policy {monotone: [{path: .status.n, atMost: .metadata.generation, toZero: true}]}
