@@ -30,6 +30,7 @@ pub struct Builder<K: StatusResource> {
     phase: Option<PhaseChange<K::Status>>,
     append_only: Vec<AppendOnly>,
     keep: usize,
+    keep_bytes: usize,
     metrics: Metrics,
 }
 
@@ -70,6 +71,7 @@ impl<K: StatusResource> Builder<K> {
             phase: None,
             append_only: Vec::new(),
             keep: 4096,
+            keep_bytes: 64 << 20,
             metrics: Metrics::default(),
         }
     }
@@ -117,10 +119,18 @@ impl<K: StatusResource> Builder<K> {
         self
     }
 
-    /// How many objects to keep in case a cache lags behind (default 4096), whatever their size. Once a cache
-    /// shows a version newer than the writer's own last one, what is kept is the cache's object, shared with it.
+    /// How many objects to keep in case a cache lags behind (default 4096). Once a cache has caught up, what is kept
+    /// is its own object, shared with it; of a typed object the raw form stays as well, until the cache shows a newer
+    /// version.
     pub fn keep(mut self, objects: usize) -> Self {
         self.keep = objects;
+        self
+    }
+
+    /// About how many bytes of memory the kept objects may take, those that are shared with a cache not counted
+    /// (default 64 MiB). The newest is kept, however large it is.
+    pub fn keep_bytes(mut self, bytes: usize) -> Self {
+        self.keep_bytes = bytes;
         self
     }
 
@@ -135,7 +145,19 @@ impl<K: StatusResource> Builder<K> {
     /// # Errors
     /// [`InvalidName`] when the API server would not take the name as a field manager.
     pub fn build(self) -> Result<StatusWriter<K>, InvalidName> {
-        let Self { client, name, kind, budget, request_timeout, subresource, phase, append_only, keep, metrics } = self;
+        let Self {
+            client,
+            name,
+            kind,
+            budget,
+            request_timeout,
+            subresource,
+            phase,
+            append_only,
+            keep,
+            keep_bytes,
+            metrics,
+        } = self;
         if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Err(InvalidName(name));
         }
@@ -163,7 +185,7 @@ impl<K: StatusResource> Builder<K> {
             append_only,
             trusts_offers,
             budget,
-            cache: ObjectCache::new(NonZeroUsize::new(keep).unwrap_or(NonZeroUsize::MIN)),
+            cache: ObjectCache::new(NonZeroUsize::new(keep).unwrap_or(NonZeroUsize::MIN), keep_bytes),
             queues: UpdateQueues::new(),
             tasks: TaskTracker::new(),
         })))

@@ -71,8 +71,8 @@ struct VersionMark {
 
 /// The newest version seen of an object.
 enum Newest<K> {
-    /// It was written or read.
-    Known(Version<K>),
+    /// It was written or read. The bytes count what no cache shares.
+    Known { version: Version<K>, bytes: usize },
     /// A cache has shown it. It is not a base for a write, but from now on nothing older is shown.
     Shown(Arc<K>),
 }
@@ -80,33 +80,59 @@ enum Newest<K> {
 impl<K: StatusResource> Newest<K> {
     fn known(&self) -> Option<&Version<K>> {
         match self {
-            Self::Known(version) => Some(version),
+            Self::Known { version, .. } => Some(version),
             Self::Shown(_) => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Known { bytes, .. } => *bytes,
+            Self::Shown(_) => 0,
         }
     }
 
     fn object(&self) -> &Arc<K> {
         match self {
-            Self::Known(version) => &version.object,
+            Self::Known { version, .. } => &version.object,
             Self::Shown(object) => object,
         }
     }
 }
 
-/// A bounded store; when it is full, what was seen longest ago goes.
+/// About how many bytes a JSON value takes in memory.
+fn memory(value: &Value) -> usize {
+    /// A member of an object: its name, its value and its share of a node of the map.
+    const MEMBER: usize = 3 * size_of::<String>() + size_of::<Value>();
+    let inside = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(entries) => entries.iter().map(memory).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| MEMBER + name.len() + memory(value)).sum(),
+    };
+    size_of::<Value>() + inside
+}
+
+/// A bounded store; when it is full, what was seen longest ago goes, but never the newest.
 pub(crate) struct ObjectCache<K>(Mutex<CacheInner<K>>);
 
 struct CacheInner<K> {
     versions: LruCache<ObjectKey, Newest<K>>,
+    /// What the versions take together, and what they may take.
+    bytes: usize,
+    most_bytes: usize,
     marks: LruCache<ObjectKey, VersionMark>,
     /// The newest number that was dropped.
     floor: String,
 }
 
 impl<K: StatusResource> ObjectCache<K> {
-    pub(crate) fn new(limit: NonZeroUsize) -> Self {
+    /// Of so many objects, and so many bytes of those that no cache shares.
+    pub(crate) fn new(limit: NonZeroUsize, most_bytes: usize) -> Self {
         let inner = CacheInner {
             versions: LruCache::new(limit),
+            bytes: 0,
+            most_bytes,
             marks: LruCache::new(VERSION_MARKS.max(limit)),
             floor: "0".to_owned(),
         };
@@ -126,14 +152,16 @@ impl<K: StatusResource> ObjectCache<K> {
         }
         let unresolved = known.is_some_and(|known| known.unresolved && known.version == version.version);
         inner.mark(key.clone(), VersionMark { uid: version.uid.clone(), version: version.version.clone(), unresolved });
-        inner.versions.push(key, Newest::Known(version));
+        // The typed reading takes about as much as the raw object.
+        let bytes = 2 * memory(&version.raw);
+        inner.insert(key, Newest::Known { version, bytes });
     }
 
     /// Notes that there is this newer version of `id`, which cannot be kept.
     pub(crate) fn outdate(&self, id: &ObjectId, version: &str) {
         let mark = VersionMark { uid: id.uid.clone(), version: version.to_owned(), unresolved: false };
         let mut inner = self.inner();
-        inner.versions.pop(&id.key);
+        inner.remove(&id.key);
         inner.mark(id.key.clone(), mark);
     }
 
@@ -168,25 +196,32 @@ impl<K: StatusResource> ObjectCache<K> {
         }
         let uid = Some(id.uid.as_str());
         if inner.versions.peek(&id.key).is_some_and(|kept| kept.object().meta().uid.as_deref() == uid) {
-            inner.versions.pop(&id.key);
+            inner.remove(&id.key);
         }
     }
 
-    /// The newer of what a cache holds and what is kept, which then is kept, because another cache may lag behind.
-    pub(crate) fn latest(&self, key: &ObjectKey, cached: &Arc<K>) -> Arc<K> {
+    /// The newer of what a cache holds and what is kept. The cache's object is then kept in its place, because another
+    /// cache may lag behind; of an equal version the raw form stays, which saves a read, unless the cache's object
+    /// `is_base` for a write itself.
+    pub(crate) fn latest(&self, key: &ObjectKey, cached: &Arc<K>, is_base: bool) -> Arc<K> {
         let mut inner = self.inner();
         let Some(kept) = inner.versions.peek(key) else {
             return cached.clone();
         };
         let version = |object: &K| object.meta().resource_version.clone().unwrap_or_default();
         let (known, seen) = (version(kept.object()), version(cached));
-        if is_newer(&known, &seen) {
+        if is_newer(&known, &seen) || Arc::ptr_eq(kept.object(), cached) {
             return kept.object().clone();
         }
-        // The raw form of an equal version still saves a read; an older one is of no use.
-        if known != seen {
-            inner.versions.push(key.clone(), Newest::Shown(cached.clone()));
-        }
+        let shown = match kept.known() {
+            Some(kept) if known == seen && !is_base => {
+                let version = Version { object: cached.clone(), ..kept.clone() };
+                let bytes = memory(&version.raw);
+                Newest::Known { version, bytes }
+            }
+            _ => Newest::Shown(cached.clone()),
+        };
+        inner.insert(key.clone(), shown);
         cached.clone()
     }
 
@@ -199,7 +234,24 @@ impl<K: StatusResource> ObjectCache<K> {
     }
 }
 
-impl<K> CacheInner<K> {
+impl<K: StatusResource> CacheInner<K> {
+    fn insert(&mut self, key: ObjectKey, newest: Newest<K>) {
+        self.bytes += newest.bytes();
+        if let Some((_, dropped)) = self.versions.push(key, newest) {
+            self.bytes -= dropped.bytes();
+        }
+        while self.bytes > self.most_bytes && self.versions.len() > 1 {
+            let Some((_, dropped)) = self.versions.pop_lru() else { break };
+            self.bytes -= dropped.bytes();
+        }
+    }
+
+    fn remove(&mut self, key: &ObjectKey) {
+        if let Some(version) = self.versions.pop(key) {
+            self.bytes -= version.bytes();
+        }
+    }
+
     fn mark(&mut self, key: ObjectKey, mark: VersionMark) {
         // What makes room may also be the former mark of the same object.
         let dropped = self.marks.push(key.clone(), mark).filter(|(dropped, _)| *dropped != key);
@@ -228,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_number_outlives_its_version() {
-        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN);
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN, usize::MAX);
         put(&kept, "a", "10");
         put(&kept, "b", "11");
         assert_eq!(kept.len(), 1);
@@ -240,7 +292,7 @@ mod tests {
 
     #[test]
     fn where_a_number_was_dropped_any_object_not_known_may_be_outdated() {
-        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN);
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN, usize::MAX);
         for number in 0..=VERSION_MARKS.get() {
             put(&kept, &number.to_string(), &(100 + number).to_string());
         }
@@ -252,7 +304,7 @@ mod tests {
 
     #[test]
     fn what_does_not_compare_with_the_newest_seen_may_be_outdated() {
-        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN);
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN, usize::MAX);
         put(&kept, "a", "opaque b");
         assert!(kept.may_be_outdated(&id("a"), "opaque a"));
         assert!(!kept.may_be_outdated(&id("a"), "opaque b"));
@@ -260,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_version_stays_unresolved_until_the_object_moves() {
-        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN);
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::MIN, usize::MAX);
         kept.mark_unresolved(&id("a"), "10");
         put(&kept, "a", "10");
         assert!(kept.is_unresolved(&id("a"), "10"), "a read of the same version proves nothing");
@@ -270,12 +322,48 @@ mod tests {
 
     #[test]
     fn an_older_version_replaces_no_newer_one() {
-        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::new(4).unwrap());
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::new(4).unwrap(), usize::MAX);
         put(&kept, "a", "10");
         put(&kept, "a", "9");
         assert_eq!(kept.get(&id("a").key).unwrap().version, "10");
         kept.forget(&id("a"));
         assert_eq!(kept.len(), 0);
         assert!(!kept.may_be_outdated(&id("a"), "1"));
+    }
+
+    #[test]
+    fn the_oldest_versions_go_when_they_take_too_many_bytes() {
+        let raw = |name: &str| json!({"metadata": {"name": name, "uid": "u", "resourceVersion": "1"}, "status": {"text": "x".repeat(10_000)}});
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::new(100).unwrap(), 45_000);
+        for name in ["a", "b", "c"] {
+            kept.put(id(name).key, Version::of(Arc::new(raw(name))).unwrap());
+        }
+        let names = |kept: &ObjectCache<Dynamic>| ["a", "b", "c"].map(|name| kept.get(&id(name).key).is_some());
+        assert_eq!(names(&kept), [false, true, true]);
+
+        // What a cache shares counts half, and nothing of it if it is a base itself.
+        let cached = |name: &str| Arc::new(serde_json::from_value::<Dynamic>(raw(name)).unwrap());
+        let (b, c) = (cached("b"), cached("c"));
+        assert!(Arc::ptr_eq(&kept.latest(&id("b").key, &b, false), &b));
+        kept.put(id("a").key, Version::of(Arc::new(raw("a"))).unwrap());
+        assert_eq!(names(&kept), [true, true, false], "one and a half fit");
+        assert!(Arc::ptr_eq(&kept.get(&id("b").key).unwrap().object, &b));
+        kept.put(id("c").key, Version::of(Arc::new(raw("c"))).unwrap());
+        assert!(Arc::ptr_eq(&kept.latest(&id("c").key, &c, true), &c));
+        assert_eq!((names(&kept), kept.len()), ([true, false, false], 2), "c is shown by a cache alone");
+
+        // The newest stays, however large it is.
+        let kept = ObjectCache::<Dynamic>::new(NonZeroUsize::new(100).unwrap(), 0);
+        kept.put(id("a").key, Version::of(Arc::new(raw("a"))).unwrap());
+        kept.put(id("b").key, Version::of(Arc::new(raw("b"))).unwrap());
+        assert_eq!(names(&kept), [false, true, false]);
+    }
+
+    #[test]
+    fn memory_is_counted_for_every_part() {
+        assert!(memory(&json!(1)) >= 24);
+        assert!(memory(&json!(["x".repeat(1000), {"a": "y".repeat(1000)}])) >= 2000 + 4 * 24);
+        let (few, many) = (json!({"a": 1}), json!({"a": 1, "b": 2}));
+        assert!(memory(&many) > memory(&few));
     }
 }

@@ -196,8 +196,9 @@
 //! * Resource versions are compared as decimal integers ([`compare_versions`]). Of an API server with
 //!   opaque ones, `latest` always believes the cache, and a write based on another version than the last
 //!   one that the writer has seen begins with a read.
-//! * What is kept in case a cache lags behind is bounded ([`Builder::keep`]): of an object that falls
-//!   out, `latest` shows what the cache shows, and the next write based on that begins with a read.
+//! * What is kept in case a cache lags behind is bounded ([`Builder::keep`], [`Builder::keep_bytes`]): of an
+//!   object that falls out, `latest` shows what the cache shows, and the next write based on that begins with a
+//!   read.
 //!
 //! # Dynamic objects, and kinds without a status subresource
 //! ```no_run

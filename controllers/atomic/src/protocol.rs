@@ -39,6 +39,8 @@ pub(crate) struct Protocol<B, V, F> {
     pub(crate) limit: Limit,
     /// Whether the base is known to be out of date, so that the next batch begins with a read.
     pub(crate) outdated: bool,
+    /// Whether another writer was faster since the last answer.
+    pub(crate) contended: bool,
 }
 
 /// What is to be performed.
@@ -161,7 +163,7 @@ pub(crate) enum Event<B, V, F> {
 pub(crate) enum Rest {
     /// Not at all.
     None,
-    /// Another writer was faster: somebody makes progress.
+    /// Other writers are about: somebody makes progress, and each gets its turn.
     Contention,
     /// Something does not work: longer each time.
     Trouble,
@@ -169,7 +171,7 @@ pub(crate) enum Rest {
 
 impl<B: Updates, V, F> Protocol<B, V, F> {
     pub(crate) fn new() -> Self {
-        Self { state: State::Compose { again: None }, limit: Limit::new(), outdated: false }
+        Self { state: State::Compose { again: None }, limit: Limit::new(), outdated: false, contended: false }
     }
 
     /// Goes on to the state after `event`.
@@ -215,6 +217,7 @@ impl<B: Updates, V, F> Protocol<B, V, F> {
 
             (State::Put { batch, .. }, Event::Missing) => answer(Some(batch), End::Deleted),
             (State::Put { batch, doubt: Some(doubt) }, Event::Conflict) => {
+                self.contended = true;
                 (State::WatchNext { batch, doubt }, Rest::Contention)
             }
             // Anything else speaks of this PUT only; the earlier one may still be on its way.
@@ -223,7 +226,7 @@ impl<B: Updates, V, F> Protocol<B, V, F> {
                 (put_in_doubt(batch, doubt, now), Rest::Trouble)
             }
             (State::Put { batch, .. }, Event::Conflict) => {
-                self.outdated = true;
+                (self.outdated, self.contended) = (true, true);
                 (State::Read { batch: Some(batch), refusal: None }, Rest::Contention)
             }
             (State::Put { batch, .. }, Event::Refused(failure)) => {
@@ -292,7 +295,11 @@ impl<B: Updates, V, F> Protocol<B, V, F> {
                 answer(Some(batch), End::Unknown)
             }
 
-            (State::Answer { .. }, _) => (State::Compose { again: None }, Rest::None),
+            (State::Answer { .. }, _) => {
+                // The others have to read first: who writes again at once would win every time.
+                let rest = if std::mem::take(&mut self.contended) { Rest::Contention } else { Rest::None };
+                (State::Compose { again: None }, rest)
+            }
         }
     }
 

@@ -70,7 +70,7 @@ impl<K: StatusResource> StatusWriter<K> {
     #[must_use]
     pub fn latest(&self, cached: &Arc<K>) -> Arc<K> {
         match id(&**cached) {
-            Ok(id) => self.0.cache.latest(&id.key, cached),
+            Ok(id) => self.0.cache.latest(&id.key, cached, self.is_base(cached)),
             Err(_) => cached.clone(),
         }
     }
@@ -100,6 +100,11 @@ impl<K: StatusResource> StatusWriter<K> {
         self.0.tasks.wait().await;
     }
 
+    /// Whether a write may be based on `object` as it is.
+    fn is_base(&self, object: &K) -> bool {
+        self.0.trusts_offers && object.raw_status() != RawStatus::Typed
+    }
+
     /// What `object` says about the base; only what the writer does not know already is copied.
     fn batch(&self, object: &K) -> Result<(ObjectId, Option<CallerBase>), Missing> {
         let id = id(object)?;
@@ -109,8 +114,7 @@ impl<K: StatusResource> StatusWriter<K> {
         if kept.is_some_and(|kept| kept.version == version || is_newer(&kept.version, &version)) {
             return Ok((id, None));
         }
-        let whole = self.0.trusts_offers && object.raw_status() != RawStatus::Typed;
-        let raw = if whole { Some(Arc::new(raw(object).map_err(Missing::Json)?)) } else { None };
+        let raw = if self.is_base(object) { Some(Arc::new(raw(object).map_err(Missing::Json)?)) } else { None };
         Ok((id, Some(CallerBase { version, raw })))
     }
 }

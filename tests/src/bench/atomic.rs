@@ -22,6 +22,9 @@ pub struct Args {
     /// One short round of each case.
     #[arg(long)]
     quick: bool,
+    /// Only the case of this name, as the table shows it (`processes=10`).
+    #[arg(long, value_name = "NAME", value_parser = case_name)]
+    case: Option<String>,
     /// Where to write the rows as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -92,12 +95,19 @@ const CASES: [Contention; 5] = [
 /// Rounds of a case that is not quick.
 const ROUNDS: usize = 5;
 
+fn case_name(name: &str) -> Result<String, String> {
+    if CASES.iter().any(|case| case.name == name) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("use one of {}", CASES.map(|case| case.name).join(", ")))
+}
+
 /// Measures and prints.
 ///
 /// # Errors
 /// When something does not run, and when one of our updates failed, was lost or doubled.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { quick, json } = args;
+    let Args { quick, case: only, json } = args;
     let rival = rival::program().await?;
     let ours = std::env::current_exe().context("finding this program")?;
     let plane = ControlPlane::start(Options::default()).await?;
@@ -110,7 +120,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
 
     let mut rows = Vec::new();
-    for case in CASES {
+    for case in CASES.into_iter().filter(|case| only.as_deref().is_none_or(|only| only == case.name)) {
         let (mut by_ours, mut by_rival) = (Sum::default(), Sum::default());
         for round in 0..if quick { 1 } else { ROUNDS } {
             eprintln!("{} round {}", case.name, round + 1);

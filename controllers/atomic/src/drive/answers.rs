@@ -4,7 +4,6 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::Driver;
-use crate::backoff::Backoff;
 use crate::cache::Version;
 use crate::compose::{Batch, Event};
 use crate::error::Error;
@@ -57,7 +56,7 @@ impl<K: StatusResource> Driver<K> {
         };
         self.span.record("outcome", outcome);
         self.span = Span::none();
-        self.backoff = Backoff::default();
+        self.backoff.answered();
         Event::Answered
     }
 

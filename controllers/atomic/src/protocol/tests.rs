@@ -5,7 +5,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 use tokio::time::Instant;
 
 use super::model::{Modelled, Next, Seen, World};
-use super::{End, Event, State};
+use super::{End, Event, Protocol, Rest, State, Updates};
 use crate::authorship::{Author, Lost, of_later, of_next};
 
 const SMALL: World = World {
@@ -34,6 +34,34 @@ const BROKEN: &str = "the model must find this";
 
 fn next(protocol: &mut Modelled, event: Seen, now: Instant) {
     protocol.next(event, now);
+}
+
+/// An update, as far as rests depend on it.
+struct One;
+
+impl Updates for One {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn is_late(&self, _now: Instant) -> bool {
+        false
+    }
+}
+
+#[test]
+fn who_wins_against_others_gives_them_a_turn() {
+    let now = Instant::now();
+    let mut protocol = Protocol::<One, (), ()>::new();
+    assert_eq!(protocol.next(Event::Composed(One), now), Rest::None);
+    assert_eq!(protocol.next(Event::Conflict, now), Rest::Contention);
+    assert_eq!(protocol.next(Event::NotLanded, now), Rest::None);
+    assert_eq!(protocol.next(Event::Composed(One), now), Rest::None);
+    assert_eq!(protocol.next(Event::Landed(()), now), Rest::None, "the callers are told at once");
+    assert_eq!(protocol.next(Event::Answered, now), Rest::Contention);
+    for event in [Event::Composed(One), Event::Landed(()), Event::Answered] {
+        assert_eq!(protocol.next(event, now), Rest::None, "nobody was in the way");
+    }
 }
 
 fn counterexample(next: Next, property: &'static str) {
