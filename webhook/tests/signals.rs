@@ -1,4 +1,4 @@
-//! The server as a process: SIGTERM drains it, a second one ends it.
+//! The server as a process: signals, and the limit of open files.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::{GuardProcess, PATIENCE};
+use rustix::process::Signal;
 
 #[test]
 fn sigterm_drains() {
@@ -35,4 +36,58 @@ fn a_second_sigterm_ends_it_at_once() {
     server.terminate();
     assert_eq!(server.ends().code(), Some(0));
     drop(silent);
+}
+
+#[test]
+fn sighup_makes_it_read_certificate_and_policies_again() {
+    let mut server = GuardProcess::start(&["--reload-interval=1h", "--min-drain=0s"]);
+    let loaded = server.metric("statusguard_policies_loaded");
+    assert!(loaded > 1.0 && server.is_trusted());
+    let policy = std::fs::read_dir(&server.files.policies).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(policy).unwrap();
+    server.renew_certificate();
+    assert!(!server.is_trusted(), "the old one is in force");
+    server.signal(Signal::HUP);
+    server.wait("trusted", GuardProcess::is_trusted);
+    assert_eq!(server.metric("statusguard_policies_loaded"), loaded - 1.0);
+
+    // What cannot be used replaces nothing.
+    std::fs::write(&server.files.cert, "no certificate").unwrap();
+    server.signal(Signal::HUP);
+    server.log_line("serving certificate unusable; the last one stays");
+    assert!(server.is_trusted() && server.ready());
+}
+
+#[test]
+fn other_signals_are_ignored() {
+    let mut server = GuardProcess::start(&["--min-drain=0s"]);
+    for (signal, line) in [(Signal::USR1, "SIGUSR1 ignored"), (Signal::USR2, "SIGUSR2 ignored")] {
+        server.signal(signal);
+        server.log_line(line);
+    }
+    assert!(server.ready());
+    server.terminate();
+    assert_eq!(server.ends().code(), Some(0));
+}
+
+/// It keeps descriptors for probes and files, whatever its connections take.
+#[test]
+fn connections_fit_in_the_limit_of_open_files() {
+    const OPEN_FILES: u32 = 300;
+    let mut server = GuardProcess::start_with_open_files(OPEN_FILES, &["--min-drain=0s"]);
+    let line = server.log_line("--max-connections does not fit in the limit of open files (ulimit -n) and is lowered");
+    assert_eq!(
+        (&line["open_files"], &line["wanted"], &line["max_connections"]),
+        (&300.into(), &1024.into(), &86.into())
+    );
+    let silent: Vec<_> = (0..2 * OPEN_FILES).map(|_| TcpStream::connect(server.admission).unwrap()).collect();
+    for _ in 0..10 {
+        assert!(server.ready());
+    }
+    server.renew_certificate();
+    server.signal(Signal::HUP);
+    server.wait("trusted", GuardProcess::is_trusted);
+    drop(silent);
+    server.terminate();
+    assert_eq!(server.ends().code(), Some(0));
 }

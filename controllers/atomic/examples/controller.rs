@@ -19,7 +19,7 @@ pub struct DeliverySpec {
     pub to: String,
 }
 
-/// How far it is.
+/// Its progress.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(default)]
 pub struct DeliveryStatus {

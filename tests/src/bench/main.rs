@@ -37,6 +37,13 @@ enum Benchmark {
     /// One process of `atomic`.
     #[command(hide = true)]
     AtomicWorker(worker::Args),
+    /// The guard's own command.
+    #[command(hide = true)]
+    Guard {
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// One server of `edge`.
     #[command(hide = true)]
     EdgeServer(edge::server::Args),
@@ -46,9 +53,14 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Benchmark::Atomic(args) => on_all_cores(atomic::run(args)),
         Benchmark::Faults(args) => on_all_cores(faults::run(args)),
-        Benchmark::Hostile(args) => on_all_cores(hostile::run(args)),
         Benchmark::AtomicWorker(args) => on_all_cores(worker::run(args)),
+        Benchmark::Guard { args } => {
+            return statusguard::main(statusguard::Args::parse_from(
+                std::iter::once("statusguard".to_owned()).chain(args),
+            ));
+        }
         // These pin themselves to cores before they start a runtime.
+        Benchmark::Hostile(args) => hostile::run(args),
         Benchmark::Edge(args) => edge::run(args),
         Benchmark::EdgeServer(args) => edge::server::run(args),
     };

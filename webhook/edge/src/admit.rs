@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{self, BodyBudget, BodyError, BodyReservation};
+use crate::connection::Peer;
 use crate::judge::{CallContext, Decision, GroupResource, Judge, Recorder, ReviewAnswer};
 use crate::limits::Limits;
 use crate::log_limit::LogLimit;
@@ -30,9 +31,10 @@ use crate::trace_context;
 /// Bytes of a path and of a message that are logged.
 const LOGGED_PATH: usize = 256;
 const LOGGED_REASON: usize = 1024;
-/// Bytes of a body that is judged on its connection's task. A longer one may take milliseconds, in which no other
-/// call of that worker would be answered.
-const LONG_BODY: usize = 64 << 10;
+/// Bytes of a body that is read on its connection's task, and of statuses that are judged there. Longer ones may take
+/// milliseconds, in which no other call of that worker would be answered.
+const LONG_BODY: usize = 1 << 20;
+const LONG_STATUS: usize = 64 << 10;
 
 const NO_RESOURCE: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
 
@@ -107,7 +109,9 @@ async fn admit<J: Judge, C: Recorder<J::Record>>(
     match answer {
         Ok(reply) => reply,
         Err(mut failure) => {
-            if !body.is_end_stream() {
+            if failure.code == StatusCode::REQUEST_TIMEOUT {
+                failure.close = true;
+            } else if !body.is_end_stream() {
                 let until = until.unwrap_or(arrived + admission.limits.deadline);
                 let rest = body::discard(&mut body, admission.limits.max_body);
                 failure.close = timeout_at(until, rest).await != Ok(true);
@@ -143,27 +147,23 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             return Err(FailedCall::new(code, "MethodNotAllowed", "admission reviews are sent by POST"));
         }
         self.check_headers(&parts.headers)?;
-        let mut held = self.budget.hold();
-        let reading = body::read(body, self.limits.max_body, &mut held);
+        let peer = parts.extensions.get::<Peer>();
+        let mut held = self.budget.hold(peer.is_some_and(Peer::is_proven), self.limits.max_body);
+        let reading = body::read(body, self.limits.max_body, self.limits.body_stall, &mut held);
         let bytes = match timeout_at(until, reading).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) => return Err(self.not_read(&error)),
-            Err(_) => {
-                self.metrics.shed("body");
-                let message = "the body did not arrive within the call's time-out";
-                return Err(FailedCall::new(StatusCode::REQUEST_TIMEOUT, "Timeout", message));
-            }
+            Err(_) => return Err(self.not_read(&BodyError::Slow)),
         };
         let call = CallContext::new(resource, trace_context::trace_id(&parts.headers), until.into_std());
-        let judged = if bytes.len() <= LONG_BODY {
-            let review = self.read(&call, &bytes)?;
-            self.wait_ready(&call, Some(&review), until).await?;
-            self.judge(&call, &review)?
-        } else {
-            self.wait_ready(&call, None, until).await?;
-            self.judge_on_thread(&call, bytes, held, until).await?
+        let review = if bytes.len() <= LONG_BODY { Some(self.read(&call, &bytes)?) } else { None };
+        self.wait_ready(&call, review.as_ref(), until).await?;
+        let judged = match review {
+            Some(review) if review.differing_bytes() <= LONG_STATUS => self.judge(&call, &review)?,
+            _ => self.judge_on_thread(&call, bytes, held, until).await?,
         };
         let Judged { response, policy, record } = judged;
+        peer.inspect(|peer| peer.prove());
         if let Some(record) = record {
             let deadline = until.min(Instant::now() + self.limits.record_wait);
             self.records.keep(record, deadline).await;
@@ -322,6 +322,11 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             BodyError::Busy => {
                 self.metrics.shed("bodies");
                 FailedCall::busy("the guard is busy; ask again")
+            }
+            BodyError::Slow => {
+                self.metrics.shed("body");
+                let message = "the body did not arrive in time";
+                FailedCall::new(StatusCode::REQUEST_TIMEOUT, "Timeout", message)
             }
             BodyError::Broken(error) => {
                 self.metrics.malformed("broken");

@@ -1,11 +1,20 @@
 //! Reads request bodies within a limit for each and a budget for all.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::{Instant, timeout_at};
 
 /// Room that is made for an announced body before it comes; a larger one grows into it.
 const RESERVE: usize = 512 << 10;
+
+/// Up to this, a body is small: the whole budget is open to it.
+const SMALL: i64 = 64 << 10;
+
+/// Bytes of a body that have to arrive within [`Limits::body_stall`](crate::Limits::body_stall), unless it ends.
+const PROGRESS: usize = 16 << 10;
 
 /// Bytes that request bodies may take up at a time. The gauge is the account itself.
 #[derive(Clone)]
@@ -18,6 +27,8 @@ pub(crate) struct BodyBudget {
 pub(crate) struct BodyReservation {
     budget: BodyBudget,
     bytes: i64,
+    /// What the budget may come to for this body, once it is not small any more.
+    share: i64,
 }
 
 /// Why a body was not read.
@@ -27,6 +38,8 @@ pub(crate) enum BodyError {
     TooLarge,
     /// More than is left of the budget for all.
     Busy,
+    /// It does not come on.
+    Slow,
     /// The connection ended or broke.
     Broken(axum::Error),
 }
@@ -36,8 +49,12 @@ impl BodyBudget {
         Self { used, max: i64::try_from(max).unwrap_or(i64::MAX) }
     }
 
-    pub(crate) fn hold(&self) -> BodyReservation {
-        BodyReservation { budget: self.clone(), bytes: 0 }
+    /// For a body of at most `largest` bytes. Large bodies leave a quarter of the budget to small ones, and those of
+    /// strangers another quarter to peers that are proven.
+    pub(crate) fn hold(&self, proven: bool, largest: usize) -> BodyReservation {
+        let share = if proven { self.max - self.max / 4 } else { self.max / 2 };
+        let largest = i64::try_from(largest).unwrap_or(i64::MAX);
+        BodyReservation { budget: self.clone(), bytes: 0, share: share.max(largest).min(self.max) }
     }
 }
 
@@ -48,7 +65,8 @@ impl BodyReservation {
         let bytes = bytes as i64;
         let before = self.budget.used.inc_by(bytes);
         self.bytes += bytes;
-        if before + bytes > self.budget.max {
+        let max = if self.bytes <= SMALL { self.budget.max } else { self.share };
+        if before + bytes > max {
             return Err(BodyError::Busy);
         }
         Ok(())
@@ -61,14 +79,20 @@ impl Drop for BodyReservation {
     }
 }
 
-/// Reads the whole body. One that came in one piece is not copied.
-pub(crate) async fn read(body: &mut Body, limit: usize, held: &mut BodyReservation) -> Result<Bytes, BodyError> {
+/// Reads the whole body, as long as it comes on. One that came in one piece is not copied.
+pub(crate) async fn read(
+    body: &mut Body,
+    limit: usize,
+    stall: Duration,
+    held: &mut BodyReservation,
+) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().exact();
     if announced.is_some_and(|bytes| bytes > limit as u64) {
         return Err(BodyError::TooLarge);
     }
     let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
+    let (mut due, mut by_then) = (Instant::now() + stall, PROGRESS);
+    while let Some(frame) = timeout_at(due, body.frame()).await.map_err(|_| BodyError::Slow)? {
         let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else {
             continue;
         };
@@ -84,6 +108,9 @@ pub(crate) async fn read(body: &mut Body, limit: usize, held: &mut BodyReservati
             whole.reserve_exact(announced.min(RESERVE).max(data.len()));
         }
         whole.extend_from_slice(&data);
+        if whole.len() >= by_then {
+            (due, by_then) = (Instant::now() + stall, whole.len() + PROGRESS);
+        }
     }
     Ok(whole.into())
 }

@@ -14,7 +14,7 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -58,6 +58,24 @@ pub(crate) enum ConnectionEnd {
         /// In the middle of a call.
         handling: bool,
     },
+    /// Closed for a newer one.
+    Evicted,
+}
+
+/// What a connection has shown of its peer. Anybody who reaches the port can open connections; only who sends reviews
+/// is served at length.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peer(Arc<AtomicBool>);
+
+impl Peer {
+    /// It has sent a review that was judged.
+    pub(crate) fn prove(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_proven(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What a connection is doing.
@@ -75,6 +93,7 @@ enum ConnectionState {
 struct Activity {
     begun: Instant,
     word: AtomicU64,
+    peer: Peer,
 }
 
 /// A byte stream that notes the first byte of a request and the last of a reply.
@@ -84,8 +103,8 @@ struct Watched<T> {
 }
 
 impl Activity {
-    fn new() -> Self {
-        Self { begun: Instant::now(), word: AtomicU64::new(ConnectionState::Fresh as u64) }
+    fn new(peer: Peer) -> Self {
+        Self { begun: Instant::now(), word: AtomicU64::new(ConnectionState::Fresh as u64), peer }
     }
 
     fn set(&self, state: ConnectionState) {
@@ -109,12 +128,13 @@ impl Activity {
     fn due(&self, phase: DrainPhase, limits: &Limits) -> Instant {
         let (state, since) = self.get();
         let closing = phase == DrainPhase::Closing;
+        let idle = if self.peer.is_proven() { limits.idle } else { limits.header.min(limits.idle) };
         since
             + match state {
                 ConnectionState::Fresh if closing => limits.idle_close_after.min(limits.header),
-                ConnectionState::Idle if closing => limits.idle_close_after.min(limits.idle),
+                ConnectionState::Idle if closing => limits.idle_close_after.min(idle),
                 ConnectionState::Fresh | ConnectionState::Header | ConnectionState::Replying => limits.header,
-                ConnectionState::Idle => limits.idle,
+                ConnectionState::Idle => idle,
                 ConnectionState::Handling => NEVER,
             }
     }
@@ -126,12 +146,14 @@ pub(crate) async fn serve(
     routes: Router,
     keep_alive: bool,
     limits: &Limits,
+    peer: &Peer,
     phases: watch::Receiver<DrainPhase>,
 ) -> ConnectionEnd {
-    let activity = Arc::new(Activity::new());
+    let activity = Arc::new(Activity::new(peer.clone()));
     let routes = TowerToHyperService::new(routes);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
         activity.set(ConnectionState::Handling);
+        request.extensions_mut().insert(peer.clone());
         let reply = routes.call(request);
         let activity = Arc::clone(&activity);
         let phases = phases.clone();

@@ -1,9 +1,10 @@
 //! The life of a listener as a state machine, and the handle that ends it.
 //!
 //! ```text
-//! Serving ──asked──▶ Draining ──none left, or time-out─▶ Closing ──none left──▶ Ended
-//!    └───────────────────┴──asked again──▶ Aborting ◀──asked again──┘                ▲
-//!                                              └─────────────none left───────────────┘
+//! Serving ──asked──▶ Draining ──none left, or late──▶ Closing ──none left──▶ Ended
+//!    └───────────────────┴──asked again──▶ Aborting ◀──┘ asked again,         ▲
+//!                                              │         or time-out           │
+//!                                              └───────────none left───────────┘
 //! ```
 //!
 //! Why a drain and not a plain graceful shutdown: a client of HTTP/1.1 that has just written a
@@ -44,7 +45,7 @@ pub(crate) struct DrainInput {
     pub(crate) asked: u32,
     /// Connections that have not ended.
     pub(crate) connections: usize,
-    /// How long this phase has lasted.
+    /// How long ago a shutdown was first asked for; zero before that.
     pub(crate) lasted: Duration,
 }
 
@@ -79,18 +80,20 @@ impl DrainPhase {
             Self::Serving | Self::Draining | Self::Closing if seen.asked > 1 => Self::Aborting,
             Self::Serving if seen.asked == 1 => Self::Draining,
             Self::Draining if none_left && seen.lasted >= limits.min_drain => Self::Closing,
-            Self::Draining if seen.lasted >= limits.drain_timeout => Self::Closing,
+            Self::Draining if seen.lasted >= limits.closing_at() => Self::Closing,
+            Self::Closing if !none_left && seen.lasted >= limits.drain_timeout => Self::Aborting,
             Self::Closing | Self::Aborting if none_left => Self::Ended,
             same => same,
         }
     }
 
-    /// When time alone may change the phase, counted from its beginning.
+    /// When time alone may change the phase, counted from when the shutdown was asked for.
     pub(crate) fn until(self, connections: usize, limits: &Limits) -> Option<Duration> {
         match self {
             Self::Draining if connections == 0 => Some(limits.min_drain),
-            Self::Draining => Some(limits.drain_timeout),
-            Self::Serving | Self::Closing | Self::Aborting | Self::Ended => None,
+            Self::Draining => Some(limits.closing_at()),
+            Self::Closing => Some(limits.drain_timeout),
+            Self::Serving | Self::Aborting | Self::Ended => None,
         }
     }
 
@@ -114,6 +117,7 @@ mod tests {
     fn phases() {
         let limits = Limits::default();
         let (early, min_drain, drain_timeout) = (Duration::ZERO, limits.min_drain, limits.drain_timeout);
+        let closing = limits.closing_at();
         // phase, then the next one with (asked, connections, lasted)
         for (phase, asked, connections, lasted, next) in [
             (Serving, 0, 0, drain_timeout, Serving),
@@ -127,10 +131,13 @@ mod tests {
             (Draining, 1, 0, min_drain, Closing),
             (Draining, 1, 9, min_drain, Draining),
             (Draining, 1, 0, drain_timeout, Closing),
+            (Draining, 1, 9, closing, Closing),
             (Draining, 1, 9, drain_timeout, Closing),
             (Draining, 2, 9, early, Aborting),
             (Draining, 2, 0, drain_timeout, Aborting),
-            (Closing, 1, 9, drain_timeout, Closing),
+            (Closing, 1, 9, closing, Closing),
+            (Closing, 1, 9, drain_timeout, Aborting),
+            (Closing, 1, 0, drain_timeout, Ended),
             (Closing, 1, 0, early, Ended),
             (Closing, 2, 9, early, Aborting),
             (Closing, 2, 0, early, Aborting),

@@ -59,8 +59,8 @@ pub trait Judge: Send + Sync + 'static {
         std::future::ready(())
     }
 
-    /// Judges: computes and does not block. A review of more than 64 KiB has a thread of its own, a smaller one runs on
-    /// its connection's task.
+    /// Judges: computes and does not block. Statuses of more than 64 KiB, and reviews of more than 1 MiB, have a thread of
+    /// their own; others are judged on their connection's task.
     fn judge(&self, call: &CallContext<'_>, review: &Review<'_>) -> ReviewAnswer<Self::Record>;
 }
 

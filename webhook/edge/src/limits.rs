@@ -10,6 +10,9 @@ use crate::error::Error;
 /// The API server accepts no longer `timeoutSeconds`.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The last part of a drain, in which calls end and idle connections are closed.
+const LONGEST_CLOSING: Duration = Duration::from_secs(5);
+
 /// Bounds of the edge. What an operator turns is a flag; the rest is fixed, and a field so that a test can exceed it.
 ///
 /// [`Limits::default`] is what no flags give.
@@ -20,12 +23,14 @@ pub struct Limits {
     /// 1.5 MiB need. A longer one gets HTTP 413.
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
     pub max_body: usize,
-    /// Request bodies held at a time, in bytes over all connections; at least --max-body. Past it a call gets HTTP 503
-    /// with `Retry-After: 1`, and the API server tries again by itself.
+    /// Request bodies held at a time, in bytes over all connections; at least --max-body. Bodies over 64 KiB may take
+    /// three quarters of it, and half while their connection has not sent a review that was judged. Past it a call gets
+    /// HTTP 503 with `Retry-After: 1`, and the API server tries again by itself.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub max_bodies: usize,
-    /// Open connections on the admission port. Each call of 64 more gets HTTP 503 with `Retry-After: 1` and ends its
-    /// connection; past those, a connection is closed when it is opened.
+    /// Open connections on the admission port. For one more, the oldest is closed that has not sent a review that was
+    /// judged. Where all have, each call of 64 more gets HTTP 503 with `Retry-After: 1` and ends its connection; past
+    /// those, a connection is closed when it is opened. Lowered with a warning where the limit of open files is lower.
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub max_connections: usize,
     /// From accepting a connection to the end of the TLS handshake. Over it: closed.
@@ -36,9 +41,13 @@ pub struct Limits {
     #[arg(skip = Duration::from_secs(5))]
     pub header: Duration,
     /// A kept-alive connection without a request. The API server closes its own idle connections after 90 s, and
-    /// closing first could cut a call. Over it: closed.
+    /// closing first could cut a call. One that has not sent a review that was judged gets the time of a header. Over
+    /// it: closed.
     #[arg(skip = Duration::from_secs(120))]
     pub idle: Duration,
+    /// For 16 KiB of a body to arrive, or its end. Over it: HTTP 408, then closed.
+    #[arg(skip = Duration::from_secs(2))]
+    pub body_stall: Duration,
     /// For a call without `?timeout=`: the API server's own default. Over it: HTTP 408 while the body is being read.
     #[arg(skip = Duration::from_secs(10))]
     pub deadline: Duration,
@@ -60,11 +69,12 @@ pub struct Limits {
     /// --drain-timeout.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub min_drain: Duration,
-    /// At shutdown, how long connections may take to end by themselves, each with its next reply. Past it, idle
-    /// connections are closed.
+    /// At shutdown, when the last connection is dropped, whatever it is doing. Until shortly before, connections end by
+    /// themselves, each with its next reply; in the last 5 s (or the second half, if that is shorter), idle ones are
+    /// closed.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
-    /// At shutdown, past --drain-timeout, how long a connection must have been idle to be closed.
+    /// In that last part of a shutdown, how long a connection must have been idle to be closed.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub idle_close_after: Duration,
 }
@@ -77,6 +87,9 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Connections past [`Limits::max_connections`] that are told that the guard is busy.
+    pub const BUSY_CONNECTIONS: usize = 64;
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -100,6 +113,12 @@ impl Limits {
             return out("--idle-close-after", "must be longer than zero".into());
         }
         Ok(())
+    }
+
+    /// When a drain begins to close idle connections, counted from when it was asked for.
+    pub(crate) fn closing_at(&self) -> Duration {
+        let closing = LONGEST_CLOSING.min(self.drain_timeout / 2);
+        self.min_drain.max(self.drain_timeout - closing)
     }
 
     /// How long a call may take here, from its `timeout` in the query (`10s`).

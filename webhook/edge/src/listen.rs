@@ -1,16 +1,17 @@
 //! One listener from its first connection to its last.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::Router;
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::connection::{self, ConnectionEnd};
+use crate::connection::{self, ConnectionEnd, Peer};
 use crate::drain::{DrainInput, DrainPhase, Shutdown};
 use crate::limits::Limits;
 use crate::metrics::EdgeMetrics;
@@ -21,8 +22,8 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// Read from a TLS connection at a time. By itself rustls reads 4 KiB, which is a quarter of a record.
 const READ_AHEAD: usize = 32 << 10;
 
-/// Connections past the limit that get to read that the guard is busy. Those past these are closed at once.
-const SPARE: usize = 64;
+/// Connections that end for newer ones at a time; then nothing is accepted until one has ended.
+const MOST_EVICTED: usize = 16;
 
 /// What a listener serves, and how.
 pub(crate) struct Port {
@@ -62,7 +63,21 @@ struct Acceptor {
     metrics: Option<EdgeMetrics>,
     phases: watch::Sender<DrainPhase>,
     connections: JoinSet<ConnectionEnd>,
+    /// Of the connections that are served; the others are told that the guard is busy.
+    slots: Arc<Semaphore>,
+    /// Served connections whose peers have not sent a review yet, the oldest first.
+    strangers: VecDeque<(AbortHandle, Peer)>,
+    /// Connections that were closed for newer ones and have not ended yet.
+    evicted: usize,
     full: bool,
+}
+
+/// Whether a connection is served.
+enum Slot {
+    Free(OwnedSemaphorePermit),
+    /// Once the connection that was closed for it has ended.
+    Soon(Arc<Semaphore>),
+    None,
 }
 
 enum ListenerEvent {
@@ -84,20 +99,27 @@ impl Port {
             metrics: metrics.clone(),
             phases,
             connections: JoinSet::new(),
+            slots: Arc::new(Semaphore::new(limits.max_connections)),
+            strangers: VecDeque::new(),
+            evicted: 0,
             full: false,
         };
         let mut listener = Some(listener);
         let mut asked = shutdown.watch();
         let mut drained = Drained::default();
         let mut phase = DrainPhase::Serving;
-        let mut entered = Instant::now();
+        let mut asked_at = None;
         loop {
             let open = acceptor.connections.len();
-            let seen = DrainInput { asked: *asked.borrow_and_update(), connections: open, lasted: entered.elapsed() };
-            let next = phase.next(seen, &limits);
+            let times = *asked.borrow_and_update();
+            if times > 0 {
+                asked_at.get_or_insert_with(Instant::now);
+            }
+            let lasted = asked_at.map(|at| at.elapsed()).unwrap_or_default();
+            let next = phase.next(DrainInput { asked: times, connections: open, lasted }, &limits);
             if next != phase {
                 tracing::info!(from = ?phase, to = ?next, connections = open, "listener");
-                (phase, entered) = (next, Instant::now());
+                phase = next;
                 acceptor.phases.send_replace(phase);
                 if !phase.accepts()
                     && let Some(listener) = listener.take()
@@ -113,21 +135,26 @@ impl Port {
             if let Some(metrics) = &metrics {
                 metrics.connections.set(open as i64);
             }
-            let alarm = phase.until(open, &limits).map(|after| entered + after);
+            let alarm = asked_at.and_then(|at| phase.until(open, &limits).map(|after| at + after));
             let event = tokio::select! {
+                // What has ended makes room for what comes.
+                biased;
                 Some(ended) = acceptor.connections.join_next() => {
                     // A connection's task panics only by a fault of this crate; its peer sees a
                     // connection that broke.
-                    ListenerEvent::Ended(ended.unwrap_or(ConnectionEnd::Done))
+                    let lost = |error: JoinError| if error.is_cancelled() { ConnectionEnd::Evicted } else { ConnectionEnd::Done };
+                    ListenerEvent::Ended(ended.unwrap_or_else(lost))
                 }
-                accepted = async { listener.as_ref().map(TcpListener::accept)?.await.into() }, if listener.is_some() => {
+                accepted = async { listener.as_ref().map(TcpListener::accept)?.await.into() },
+                    if listener.is_some() && acceptor.evicted < MOST_EVICTED =>
+                {
                     match accepted {
                         Some(result) => ListenerEvent::Accepted(result.map(|(stream, _)| stream)),
                         None => ListenerEvent::Other,
                     }
                 }
                 _ = asked.changed() => ListenerEvent::Other,
-                () = async { sleep_until(alarm.unwrap_or(entered)).await }, if alarm.is_some() => {
+                () = async { sleep_until(alarm.unwrap_or_else(Instant::now)).await }, if alarm.is_some() => {
                     ListenerEvent::Other
                 }
             };
@@ -137,7 +164,10 @@ impl Port {
                     tracing::warn!(%error, "accept failed");
                     sleep(ACCEPT_PAUSE).await;
                 }
-                ListenerEvent::Ended(end) => drained.count(end, metrics.as_ref()),
+                ListenerEvent::Ended(end) => {
+                    acceptor.evicted -= usize::from(end == ConnectionEnd::Evicted);
+                    drained.count(end, metrics.as_ref());
+                }
                 ListenerEvent::Other => {}
             }
         }
@@ -162,6 +192,11 @@ impl Drained {
                 self.raced += u64::from(raced);
             }
             ConnectionEnd::Aborted { handling } => self.cut += u64::from(handling),
+            ConnectionEnd::Evicted => {
+                if let Some(metrics) = metrics {
+                    metrics.shed("stranger");
+                }
+            }
             ConnectionEnd::Done => {}
         }
     }
@@ -170,8 +205,10 @@ impl Drained {
 impl Acceptor {
     /// Serves a connection, or says that there are too many.
     fn accept(&mut self, stream: TcpStream) {
-        let open = self.connections.len();
-        let full = open >= self.limits.max_connections;
+        let most = self.limits.max_connections.saturating_add(Limits::BUSY_CONNECTIONS);
+        let open = self.connections.len() - self.evicted;
+        let slot = if open < most { self.slot() } else { Slot::None };
+        let full = matches!(slot, Slot::None);
         if full {
             if let Some(metrics) = &self.metrics {
                 metrics.shed("connections");
@@ -181,7 +218,7 @@ impl Acceptor {
             }
         }
         self.full = full;
-        if open >= self.limits.max_connections.saturating_add(SPARE) {
+        if open >= most {
             return;
         }
         let routes = if full { &self.busy } else { &self.routes };
@@ -190,9 +227,39 @@ impl Acceptor {
             routes: routes.clone(),
             keep_alive: self.keep_alive && !full,
             limits: Arc::clone(&self.limits),
+            peer: Peer::default(),
         };
-        let phases = self.phases.subscribe();
-        self.connections.spawn(async move { connection.serve(stream, phases).await });
+        let (phases, peer) = (self.phases.subscribe(), connection.peer.clone());
+        let task = self.connections.spawn(async move {
+            let _slot = match slot {
+                Slot::Free(permit) => Some(permit),
+                // Never closed.
+                Slot::Soon(slots) => slots.acquire_owned().await.ok(),
+                Slot::None => None,
+            };
+            connection.serve(stream, phases).await
+        });
+        if !full {
+            self.strangers.push_back((task, peer));
+        }
+    }
+
+    /// A slot for a new connection, if need be that of the oldest stranger.
+    fn slot(&mut self) -> Slot {
+        if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
+            if self.strangers.len() > 2 * self.limits.max_connections {
+                self.strangers.retain(|(task, peer)| !task.is_finished() && !peer.is_proven());
+            }
+            return Slot::Free(permit);
+        }
+        while let Some((task, peer)) = self.strangers.pop_front() {
+            if !task.is_finished() && !peer.is_proven() {
+                task.abort();
+                self.evicted += 1;
+                return Slot::Soon(Arc::clone(&self.slots));
+            }
+        }
+        Slot::None
     }
 
     /// Accepts what came before the listener closes: its peers have been told that it is open.
@@ -209,17 +276,18 @@ struct Connection {
     routes: Router,
     keep_alive: bool,
     limits: Arc<Limits>,
+    peer: Peer,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream, mut phases: watch::Receiver<DrainPhase>) -> ConnectionEnd {
-        let Self { tls, routes, keep_alive, limits } = self;
+        let Self { tls, routes, keep_alive, limits, peer } = self;
         // Replies are small and written at once; without this some would wait for an ACK.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "setting TCP_NODELAY");
         }
         let Some(tls) = tls else {
-            return connection::serve(stream, routes, keep_alive, &limits, phases).await;
+            return connection::serve(stream, routes, keep_alive, &limits, &peer, phases).await;
         };
         let stream = BufReader::with_capacity(READ_AHEAD, stream);
         let handshake = timeout(limits.handshake, tls.accept(stream));
@@ -237,6 +305,6 @@ impl Connection {
                 return ConnectionEnd::Aborted { handling: false };
             }
         };
-        connection::serve(stream, routes, keep_alive, &limits, phases).await
+        connection::serve(stream, routes, keep_alive, &limits, &peer, phases).await
     }
 }

@@ -97,4 +97,4 @@ impl<C> Records<C> {
 type RecordResult = Result<(), Panicked>;
 
 /// Records that are still being written when the last connection has ended get this much more.
-pub(crate) const LAST_RECORDS: Duration = Duration::from_secs(5);
+pub(crate) const LAST_RECORDS: Duration = Duration::from_secs(2);

@@ -113,6 +113,15 @@ impl<'a> Review<'a> {
         status(&self.object) == status(&self.old_object)
     }
 
+    /// The bytes that a judge may have to parse: those of both statuses, unless they are the same.
+    pub(crate) fn differing_bytes(&self) -> usize {
+        if self.status_unchanged() {
+            return 0;
+        }
+        let objects = [&self.object, &self.old_object];
+        objects.into_iter().flatten().filter_map(|object| object.status).map(<[u8]>::len).sum()
+    }
+
     /// The writer's groups, parsed at each call. Empty when they are not a list of strings:
     /// what cannot be read exempts nobody.
     #[must_use]

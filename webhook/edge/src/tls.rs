@@ -11,10 +11,13 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::error::Error;
 
+/// The object identifier of the curve P-521 (RFC 5480, 2.1.1.1), as it stands in a PKCS #8 or SEC 1 key.
+const P521: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
+
 /// A serving certificate that does not change, from a PEM chain (leaf first) and a PEM key.
 ///
 /// # Errors
-/// When a text does not hold a certificate or a key, or the two do not belong together.
+/// When a text does not hold a certificate or a key, the two do not belong together, or ring has no use for the key.
 pub fn certificate(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesServerCert>, Error> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
@@ -23,7 +26,9 @@ pub fn certificate(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesServerCer
         return Err(Error::NoCertificate);
     }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| Error::Pem("key", source))?;
-    let certified = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(Error::Certificate)?;
+    let of_p521 = key.secret_der().windows(P521.len()).any(|bytes| bytes == P521);
+    let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())
+        .map_err(|error| if of_p521 { Error::Curve } else { Error::Certificate(error) })?;
     Ok(Arc::new(SingleCertAndKey::from(certified)))
 }
 
@@ -40,4 +45,30 @@ pub(crate) fn config(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<Server
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made for this test: nothing is secret about it.
+    const KEY_ON_P521: &str = "-----BEGIN PRIVATE KEY-----
+MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIA26Izg3ySxWSY0VoP
+YZOyX+cZ5UGUrep3YP1QYLJCsuNpW/w4MuCcheKDTood3eTfma3c3t6qF2PMEHiB
+8nDe4kChgYkDgYYABAB4c4+mRRnTjq2U5S8sxoY2x0zHaET7hk340C0XI2hxdXpd
+gXqWFapzl+c2PgbEB3MwMKNN4S2xstkcJsIcoDWogwAN+C8rh2/H4oTa+HRdzwae
+Pxi0SNfhKzWAUd3aghimwJNN1pX8O/iFfk0FAQRIOYSXZIY3IYPiZAUla0McXcMp
+bQ==
+-----END PRIVATE KEY-----
+";
+
+    #[test]
+    fn a_key_that_cannot_be_used_is_named() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let chain = made.cert.pem();
+        let key = |text: &str| certificate(chain.as_bytes(), text.as_bytes()).map(|_| ());
+        assert!(matches!(key(KEY_ON_P521), Err(Error::Curve)));
+        assert!(matches!(key(&rcgen::KeyPair::generate().unwrap().serialize_pem()), Err(Error::Certificate(_))));
+        key(&made.signing_key.serialize_pem()).unwrap();
+    }
 }

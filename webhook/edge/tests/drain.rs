@@ -128,8 +128,8 @@ async fn without_connections_it_waits_for_endpoints_to_change() {
 }
 
 #[tokio::test]
-async fn idle_connections_are_closed_after_the_drain_time_out() {
-    let limits = Limits { drain_timeout: Duration::from_millis(300), ..quick() };
+async fn idle_connections_are_closed_in_the_second_half_of_the_drain_time_out() {
+    let limits = Limits { drain_timeout: Duration::from_millis(600), ..quick() };
     let server = start(allowing(), limits).await;
     let mut used = server.connect().await;
     assert_eq!(used.post(PATH, &review("put")).await.status, 200);
@@ -146,7 +146,7 @@ async fn idle_connections_are_closed_after_the_drain_time_out() {
 /// A request that comes when its connection has just been closed is lost, and counted.
 #[tokio::test]
 async fn a_call_that_comes_too_late_is_counted() {
-    let server = start(allowing(), Limits { drain_timeout: Duration::from_millis(100), ..quick() }).await;
+    let server = start(allowing(), Limits { drain_timeout: Duration::from_millis(600), ..quick() }).await;
     let mut client = server.connect().await;
     assert_eq!(client.post(PATH, &review("put")).await.status, 200);
     server.shutdown.request();
@@ -154,6 +154,29 @@ async fn a_call_that_comes_too_late_is_counted() {
     client.write(&common::head(PATH, 0, "")).await;
     let drained = server.ended().await;
     assert_eq!((drained.closed_idle, drained.raced), (1, 1));
+}
+
+/// Bodies that never end do not keep a drain from its end.
+#[tokio::test]
+async fn a_drain_ends_in_time_whatever_its_connections_do() {
+    let limits = Limits { body_stall: PATIENCE, deadline: PATIENCE, ..quick() };
+    let server = start(allowing(), limits).await;
+    let path = "/admit/facts.test/deliveries?timeout=30s";
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut client = server.connect().await;
+        client.write(&common::head(path, 1000, "")).await;
+        slow.push(client);
+    }
+    server.metric_becomes("statusguard_inflight", 3.0).await;
+    let begun = Instant::now();
+    server.shutdown.request();
+    for client in &mut slow {
+        client.write(b"{").await;
+    }
+    let drained = server.ended().await;
+    assert!((2..4).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_eq!((drained.cut, drained.closed_idle), (3, 0));
 }
 
 /// Records when it is let.
@@ -186,10 +209,10 @@ async fn held_call(limits: Limits) -> (EdgeServer, Client, Arc<Semaphore>) {
 
 #[tokio::test]
 async fn a_call_in_progress_ends_with_its_reply() {
-    let limits = Limits { drain_timeout: Duration::from_millis(100), record_wait: PATIENCE, ..quick() };
+    let limits = Limits { record_wait: PATIENCE, ..quick() };
     let (server, mut client, gate) = held_call(limits).await;
     server.shutdown.request();
-    // The listener is gone: the drain time-out is over.
+    // The listener is gone: half of the drain time-out is over.
     let closed = async { while TcpStream::connect(server.admission).await.is_ok() {} };
     timeout(PATIENCE, closed).await.unwrap();
     gate.add_permits(1);

@@ -55,11 +55,11 @@ impl Runtimes {
     }
 }
 
-/// A review with a body that is judged on a thread of its own.
+/// A review with a status that is judged on a thread of its own.
 fn long_review() -> Vec<u8> {
-    let mut body = review("put");
-    body.resize(body.len() + (64 << 10), b' ');
-    body
+    let mut review: serde_json::Value = serde_json::from_slice(&review("put")).unwrap();
+    review["request"]["object"]["status"]["text"] = "x".repeat(64 << 10).into();
+    review.to_string().into_bytes()
 }
 
 /// Asks the plain port without a runtime.
@@ -130,6 +130,8 @@ fn a_large_review_is_checked_like_any_other() {
     let sent: serde_json::Value = serde_json::from_slice(&review("put")).unwrap();
     let other = PATH.replace("deliveries", "parcels");
     let mut broken = long_review();
+    // So long that it is read there as well.
+    broken.resize(1 << 20, b' ');
     broken.push(b'}');
     for (path, body, message, uid) in [
         (&*other, long_review(), "the path is for parcels.facts.test but the review is of", &sent["request"]["uid"]),

@@ -90,3 +90,32 @@ pub fn webhook(policy: &Policy, backend: &Backend) -> ValidatingWebhook {
         admission_review_versions: vec!["v1".into()],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use statusguard_policy::spec::KIND;
+
+    use super::*;
+    use crate::document;
+
+    /// The README shows a policy and what becomes of it.
+    #[test]
+    fn the_readme_shows_the_entry_of_its_policy() {
+        let readme = include_str!("../../../README.md");
+        let blocks = readme.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap());
+        let shown: Vec<serde_json::Value> = blocks
+            .flat_map(|block| document::documents("README.md".as_ref(), block.as_bytes()).unwrap())
+            .map(|document| document::json(&document).unwrap())
+            .collect();
+        let of_kind = |kind: &str| shown.iter().find(|document| document["kind"] == kind).unwrap();
+        let policy = Policy::compile(of_kind(KIND)).unwrap();
+        let backend = Backend {
+            namespace: "statusguard".into(),
+            service: "statusguard".into(),
+            port: 443,
+            ca_bundle: b"CA certificate in PEM".to_vec(),
+        };
+        let entry = serde_json::to_value(webhook(&policy, &backend)).unwrap();
+        assert_eq!(of_kind("ValidatingWebhookConfiguration")["webhooks"], serde_json::json!([entry]));
+    }
+}

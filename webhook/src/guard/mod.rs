@@ -5,8 +5,10 @@
 //!                              └──> Refusals (recorder)
 //! ```
 
+mod certificate;
 mod configuration;
 mod damping;
+mod descriptors;
 mod judge;
 mod log;
 mod refusals;
@@ -20,7 +22,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use rustls::server::ResolvesServerCert;
 use statusguard_edge::{Drained, Edge, EdgeMetrics, Health, Limits, ReadinessGate, Shutdown};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +32,7 @@ use crate::exit::Exit;
 pub use configuration::{Backend, webhook};
 pub use refusals::{Refusal, Refusals};
 
+use certificate::ServingCertificate;
 use judge::PolicyJudge;
 use log::LogQueue;
 use store::PolicyStore;
@@ -49,7 +51,7 @@ pub struct Guard {
     reload_interval: Duration,
     refusals: Refusals,
     repeat_limit: u32,
-    certificate: Arc<dyn ResolvesServerCert>,
+    certificate: Arc<ServingCertificate>,
     limits: Limits,
     health: Health,
     policies: ReadinessGate,
@@ -77,10 +79,7 @@ impl Guard {
             log: _,
             limits,
         } = args;
-        let chain = std::fs::read(&tls_cert).with_context(|| format!("reading --tls-cert {}", tls_cert.display()))?;
-        let key = std::fs::read(&tls_key).with_context(|| format!("reading --tls-key {}", tls_key.display()))?;
-        let certificate = statusguard_edge::certificate(&chain, &key)
-            .with_context(|| format!("using {} and {}", tls_cert.display(), tls_key.display()))?;
+        let certificate = ServingCertificate::open(tls_cert, tls_key)?;
         let store = PolicyStore::open(policy_dir)?;
         let health = Health::new();
         let policies = health.gate("policies");
@@ -94,7 +93,7 @@ impl Guard {
             reload_interval,
             refusals: Refusals::new(REFUSALS_KEPT, REFUSALS_BYTES),
             repeat_limit,
-            certificate,
+            certificate: Arc::new(certificate),
             limits,
             health,
             policies,
@@ -129,6 +128,23 @@ impl Guard {
     #[must_use]
     pub fn shutdown(&self) -> Shutdown {
         self.shutdown.clone()
+    }
+
+    /// What reads policies and certificate again when it is called. It may take long, and blocks.
+    fn reload(&self) -> impl Fn() + Clone + Send + 'static {
+        let (store, certificate) = (Arc::clone(&self.store), Arc::clone(&self.certificate));
+        move || {
+            match store.refresh() {
+                Ok(()) => tracing::info!("policies read again"),
+                Err(error) => tracing::warn!(%error, "policies cannot be read; the last ones stay"),
+            }
+            match certificate.reload() {
+                Ok(()) => tracing::info!("serving certificate read again"),
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "serving certificate unusable; the last one stays");
+                }
+            }
+        }
     }
 
     /// Serves until a shutdown is asked for and every connection has ended.
@@ -172,10 +188,13 @@ impl Guard {
     }
 }
 
-/// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
-pub fn run(args: WebhookArgs) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+/// Runs the server until SIGTERM or SIGINT; a second one ends it at once. SIGHUP makes it read policies and certificate
+/// again; SIGUSR1 and SIGUSR2 are ignored.
+pub fn run(mut args: WebhookArgs) -> anyhow::Result<Exit> {
+    args.check()?;
     let log = start_log(&args)?;
+    descriptors::fit(&mut args.limits);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let exit = runtime.block_on(serve(args, log.dropped()));
     // A folder that is being read is not waited for.
     runtime.shutdown_background();
@@ -187,16 +206,33 @@ async fn serve(args: WebhookArgs, log_dropped: Counter) -> anyhow::Result<Exit> 
     // Before anything is announced: a signal that comes early must not end the process as it would by itself.
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    // Caught, so that they do not end the process.
+    let mut ignored = (
+        signal(SignalKind::user_defined1()).context("listening for SIGUSR1")?,
+        signal(SignalKind::user_defined2()).context("listening for SIGUSR2")?,
+    );
     let guard = Guard { log_dropped, ..Guard::bind(args).await? };
     tracing::info!(admission = %guard.address()?, plain = %guard.plain_address()?, "guard started");
-    let shutdown = guard.shutdown();
+    let (shutdown, reload) = (guard.shutdown(), guard.reload());
     let signals = tokio::spawn(async move {
-        for _ in 0..2 {
+        loop {
             tokio::select! {
-                _ = terminate.recv() => tracing::info!("SIGTERM"),
-                _ = interrupt.recv() => tracing::info!("SIGINT"),
+                _ = terminate.recv() => {
+                    tracing::info!("SIGTERM");
+                    shutdown.request();
+                }
+                _ = interrupt.recv() => {
+                    tracing::info!("SIGINT");
+                    shutdown.request();
+                }
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP");
+                    tokio::task::spawn_blocking(reload.clone());
+                }
+                _ = ignored.0.recv() => tracing::info!("SIGUSR1 ignored"),
+                _ = ignored.1.recv() => tracing::info!("SIGUSR2 ignored"),
             }
-            shutdown.request();
         }
     });
     let drained = guard.serve().await;

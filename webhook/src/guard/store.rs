@@ -104,7 +104,7 @@ impl PolicyStore {
     ///
     /// # Errors
     /// When the folder or a file cannot be read; nothing has changed then.
-    fn refresh(&self) -> Result<(), document::Error> {
+    pub fn refresh(&self) -> Result<(), document::Error> {
         let contents = self.read()?;
         let changed = {
             let files = self.files();

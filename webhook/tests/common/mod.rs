@@ -20,6 +20,7 @@ use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/policies/kubernaut");
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// Far longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -39,8 +40,10 @@ pub struct GuardProcess {
 /// The lines of a log.
 pub type LogLines = std::io::Lines<BufReader<ChildStderr>>;
 
-/// Certificate and key of a server.
+/// Certificate, key and policies of a server.
 pub struct Files {
+    /// A folder of its own, to be changed.
+    pub policies: PathBuf,
     pub cert: PathBuf,
     pub key: PathBuf,
     trusted: CertificateDer<'static>,
@@ -52,7 +55,12 @@ impl Files {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
         let trusted = Self::renew(&cert, &key);
-        Self { cert, key, trusted, _folder: folder }
+        let policies = folder.path().join("policies");
+        std::fs::create_dir(&policies).unwrap();
+        for file in std::fs::read_dir(POLICIES).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
+            std::fs::copy(file.path(), policies.join(file.file_name())).unwrap();
+        }
+        Self { policies, cert, key, trusted, _folder: folder }
     }
 
     /// Writes a new certificate and key.
@@ -67,7 +75,8 @@ impl Files {
     pub fn command(&self, admission: SocketAddr, plain: SocketAddr, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_statusguard"));
         command
-            .args(["webhook", "--policy-dir", POLICIES, "--log-format=json"])
+            .args(["webhook", "--log-format=json", "--policy-dir"])
+            .arg(&self.policies)
             .args([&format!("--listen={admission}"), &format!("--plain-listen={plain}"), "--tls-cert"])
             .arg(&self.cert)
             .arg("--tls-key")
@@ -91,28 +100,53 @@ fn client(trusted: &CertificateDer<'static>) -> Arc<rustls::ClientConfig> {
 
 impl GuardProcess {
     pub fn start(more: &[&str]) -> Self {
-        let mut guard = Self::start_unread(more);
-        let lines = guard.unread.take().unwrap();
-        let log = Arc::clone(&guard.log);
+        Self::start_unread(more).read_log()
+    }
+
+    fn read_log(mut self) -> Self {
+        let lines = self.unread.take().unwrap();
+        let log = Arc::clone(&self.log);
         std::thread::spawn(move || {
             let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
             lines.for_each(|line| log.lock().unwrap().push(line));
         });
-        guard
+        self
     }
 
     /// Of its log nothing is read once it has started.
     pub fn start_unread(more: &[&str]) -> Self {
         let files = Files::new();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut child = files.command(any, any, more).stderr(Stdio::piped()).spawn().unwrap();
+        let command = files.command(ANY, ANY, more);
+        Self::spawn(files, command)
+    }
+
+    /// It may have so many files open.
+    pub fn start_with_open_files(most: u32, more: &[&str]) -> Self {
+        let files = Files::new();
+        let command = files.command(ANY, ANY, more);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]);
+        shell.arg(command.get_program()).args(command.get_args());
+        Self::spawn(files, shell).read_log()
+    }
+
+    fn spawn(files: Files, mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut parsed = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-        let started = parsed.find(|line| line["fields"]["message"] == "guard started").unwrap();
+        let parsed = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let mut log = Vec::new();
+        for line in parsed {
+            let last = line["fields"]["message"] == "guard started";
+            log.push(line);
+            if last {
+                break;
+            }
+        }
+        let started = log.last().unwrap();
         let address = |name: &str| started["fields"][name].as_str().unwrap().parse().unwrap();
         let (admission, plain) = (address("admission"), address("plain"));
         let client = client(&files.trusted);
-        Self { child, admission, plain, log: Arc::default(), unread: Some(lines), files, client }
+        Self { child, admission, plain, log: Arc::new(Mutex::new(log)), unread: Some(lines), files, client }
     }
 
     /// Its log goes to a full disk.
@@ -198,7 +232,40 @@ impl GuardProcess {
     }
 
     pub fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Writes a new certificate, which clients trust from now on in place of the old one.
+    pub fn renew_certificate(&mut self) {
+        self.client = client(&Files::renew(&self.files.cert, &self.files.key));
+    }
+
+    /// Whether a client trusts what the server shows.
+    pub fn is_trusted(&self) -> bool {
+        let mut tls = rustls::ClientConnection::new(Arc::clone(&self.client), "localhost".try_into().unwrap()).unwrap();
+        let mut tcp = TcpStream::connect(self.admission).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tls.complete_io(&mut tcp).is_ok()
+    }
+
+    /// The value of a metric.
+    pub fn metric(&self, name: &str) -> f64 {
+        let reply = self.get("/metrics");
+        let line = reply.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until something holds.
+    pub fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !holds(self) {
+            assert!(start.elapsed() < PATIENCE, "not {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn ends(&mut self) -> ExitStatus {

@@ -4,7 +4,7 @@
 //! the same load for the same time, one after the other.
 
 mod constant;
-mod cores;
+pub mod cores;
 pub mod load;
 pub mod process;
 pub mod review;

@@ -303,14 +303,18 @@ impl Attacker {
 }
 
 /// A reply, read by hand so that nothing is smoothed over.
-struct RawReply {
-    code: u16,
+pub struct RawReply {
+    pub code: u16,
     close: bool,
     body: Vec<u8>,
 }
 
 impl RawReply {
-    async fn read(stream: &mut TlsStream<TcpStream>) -> anyhow::Result<Option<Self>> {
+    /// The next reply; `None` when the connection ends instead.
+    ///
+    /// # Errors
+    /// When it is not a reply, or breaks off.
+    pub async fn read(stream: &mut TlsStream<TcpStream>) -> anyhow::Result<Option<Self>> {
         let mut bytes = Vec::new();
         let mut chunk = [0; 8192];
         loop {

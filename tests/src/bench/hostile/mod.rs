@@ -5,6 +5,7 @@
 
 mod attack;
 mod forge;
+mod recipes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use self::attack::{Attacker, RequestCounts, Way};
+use crate::edge::cores;
 use crate::edge::load::{self, Load};
 use crate::edge::process::Process;
 use crate::edge::review::{self, StatusChange};
@@ -31,6 +33,12 @@ pub struct Args {
     /// For how many seconds.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
+    /// In place of the mixture, each known attack by itself; they share the time.
+    #[arg(long)]
+    recipes: bool,
+    /// Attack the guard of this `statusguard` program, to compare two versions.
+    #[arg(long, value_name = "PROGRAM", requires = "recipes")]
+    guard: Option<PathBuf>,
     /// Where to write the row as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -70,7 +78,19 @@ struct Row {
 ///
 /// # Errors
 /// At the first reply that is not the reply to its request, and when something remains at the end.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let runtime = || tokio::runtime::Runtime::new().context("starting the runtime");
+    if !args.recipes {
+        return runtime()?.block_on(mixture(args));
+    }
+    let (server, client) = cores::pair()?;
+    // Before the runtime: its threads inherit it.
+    cores::pin(client)?;
+    let whole = Duration::from_secs(args.seconds);
+    runtime()?.block_on(recipes::run(args.guard.as_deref(), server, client, whole, args.json))
+}
+
+async fn mixture(args: Args) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("statusguard-bench-").tempdir().context("making a folder")?;
     let authority = Authority::new("statusguard bench")?;
     let leaf = authority.leaf([load::SERVER_NAME])?.write(folder.path())?;

@@ -1,0 +1,60 @@
+//! The serving certificate: read from files, and again when the operator says so.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+/// The certificate in force and the files it is read from.
+pub struct ServingCertificate {
+    chain: PathBuf,
+    key: PathBuf,
+    current: ArcSwap<Resolver>,
+}
+
+/// Sized, so that it can be swapped.
+struct Resolver(Arc<dyn ResolvesServerCert>);
+
+impl ServingCertificate {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what is in them cannot be used.
+    pub fn open(chain: PathBuf, key: PathBuf) -> anyhow::Result<Self> {
+        let current = ArcSwap::from_pointee(read(&chain, &key)?);
+        Ok(Self { chain, key, current })
+    }
+
+    /// Reads the files again. Handshakes from now on use what they hold; connections that are open stay.
+    ///
+    /// # Errors
+    /// As of [`ServingCertificate::open`]; the last certificate stays in force then.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.current.store(Arc::new(read(&self.chain, &self.key)?));
+        Ok(())
+    }
+}
+
+fn read(chain: &PathBuf, key: &PathBuf) -> anyhow::Result<Resolver> {
+    let certificates = std::fs::read(chain).with_context(|| format!("reading --tls-cert {}", chain.display()))?;
+    let private = std::fs::read(key).with_context(|| format!("reading --tls-key {}", key.display()))?;
+    let resolver = statusguard_edge::certificate(&certificates, &private)
+        .with_context(|| format!("using {} and {}", chain.display(), key.display()))?;
+    Ok(Resolver(resolver))
+}
+
+impl ResolvesServerCert for ServingCertificate {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.current.load().0.resolve(hello)
+    }
+}
+
+impl fmt::Debug for ServingCertificate {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ServingCertificate").field("chain", &self.chain).finish_non_exhaustive()
+    }
+}
