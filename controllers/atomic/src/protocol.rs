@@ -118,10 +118,8 @@ pub(crate) enum Event<B, V, F> {
     /// Compose: what the closures made cannot be written.
     Unwritable(B, F),
     /// PUT: 200 with the object. WatchNext, or a read of a version that is not the base: it proves that the batch
-    /// landed. The version shown holds what it changed.
-    Landed(V),
-    /// The same, but that version cannot be read as its type.
-    LandedUnreadable(F),
+    /// landed. The version shown holds what it changed; or it cannot be read as its type.
+    Landed(Result<V, F>),
     /// PUT: 409 without a refusal: the base is not the current version.
     Conflict,
     /// PUT: refused by schema or admission.
@@ -200,19 +198,14 @@ impl<B: Updates, V, F> Protocol<B, V, F> {
                 | State::Read { batch: Some(batch), .. },
                 Event::Landed(version),
             ) => {
-                self.limit.succeed();
-                self.outdated = false;
-                answer(Some(batch), End::Committed(version))
-            }
-            (
-                State::Put { batch, .. }
-                | State::WatchNext { batch, .. }
-                | State::LiveRead { batch, .. }
-                | State::Read { batch: Some(batch), .. },
-                Event::LandedUnreadable(failure),
-            ) => {
-                self.outdated = true;
-                answer(Some(batch), End::Failed(failure))
+                self.outdated = version.is_err();
+                match version {
+                    Ok(version) => {
+                        self.limit.succeed();
+                        answer(Some(batch), End::Committed(version))
+                    }
+                    Err(failure) => answer(Some(batch), End::Failed(failure)),
+                }
             }
 
             (State::Put { batch, .. }, Event::Missing) => answer(Some(batch), End::Deleted),

@@ -137,10 +137,10 @@ impl<K: StatusResource> Driver<K> {
     fn landed(&self, raw: Value, live: Option<Instant>) -> Event<K> {
         let number = text(&raw, "resourceVersion");
         match Version::of(Arc::new(raw)) {
-            Ok(version) => Event::Landed((version, live)),
+            Ok(version) => Event::Landed(Ok((version, live))),
             Err(source) => {
                 self.shared.cache.outdate(&self.lease.id, &number);
-                Event::LandedUnreadable(Error::Unreadable { committed: true, source: Arc::new(source) })
+                Event::Landed(Err(Error::Unreadable { committed: true, source: Arc::new(source) }))
             }
         }
     }

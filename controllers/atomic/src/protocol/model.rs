@@ -26,7 +26,7 @@ impl World {
         }
         let next = now.versions[put.base].put(put.writer, &put.entries, self.second(now));
         now.versions.push(next);
-        Event::Landed(())
+        Event::Landed(Ok(()))
     }
 
     /// When the next version is made.
@@ -71,7 +71,7 @@ impl World {
     /// What the current version, which is not the base, proves about the PUT.
     fn judge_current(&self, now: &Now, writer: usize) -> Seen {
         match self.judge(now, writer, now.versions.len() - 1, self.of_later) {
-            Author::Ours => Event::Landed(()),
+            Author::Ours => Event::Landed(Ok(())),
             Author::Other => Event::NotLanded,
             Author::Unclear => Event::Unclear,
         }
@@ -214,7 +214,7 @@ impl Model for World {
                 let landed = now.versions.len() - 1;
                 let one = &mut now.writers[writer];
                 one.awaits = None;
-                if event == Event::Landed(()) {
+                if event == Event::Landed(Ok(())) {
                     one.base = landed;
                     one.known = landed;
                 }
@@ -264,7 +264,7 @@ impl Model for World {
                 } else {
                     now.versions.get(base + 1)?;
                     match self.judge(&now, writer, base + 1, self.of_next) {
-                        Author::Ours => Event::Landed(()),
+                        Author::Ours => Event::Landed(Ok(())),
                         Author::Other => Event::NextIsOther,
                         Author::Unclear => Event::Unclear,
                     }

@@ -57,9 +57,9 @@ fn who_wins_against_others_gives_them_a_turn() {
     assert_eq!(protocol.next(Event::Conflict, now), Rest::Contention);
     assert_eq!(protocol.next(Event::NotLanded, now), Rest::None);
     assert_eq!(protocol.next(Event::Composed(One), now), Rest::None);
-    assert_eq!(protocol.next(Event::Landed(()), now), Rest::None, "the callers are told at once");
+    assert_eq!(protocol.next(Event::Landed(Ok(())), now), Rest::None, "the callers are told at once");
     assert_eq!(protocol.next(Event::Answered, now), Rest::Contention);
-    for event in [Event::Composed(One), Event::Landed(()), Event::Answered] {
+    for event in [Event::Composed(One), Event::Landed(Ok(())), Event::Answered] {
         assert_eq!(protocol.next(event, now), Rest::None, "nobody was in the way");
     }
 }
@@ -122,7 +122,7 @@ fn a_put_that_somebody_repeats_lands_once() {
     let world = World { repeats: true, identities: true, ..SMALL };
     world.clone().checker().threads(2).spawn_bfs().join().assert_properties();
     let forgetful: Next = |protocol, event, now| match (&protocol.state, event) {
-        (State::Read { .. }, Event::Landed(())) => next(protocol, Event::Unclear, now),
+        (State::Read { .. }, Event::Landed(Ok(()))) => next(protocol, Event::Unclear, now),
         (_, event) => next(protocol, event, now),
     };
     finds(&World { next: forgetful, ..world }, "nothing is applied twice");
@@ -213,7 +213,7 @@ fn the_model_catches_a_writer_that_takes_an_unmoved_base_for_a_failure() {
 fn the_model_catches_a_writer_that_takes_a_lost_answer_for_success() {
     counterexample(
         |protocol, event, now| match (&protocol.state, event) {
-            (State::Put { .. }, Event::AnswerLost(_)) => next(protocol, Event::Landed(()), now),
+            (State::Put { .. }, Event::AnswerLost(_)) => next(protocol, Event::Landed(Ok(())), now),
             (_, event) => next(protocol, event, now),
         },
         "what is acknowledged is applied once",
