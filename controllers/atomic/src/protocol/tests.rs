@@ -37,9 +37,9 @@ fn next(protocol: &mut Modelled, event: Seen, now: Instant) {
 }
 
 /// An update, as far as rests depend on it.
-struct One;
+struct SingleUpdate;
 
-impl Updates for One {
+impl Updates for SingleUpdate {
     fn count(&self) -> usize {
         1
     }
@@ -52,14 +52,14 @@ impl Updates for One {
 #[test]
 fn who_wins_against_others_gives_them_a_turn() {
     let now = Instant::now();
-    let mut protocol = Protocol::<One, (), ()>::new();
-    assert_eq!(protocol.next(Event::Composed(One), now), Rest::None);
+    let mut protocol = Protocol::<SingleUpdate, (), ()>::new();
+    assert_eq!(protocol.next(Event::Composed(SingleUpdate), now), Rest::None);
     assert_eq!(protocol.next(Event::Conflict, now), Rest::Contention);
     assert_eq!(protocol.next(Event::NotLanded, now), Rest::None);
-    assert_eq!(protocol.next(Event::Composed(One), now), Rest::None);
+    assert_eq!(protocol.next(Event::Composed(SingleUpdate), now), Rest::None);
     assert_eq!(protocol.next(Event::Landed(Ok(())), now), Rest::None, "the callers are told at once");
     assert_eq!(protocol.next(Event::Answered, now), Rest::Contention);
-    for event in [Event::Composed(One), Event::Landed(Ok(())), Event::Answered] {
+    for event in [Event::Composed(SingleUpdate), Event::Landed(Ok(())), Event::Answered] {
         assert_eq!(protocol.next(event, now), Rest::None, "nobody was in the way");
     }
 }

@@ -110,7 +110,7 @@ pub struct Row {
 }
 
 /// A guard under attack.
-struct Target {
+struct AttackContext {
     admission: SocketAddr,
     plain: SocketAddr,
     tls: TlsConnector,
@@ -118,7 +118,7 @@ struct Target {
 }
 
 /// The guard as a process of its own. It ends with this value.
-struct GuardProcess {
+struct AttackedGuard {
     child: Child,
     admission: SocketAddr,
     plain: SocketAddr,
@@ -150,7 +150,7 @@ pub async fn run(
         eprintln!("{recipe:?}");
         // A process inherits the core of the thread that starts it.
         cores::pin(server)?;
-        let guard = GuardProcess::start(program, &policies, &leaf, matches!(recipe, Recipe::UnreadLog));
+        let guard = AttackedGuard::start(program, &policies, &leaf, matches!(recipe, Recipe::UnreadLog));
         cores::pin(client)?;
         let guard = guard?;
         rows.push(measured(recipe, &guard, &tls, each).await.with_context(|| format!("{recipe:?}"))?);
@@ -165,9 +165,13 @@ pub async fn run(
     Ok(())
 }
 
-async fn measured(recipe: Recipe, guard: &GuardProcess, tls: &TlsConnector, each: Duration) -> anyhow::Result<Row> {
-    let target =
-        Target { admission: guard.admission, plain: guard.plain, tls: tls.clone(), slowest: AtomicU64::default() };
+async fn measured(recipe: Recipe, guard: &AttackedGuard, tls: &TlsConnector, each: Duration) -> anyhow::Result<Row> {
+    let target = AttackContext {
+        admission: guard.admission,
+        plain: guard.plain,
+        tls: tls.clone(),
+        slowest: AtomicU64::default(),
+    };
     let target = Arc::new(target);
     let over = Arc::new(AtomicBool::new(false));
     let prober = prober(guard.plain, guard.child.id(), Arc::clone(&over));
@@ -178,7 +182,7 @@ async fn measured(recipe: Recipe, guard: &GuardProcess, tls: &TlsConnector, each
     over.store(true, Ordering::Relaxed);
     let calls = calls.await.context("the ordinary caller panicked")?;
     let (probes, most_mib) = prober.join().map_err(|_| anyhow::anyhow!("the prober panicked"))?;
-    tokio::time::sleep(AFTERWARDS.min(2 * each)).await;
+    tokio::time::sleep(AFTERWARDS.min(each)).await;
     Ok(Row {
         recipe: format!("{recipe:?}"),
         slowest_review_ms: rounded(target.slowest.load(Ordering::Relaxed) as f64 / 1000.0, 1),
@@ -233,7 +237,7 @@ fn probe(plain: SocketAddr) -> std::io::Result<String> {
 }
 
 /// Legal writes, each on a connection of its own, which is the hardest for the guard to tell from a stranger's.
-async fn ordinary_calls(target: Arc<Target>, over: Arc<AtomicBool>) -> Asked {
+async fn ordinary_calls(target: Arc<AttackContext>, over: Arc<AtomicBool>) -> Asked {
     let body = review(r#"{"attempts":1}"#, r#"{"attempts":2}"#);
     let mut asked = Asked::default();
     while !over.load(Ordering::Relaxed) {
@@ -245,7 +249,7 @@ async fn ordinary_calls(target: Arc<Target>, over: Arc<AtomicBool>) -> Asked {
     asked
 }
 
-impl Target {
+impl AttackContext {
     async fn connect(&self) -> anyhow::Result<TlsStream<tokio::net::TcpStream>> {
         let stream = tokio::net::TcpStream::connect(self.admission).await.context("connecting")?;
         let name = ServerName::try_from(SERVER_NAME)?;
@@ -263,7 +267,7 @@ impl Target {
     async fn reviews(&self, body: &[u8], until: Instant) {
         while Instant::now() < until {
             let begun = Instant::now();
-            if self.call(&format!("{PATH}?timeout=30s"), body).await.is_err() {
+            if self.call(&format!("{PATH}?timeout=10s"), body).await.is_err() {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -293,7 +297,7 @@ impl Target {
 }
 
 impl Recipe {
-    async fn attack(self, target: &Arc<Target>, until: Instant) -> anyhow::Result<()> {
+    async fn attack(self, target: &Arc<AttackContext>, until: Instant) -> anyhow::Result<()> {
         let list = |name: &str, entries: Vec<String>| format!("{{\"{name}\":[{}]}}", entries.join(","));
         match self {
             Self::None => {}
@@ -416,7 +420,7 @@ fn resident_mib(id: u32) -> anyhow::Result<f64> {
     Ok(kib / 1024.0)
 }
 
-impl GuardProcess {
+impl AttackedGuard {
     /// Starts `statusguard webhook`: of `program`, or as this program has it.
     fn start(program: Option<&Path>, policies: &Path, leaf: &LeafFiles, unread: bool) -> anyhow::Result<Self> {
         let mut command = match program {
@@ -457,7 +461,7 @@ impl GuardProcess {
     }
 }
 
-impl Drop for GuardProcess {
+impl Drop for AttackedGuard {
     fn drop(&mut self) {
         // It has ended, if these fail.
         let _ = self.child.kill();
