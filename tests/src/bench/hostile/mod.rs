@@ -5,6 +5,7 @@
 
 mod attack;
 mod forge;
+mod guard;
 mod recipes;
 
 use std::path::PathBuf;

@@ -4,25 +4,24 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use rustls::pki_types::ServerName;
 use serde::Serialize;
-use serde_json::Value;
-use statusguard_tests::{Authority, LeafFiles};
+use statusguard_tests::Authority;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::attack::RawReply;
+use super::guard::{AttackedGuard, resident_mib};
 use crate::edge::cores;
 use crate::edge::load::{self, SERVER_NAME};
 use crate::figures::{Latencies, rounded, table, write_rows};
@@ -90,7 +89,6 @@ const CALL_TIME_OUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Between an attack and the last look at the guard's memory.
 const AFTERWARDS: Duration = Duration::from_secs(10);
-const START: Duration = Duration::from_secs(30);
 const LONG_BODY: usize = 7_400_000;
 
 /// One line of the result.
@@ -115,15 +113,6 @@ struct AttackContext {
     plain: SocketAddr,
     tls: TlsConnector,
     slowest: AtomicU64,
-}
-
-/// The guard as a process of its own. It ends with this value.
-struct AttackedGuard {
-    child: Child,
-    admission: SocketAddr,
-    plain: SocketAddr,
-    /// Its log, if it is not read.
-    _log: Option<BufReader<ChildStderr>>,
 }
 
 /// Runs all recipes within about this time, and prints.
@@ -174,7 +163,7 @@ async fn measured(recipe: Recipe, guard: &AttackedGuard, tls: &TlsConnector, eac
     };
     let target = Arc::new(target);
     let over = Arc::new(AtomicBool::new(false));
-    let prober = prober(guard.plain, guard.child.id(), Arc::clone(&over));
+    let prober = prober(guard.plain, guard.id(), Arc::clone(&over));
     let calls = tokio::spawn(ordinary_calls(Arc::clone(&target), Arc::clone(&over)));
     let until = Instant::now() + each;
     recipe.attack(&target, until).await?;
@@ -193,7 +182,7 @@ async fn measured(recipe: Recipe, guard: &AttackedGuard, tls: &TlsConnector, eac
         calls_failed: calls.failed,
         call_p99_ms: calls.latencies.quantile_ms(0.99),
         most_mib: rounded(most_mib, 1),
-        afterwards_mib: rounded(resident_mib(guard.child.id())?, 1),
+        afterwards_mib: rounded(resident_mib(guard.id())?, 1),
     })
 }
 
@@ -411,62 +400,6 @@ fn review(old: &str, new: &str) -> Vec<u8> {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn resident_mib(id: u32) -> anyhow::Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{id}/status")).context("the guard's memory")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the guard's memory")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().with_context(|| format!("VmRSS is {line:?}"))?;
-    Ok(kib / 1024.0)
-}
-
-impl AttackedGuard {
-    /// Starts `statusguard webhook`: of `program`, or as this program has it.
-    fn start(program: Option<&Path>, policies: &Path, leaf: &LeafFiles, unread: bool) -> anyhow::Result<Self> {
-        let mut command = match program {
-            Some(program) => Command::new(program),
-            None => {
-                let mut command = Command::new(std::env::current_exe().context("finding this program")?);
-                command.args(["guard", "--"]);
-                command
-            }
-        };
-        command.args(["webhook", "--log-format=json", "--listen=127.0.0.1:0", "--plain-listen=127.0.0.1:0"]);
-        command.arg("--policy-dir").arg(policies).arg("--tls-cert").arg(&leaf.certificate);
-        command.arg("--tls-key").arg(&leaf.key).stderr(Stdio::piped());
-        let mut child = command.spawn().context("starting the guard")?;
-        let mut log = BufReader::new(child.stderr.take().context("a guard without standard error")?);
-        let begun = Instant::now();
-        let mut line = String::new();
-        let started = loop {
-            line.clear();
-            if log.read_line(&mut line).context("reading the guard's log")? == 0 || begun.elapsed() > START {
-                let _ = child.kill();
-                bail!("the guard does not start");
-            }
-            let entry: Value = serde_json::from_str(&line).with_context(|| format!("the guard says {line}"))?;
-            if entry["fields"]["message"] == "guard started" {
-                break entry["fields"].clone();
-            }
-        };
-        let address = |name: &str| started[name].as_str().unwrap_or_default().parse().context("the guard's address");
-        let (admission, plain) = (address("admission")?, address("plain")?);
-        let log = if unread {
-            Some(log)
-        } else {
-            thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-            None
-        };
-        Ok(Self { child, admission, plain, _log: log })
-    }
-}
-
-impl Drop for AttackedGuard {
-    fn drop(&mut self) {
-        // It has ended, if these fail.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn show(rows: &[Row]) {
