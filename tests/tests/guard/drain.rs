@@ -187,7 +187,7 @@ async fn only_a_drain_replaces_a_guard_without_a_failed_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_connections_are_closed_when_the_grace_is_over() {
+async fn idle_connections_are_closed_before_the_drain_time_out() {
     let plane = shared().await;
     let mut front = None;
     let setup = Setup::new().flag("--min-drain=0s").flag("--drain-timeout=200ms");

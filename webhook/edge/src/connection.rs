@@ -131,8 +131,8 @@ impl Activity {
         let idle = if self.peer.is_proven() { limits.idle } else { limits.header.min(limits.idle) };
         since
             + match state {
-                ConnectionState::Fresh if closing => limits.idle_close_after.min(limits.header),
-                ConnectionState::Idle if closing => limits.idle_close_after.min(idle),
+                ConnectionState::Fresh if closing => limits.idle_close().min(limits.header),
+                ConnectionState::Idle if closing => limits.idle_close().min(idle),
                 ConnectionState::Fresh | ConnectionState::Header | ConnectionState::Replying => limits.header,
                 ConnectionState::Idle => idle,
                 ConnectionState::Handling => NEVER,

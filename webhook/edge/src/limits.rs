@@ -74,7 +74,7 @@ pub struct Limits {
     /// closed.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
-    /// In that last part of a shutdown, how long a connection must have been idle to be closed.
+    /// In that last part of a shutdown, how long a connection must have been idle to be closed; at most half of it.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub idle_close_after: Duration,
 }
@@ -117,8 +117,16 @@ impl Limits {
 
     /// When a drain begins to close idle connections, counted from when it was asked for.
     pub(crate) fn closing_at(&self) -> Duration {
-        let closing = LONGEST_CLOSING.min(self.drain_timeout / 2);
-        self.min_drain.max(self.drain_timeout - closing)
+        self.min_drain.max(self.drain_timeout - self.closing())
+    }
+
+    fn closing(&self) -> Duration {
+        LONGEST_CLOSING.min(self.drain_timeout / 2)
+    }
+
+    /// How long a connection must have been idle to be closed at the end of a drain: early enough for that.
+    pub(crate) fn idle_close(&self) -> Duration {
+        self.idle_close_after.min(self.closing() / 2)
     }
 
     /// How long a call may take here, from its `timeout` in the query (`10s`).
