@@ -10,7 +10,7 @@ use statusguard_edge::{
 use statusguard_policy::spec::Mode;
 use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Value, Verdict};
 
-use super::damping::Damping;
+use super::damping::{Damping, RefusedWrite};
 use super::refusals::Refusal;
 use super::store::{ActivePolicy, PolicyStore};
 
@@ -70,11 +70,16 @@ impl PolicyJudge {
     }
 
     fn denial(&self, review: &Review<'_>, status: &Value<'_>, judgement: &Judgement, class: Class) -> Denial {
-        let subject = review.subject();
-        let uid = subject.and_then(|object| object.metadata.uid.as_deref()).unwrap_or_default();
-        let manager = review.field_manager.as_deref().unwrap_or_default();
-        let exceeded = || self.damping.exceeded(uid, &review.user, manager, judgement, status, Instant::now());
-        let damped = class == Class::Stale && !review.dry_run && exceeded();
+        let metadata = review.subject().map(|object| &object.metadata);
+        let write = RefusedWrite {
+            uid: metadata.and_then(|metadata| metadata.uid.as_deref()).unwrap_or_default(),
+            version: metadata.and_then(|metadata| metadata.resource_version.as_deref()).unwrap_or_default(),
+            user: &review.user,
+            manager: review.field_manager.as_deref().unwrap_or_default(),
+            findings: &judgement.findings,
+            status,
+        };
+        let damped = class == Class::Stale && !review.dry_run && self.damping.exceeded(&write, Instant::now());
         let answered = if damped { Class::Invalid } else { class };
         let mut message = judgement.summary(&object_name(review));
         if damped {
