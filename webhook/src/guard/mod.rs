@@ -81,7 +81,9 @@ impl Guard {
         let key = std::fs::read(&tls_key).with_context(|| format!("reading --tls-key {}", tls_key.display()))?;
         let certificate = statusguard_edge::certificate(&chain, &key)
             .with_context(|| format!("using {} and {}", tls_cert.display(), tls_key.display()))?;
-        let store = PolicyStore::open(policy_dir)?;
+        // Large policies take long to compile: not on the runtime's own threads.
+        let opening = tokio::task::spawn_blocking(move || PolicyStore::open(policy_dir));
+        let store = opening.await.context("loading the policies")??;
         let health = Health::new();
         let policies = health.gate("policies");
         let bind = async |flag: &str, address: SocketAddr| {
