@@ -7,6 +7,7 @@
 
 mod configuration;
 mod damping;
+mod fit;
 mod judge;
 mod log;
 mod refusals;
