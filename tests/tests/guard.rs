@@ -24,5 +24,7 @@ mod refusals;
 mod stale;
 #[path = "guard/unasked.rs"]
 mod unasked;
+#[path = "guard/unjudged.rs"]
+mod unjudged;
 #[path = "guard/writers.rs"]
 mod writers;

@@ -96,3 +96,32 @@ fn a_log_on_a_full_disk_holds_up_nothing_and_what_it_loses_is_counted() {
     assert!(dropped.unwrap().parse::<u64>().unwrap() > 0, "{metrics}");
     serves_and_ends(&mut guard);
 }
+
+#[test]
+fn a_users_name_has_any_length_and_is_cut_in_the_log() {
+    let server = GuardProcess::start(&[]);
+    let mut by_long_name = review("Sending", "Pending");
+    by_long_name["request"]["userInfo"]["username"] = json!("é".repeat(2500));
+    let refused = server.admit(PATH, &by_long_name);
+    assert_eq!((&refused["allowed"], &refused["uid"]), (&json!(false), &json!("u-1")), "{refused}");
+    let line = server.log_line("write with findings");
+    assert_eq!(line["user"], "é".repeat(512) + "…", "{line}");
+}
+
+#[test]
+fn a_review_that_does_not_fit_its_policy_is_logged_with_what_to_do() {
+    let server = GuardProcess::start(&[]);
+    let mut other = review("Pending", "Sending");
+    other["request"]["subResource"] = json!("scale");
+    let (code, status) = server.call(PATH, TRACEPARENT, &other);
+    assert_eq!((code, &status["reason"]), (400, &json!("BadRequest")), "{status}");
+    let line = server.log_line("call not judged");
+    assert_eq!((&line["trace_id"], &line["uid"]), (&json!(TRACE_ID), &json!("u-1")), "{line}");
+    let reason = line["reason"].as_str().unwrap();
+    assert_eq!(status["message"], reason);
+    for part in ["rules and the policy's target do not fit", "notificationrequests/scale in", "matchPolicy: Equivalent"]
+    {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+    assert!(server.get("/metrics").contains("statusguard_malformed_total{cause=\"target\"} 1\n"));
+}

@@ -32,7 +32,7 @@ impl Guarded<'_> {
     }
 
     /// Lets `user` read and write the statuses here.
-    async fn admit(&self, user: &User) {
+    pub async fn admit(&self, user: &User) {
         let rule = PolicyRule {
             api_groups: Some(vec!["kubernaut.ai".to_owned()]),
             resources: Some(vec!["notificationrequests/status".to_owned()]),
@@ -230,5 +230,11 @@ async fn a_client_that_never_reads_again_is_stopped() {
     assert_eq!((other.code.as_u16(), other.body["reason"].as_str()), (409, Some("Conflict")), "{:?}", other.body);
     let other = refusal(write(sending(0)).await);
     assert_eq!((other.code, other.reason.as_str()), (409, "Conflict"), "{other:?}");
-    assert_eq!(status_of(&write(sending(3)).await.unwrap())["totalAttempts"], 3);
+    let newer = write(sending(3)).await.unwrap();
+    assert_eq!(status_of(&newer)["totalAttempts"], 3);
+
+    // The same content over a newer version, which its writer may have read: 409 once more.
+    guarded.settle(&newer).await;
+    let anew = refusal(write(sending(1)).await);
+    assert_eq!((anew.code, anew.reason.as_str()), (409, "Conflict"), "{anew:?}");
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::body::{self, BodyBudget, BodyError, BodyReservation};
 use crate::connection::Peer;
-use crate::judge::{CallContext, Decision, GroupResource, Judge, Recorder, ReviewAnswer};
+use crate::judge::{CallContext, Decision, GroupResource, Judge, Labels, Recorder, ReviewAnswer, Unjudged};
 use crate::limits::Limits;
 use crate::log_limit::LogLimit;
 use crate::malformed::MalformedReview;
@@ -26,6 +26,7 @@ use crate::panic::{Panicked, caught};
 use crate::record::Records;
 use crate::reply::{self, FailedCall};
 use crate::review::Review;
+use crate::shown::{cut, shown};
 use crate::trace_context;
 
 /// Bytes of a path and of a message that are logged.
@@ -120,10 +121,10 @@ async fn admit<J: Judge, C: Recorder<J::Record>>(
             if let Some(left_out) = admission.not_judged.admit(failure.reason, std::time::Instant::now()) {
                 tracing::warn!(
                     code = failure.code.as_u16(),
-                    path = path.get(..LOGGED_PATH).unwrap_or(path),
-                    uid = failure.uid.as_deref(),
+                    path = &*cut(path, LOGGED_PATH),
+                    uid = failure.uid.as_deref().map(shown).as_deref(),
                     trace_id = trace_context::trace_id(&parts.headers),
-                    reason = failure.message.get(..LOGGED_REASON).unwrap_or(&failure.message),
+                    reason = &*cut(&failure.message, LOGGED_REASON),
                     left_out,
                     "call not judged"
                 );
@@ -183,8 +184,8 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
                 ..bad_request(format!(
                     "the path is for {} but the review is of {}; the webhook's rule and its path \
                      do not fit",
-                    qualified(resource, group),
-                    qualified(&review.resource.name, &review.resource.group)
+                    shown(&qualified(resource, group)),
+                    shown(&qualified(&review.resource.name, &review.resource.group))
                 ))
             });
         }
@@ -247,10 +248,15 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         let answer = catch_unwind(AssertUnwindSafe(|| self.judge.judge(call, review)));
         let ReviewAnswer { decision, warnings, annotations, labels, findings, unknown_policy, record } =
             answer.map_err(|_| self.panicked(call, Some(review)))?;
-        if let Decision::Fail { cause, message } = decision {
-            self.metrics.shed(cause);
-            return Err(FailedCall::internal(message, Some(&review.uid)));
-        }
+        let denial = match decision {
+            Decision::Allow => None,
+            Decision::Deny(denial) => Some(denial),
+            Decision::Fail(unjudged) => return Err(self.failed(review, unjudged)),
+            Decision::AllowUnjudged(unjudged) => {
+                self.allowed_unjudged(call, review, &labels, &unjudged);
+                None
+            }
+        };
         self.metrics.requests.get_or_create(&labels).inc();
         if unknown_policy {
             self.metrics.unknown_policy.inc();
@@ -261,9 +267,9 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
                 outcome = &*labels.outcome,
                 class = &*labels.class,
                 reasons = findings.join(","),
-                namespace = &*review.namespace,
-                name = &*review.name,
-                user = &*review.user,
+                namespace = &*shown(&review.namespace),
+                name = &*shown(&review.name),
+                user = &*shown(&review.user),
                 dry_run = review.dry_run,
                 trace_id = call.trace_id,
                 "write with findings"
@@ -273,20 +279,54 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             let policy = labels.policy.clone();
             self.metrics.findings.get_or_create(&FindingLabels { policy, reason }).inc();
         }
-        let denial = match decision {
-            Decision::Deny(denial) => Some(denial),
-            Decision::Allow | Decision::Fail { .. } => None,
-        };
         let response = reply::judged(review, denial.as_ref(), warnings, annotations);
         Ok(Judged { response, policy: PolicyLabels { policy: labels.policy }, record })
+    }
+
+    /// A call that fails because its write was not judged.
+    fn failed(&self, review: &Review<'_>, unjudged: Unjudged) -> FailedCall {
+        self.count_unjudged(&unjudged);
+        match unjudged {
+            Unjudged::Malformed { message, .. } => {
+                FailedCall { uid: Some(review.uid.clone().into_owned()), ..bad_request(message) }
+            }
+            Unjudged::Unfinished { message, .. } => FailedCall::internal(message, Some(&review.uid)),
+        }
+    }
+
+    /// Counts and logs a write that is admitted although it was not judged.
+    fn allowed_unjudged(&self, call: &CallContext<'_>, review: &Review<'_>, labels: &Labels, unjudged: &Unjudged) {
+        self.count_unjudged(unjudged);
+        let (Unjudged::Malformed { cause, message } | Unjudged::Unfinished { cause, message }) = unjudged;
+        if let Some(left_out) = self.not_judged.admit(cause, std::time::Instant::now()) {
+            tracing::warn!(
+                policy = &*labels.policy,
+                outcome = &*labels.outcome,
+                namespace = &*shown(&review.namespace),
+                name = &*shown(&review.name),
+                user = &*shown(&review.user),
+                dry_run = review.dry_run,
+                trace_id = call.trace_id,
+                reason = &*cut(message, LOGGED_REASON),
+                left_out,
+                "write allowed without being judged"
+            );
+        }
+    }
+
+    fn count_unjudged(&self, unjudged: &Unjudged) {
+        match unjudged {
+            Unjudged::Malformed { cause, .. } => self.metrics.malformed(cause),
+            Unjudged::Unfinished { cause, .. } => self.metrics.shed(cause),
+        }
     }
 
     fn panicked(&self, call: &CallContext<'_>, review: Option<&Review<'_>>) -> FailedCall {
         self.metrics.panicked("judge");
         tracing::error!(
-            name = review.map(|review| &*review.name),
-            namespace = review.map(|review| &*review.namespace),
-            resource = call.resource.resource,
+            name = review.map(|review| shown(&review.name)).as_deref(),
+            namespace = review.map(|review| shown(&review.namespace)).as_deref(),
+            resource = &*shown(call.resource.resource),
             trace_id = call.trace_id,
             "judge panicked"
         );

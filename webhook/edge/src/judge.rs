@@ -37,7 +37,7 @@ impl<'a> CallContext<'a> {
     }
 
     /// Whether nobody waits for an answer any more: its deadline has passed, or its client has gone. A judgement that
-    /// takes long asks now and then, and ends with [`Decision::Fail`].
+    /// takes long asks now and then, and ends with [`Unjudged::Unfinished`].
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.given_up.is_some_and(|given_up| given_up.load(Ordering::Relaxed)) || Instant::now() >= self.deadline
@@ -124,8 +124,24 @@ pub enum Decision {
     Allow,
     /// It is refused.
     Deny(Denial),
-    /// The judgement was not finished: HTTP 500, and `failurePolicy` decides.
-    Fail {
+    /// It was not judged, and the call fails: `failurePolicy` decides.
+    Fail(Unjudged),
+    /// It was not judged, and is admitted all the same. Counted and logged like a call that fails.
+    AllowUnjudged(Unjudged),
+}
+
+/// Why a write was not judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unjudged {
+    /// The review is not one that can be judged. A call that fails for it is answered with HTTP 400.
+    Malformed {
+        /// Label of `statusguard_malformed_total`, from a bounded set.
+        cause: &'static str,
+        /// What the log and the API server are told.
+        message: String,
+    },
+    /// The judgement was not finished. A call that fails for it is answered with HTTP 500.
+    Unfinished {
         /// Label of `statusguard_shed_total`, from a bounded set.
         cause: &'static str,
         /// What the log and the API server are told.

@@ -12,7 +12,7 @@
 //! Invariants:
 //! - One bad request ends itself: no input and no panic of a judge ends another call.
 //! - Every wait has a deadline, every queue a bound and a counter ([`Limits`]).
-//! - What is not judged is answered so that `failurePolicy` decides, never by a denial.
+//! - What is not judged is never denied: `failurePolicy` decides, or the judge allows it.
 //! - No content of a status is logged.
 
 mod admit;
@@ -36,6 +36,7 @@ mod reply;
 mod review;
 mod review_parser;
 mod serve;
+mod shown;
 mod tls;
 mod trace_context;
 
@@ -43,7 +44,7 @@ pub use drain::Shutdown;
 pub use error::Error;
 pub use health::{Health, ReadinessGate};
 pub use judge::{
-    CallContext, Cause, Decision, Denial, GroupResource, Judge, Labels, NoRecords, Recorder, ReviewAnswer,
+    CallContext, Cause, Decision, Denial, GroupResource, Judge, Labels, NoRecords, Recorder, ReviewAnswer, Unjudged,
 };
 pub use limits::{Limits, duration};
 pub use listen::Drained;
@@ -51,4 +52,5 @@ pub use malformed::{MalformedReason, MalformedReview};
 pub use metrics::EdgeMetrics;
 pub use review::{ApiType, Metadata, Review, ReviewObject, ReviewOperation};
 pub use serve::{Edge, serve};
+pub use shown::{LONGEST_SHOWN, shown};
 pub use tls::certificate;

@@ -53,7 +53,7 @@ pub enum MalformedReason {
         /// Path from the root.
         field: &'static str,
     },
-    /// A name, uid or user that no API server sends.
+    /// A uid longer than any that an API server sends.
     #[error("{field} has more than {limit} bytes")]
     TooLong {
         /// Path from the root.

@@ -66,6 +66,10 @@ impl EdgeMetrics {
             records_late: Counter::default(),
             records_dropped: Counter::default(),
         };
+        // Rare as they are, an alert on their increase must not miss the first.
+        for cause in ["judge", "record"] {
+            drop(metrics.panics.get_or_create(&CauseLabels { cause }));
+        }
         registry.register("statusguard_admission_requests", "Judged writes", metrics.requests.clone());
         registry.register(
             "statusguard_admission_duration_seconds",
@@ -92,7 +96,7 @@ impl EdgeMetrics {
         );
         registry.register(
             "statusguard_malformed",
-            "Requests that were not an admission review that can be judged",
+            "Requests that were not an admission review that can be judged, whatever became of them",
             metrics.malformed.clone(),
         );
         registry.register(

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::judge::{Cause, Denial};
 use crate::review::Review;
+use crate::shown::shown;
 
 /// The API server cuts warnings when they have more characters than this in all.
 const WARNINGS_TOTAL: usize = 4096;
@@ -145,8 +146,9 @@ pub(crate) fn judged(
     annotations: Vec<(String, String)>,
 ) -> Response {
     let metadata = review.subject().map(|object| &object.metadata);
-    let name = metadata.and_then(|metadata| metadata.name.as_deref());
-    let uid = metadata.and_then(|metadata| metadata.uid.as_deref());
+    let name = shown(metadata.and_then(|metadata| metadata.name.as_deref()).unwrap_or(&review.name));
+    let uid = shown(metadata.and_then(|metadata| metadata.uid.as_deref()).unwrap_or_default());
+    let (group, kind) = (shown(&review.kind.group), shown(&review.kind.name));
     json(
         &ReviewBody {
             api_version: "admission.k8s.io/v1",
@@ -162,10 +164,10 @@ pub(crate) fn judged(
                     reason: denial.reason,
                     code: denial.code,
                     details: Some(Details {
-                        name: name.unwrap_or(&review.name),
-                        group: &review.kind.group,
-                        kind: &review.kind.name,
-                        uid: uid.unwrap_or_default(),
+                        name: &name,
+                        group: &group,
+                        kind: &kind,
+                        uid: &uid,
                         causes: &denial.causes,
                     }),
                 }),

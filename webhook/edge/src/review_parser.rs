@@ -6,9 +6,9 @@ use crate::cursor::{Cursor, KnownValues, plain_key, text};
 use crate::malformed::{MalformedReason, MalformedReview};
 use crate::review::{ApiType, Metadata, Review, ReviewObject, ReviewOperation};
 
-/// Names, uids and users, in bytes: they are copied into replies, records and log lines. Names of objects have 253
-/// at most, uids 36.
-const LONGEST_TEXT: usize = 4096;
+/// Bytes of a review's own uid, which a reply has to repeat whole. Those of the API server have 36. All other texts may
+/// have any length: a user's name is not the guard's to refuse.
+const LONGEST_UID: usize = 4096;
 
 /// What has been read so far, so that a problem further on can still name the uid.
 #[derive(Default)]
@@ -118,7 +118,7 @@ impl<'a> ReviewParser<'a> {
         let mut objects = ObjectPair { members: KnownValues::new(), metadata: KnownValues::new(), first: None };
         members(cursor, "request", |cursor, key, _| {
             match key {
-                b"uid" => string(cursor, "request.uid", &mut self.uid)?,
+                b"uid" => self.uid(cursor)?,
                 b"operation" => self.operation(cursor)?,
                 b"kind" => names(cursor, "request.kind", b"kind", &mut self.kind)?,
                 b"resource" => {
@@ -148,6 +148,15 @@ impl<'a> ReviewParser<'a> {
             }
             Ok(())
         })
+    }
+
+    fn uid(&mut self, cursor: &mut Cursor<'a>) -> Result<(), MalformedReason> {
+        let field = "request.uid";
+        match text(field, cursor.value()?)? {
+            Some(uid) if uid.len() > LONGEST_UID => Err(MalformedReason::TooLong { field, limit: LONGEST_UID }),
+            Some(uid) => put(&mut self.uid, field, uid),
+            None => Ok(()),
+        }
     }
 
     fn operation(&mut self, cursor: &mut Cursor<'a>) -> Result<(), MalformedReason> {
@@ -352,7 +361,6 @@ fn string<'a>(
 
 fn put_text<'a>(slot: &mut Option<Cow<'a, str>>, field: &'static str, raw: &'a [u8]) -> Result<(), MalformedReason> {
     match text(field, raw)? {
-        Some(text) if text.len() > LONGEST_TEXT => Err(MalformedReason::TooLong { field, limit: LONGEST_TEXT }),
         Some(text) => put(slot, field, text),
         None => Ok(()),
     }

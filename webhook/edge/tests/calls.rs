@@ -5,7 +5,7 @@ mod common;
 
 use common::{HttpReply, PATH, Script, allow, allowing, head, labels, review, stale, start};
 use serde_json::json;
-use statusguard_edge::{CallContext, Decision, Limits, Review, ReviewAnswer};
+use statusguard_edge::{CallContext, Decision, LONGEST_SHOWN, Limits, Review, ReviewAnswer, Unjudged};
 
 #[tokio::test]
 async fn an_allowed_write() {
@@ -190,20 +190,67 @@ async fn the_path_names_what_is_judged() {
     server.stop().await;
 }
 
+/// Both reasons for which a write may not be judged: code, reason and metric of a call that fails for it.
+fn unjudged() -> [(Unjudged, u16, &'static str, &'static str); 2] {
+    let message = || "the rules and the target do not fit".to_owned();
+    let shed = "statusguard_shed_total{cause=\"too_many_steps\"}";
+    let malformed = "statusguard_malformed_total{cause=\"target\"}";
+    [
+        (Unjudged::Unfinished { cause: "too_many_steps", message: message() }, 500, "InternalError", shed),
+        (Unjudged::Malformed { cause: "target", message: message() }, 400, "BadRequest", malformed),
+    ]
+}
+
 #[tokio::test]
-async fn a_judge_that_cannot_judge() {
-    let judge = Script(|_: &CallContext<'_>, _: &Review<'_>| -> ReviewAnswer<()> {
-        let message = "the policy could not be read".to_owned();
-        ReviewAnswer::new(Decision::Fail { cause: "unreadable", message }, labels("Failed", ""))
-    });
-    let server = start(judge, Limits::default()).await;
-    let reply = server.post(&review("put")).await;
-    let uid = uid_of("put");
-    assert_status(&reply, 500, "InternalError", "the policy could not be read", uid.as_str());
-    // No outcome: what becomes of the write is the API server's decision.
-    let judged = r#"statusguard_admission_requests_total{policy="deliveries.facts.test",outcome="Failed",class=""}"#;
-    assert_eq!(server.metric(judged), 0.0);
-    assert_eq!(server.metric(r#"statusguard_shed_total{cause="unreadable"}"#), 1.0);
+async fn a_write_that_is_not_judged() {
+    let requests = r#"statusguard_admission_requests_total{policy="deliveries.facts.test",outcome="Audited",class=""}"#;
+    for (problem, code, reason, metric) in unjudged() {
+        let fails = problem.clone();
+        let judge = Script(move |_: &CallContext<'_>, _: &Review<'_>| -> ReviewAnswer<()> {
+            ReviewAnswer::new(Decision::Fail(fails.clone()), labels("Audited", ""))
+        });
+        let server = start(judge, Limits::default()).await;
+        let reply = server.post(&review("put")).await;
+        let uid = uid_of("put");
+        assert_status(&reply, code, reason, "the rules and the target do not fit", uid.as_str());
+        // No outcome: what becomes of the write is the API server's decision.
+        assert_eq!((server.metric(requests), server.metric(metric)), (0.0, 1.0));
+        server.stop().await;
+
+        let judge = Script(move |_: &CallContext<'_>, _: &Review<'_>| -> ReviewAnswer<()> {
+            let mut answer = ReviewAnswer::new(Decision::AllowUnjudged(problem.clone()), labels("Audited", ""));
+            answer.warnings = vec!["not judged".to_owned()];
+            answer
+        });
+        let server = start(judge, Limits::default()).await;
+        let reply = server.post(&review("put")).await;
+        let response = json!({ "uid": uid, "allowed": true, "warnings": ["not judged"] });
+        assert_eq!((reply.status, &reply.json()["response"]), (200, &response));
+        assert_eq!((server.metric(requests), server.metric(metric)), (1.0, 1.0));
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reply_repeats_the_uid_whole_and_cuts_names() {
+    let server = start(Script(|_: &CallContext<'_>, _: &Review<'_>| stale::<()>()), Limits::default()).await;
+    let long = |letter: &str| letter.repeat(4096);
+    let mut body: serde_json::Value = serde_json::from_slice(&review("put")).unwrap();
+    let request = &mut body["request"];
+    request["uid"] = long("r").into();
+    (request["kind"]["group"], request["kind"]["kind"]) = (long("g").into(), long("k").into());
+    let metadata = &mut request["oldObject"]["metadata"];
+    (metadata["name"], metadata["uid"]) = (long("n").into(), long("u").into());
+    let response = server.post(body.to_string().as_bytes()).await.json()["response"].clone();
+    assert_eq!(response["uid"], long("r"));
+    for (field, letter) in [("name", "n"), ("uid", "u"), ("group", "g"), ("kind", "k")] {
+        let cut = letter.repeat(LONGEST_SHOWN) + "…";
+        assert_eq!(response["status"]["details"][field], cut, "{field}");
+    }
+    // A resource's name is repeated as well when it is not the path's.
+    body["request"]["resource"]["resource"] = long("x").repeat(100).into();
+    let reply = server.post(body.to_string().as_bytes()).await;
+    assert_status(&reply, 400, "BadRequest", "xxx…; the webhook's rule and its path", Some(&long("r")));
     server.stop().await;
 }
 

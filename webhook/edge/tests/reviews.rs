@@ -116,26 +116,48 @@ fn with(request: &str) -> String {
     )
 }
 
-/// Texts that are copied into replies, records and log lines.
+/// How a test finds a text in what was read.
+type TextOf = for<'r> fn(&'r Review<'_>) -> &'r str;
+
+/// A user's name has no limit, so that no writer can fail for it.
 #[test]
-fn texts_of_a_length_that_no_api_server_sends() {
-    let long = |length: usize| "x".repeat(length);
-    for field in [
-        r#""name":"TEXT""#,
-        r#""namespace":"TEXT""#,
-        r#""userInfo":{"username":"TEXT"}"#,
-        r#""options":{"fieldManager":"TEXT"}"#,
-        r#""object":{"metadata":{"uid":"TEXT"}}"#,
-        r#""oldObject":{"metadata":{"resourceVersion":"TEXT"}}"#,
-    ] {
-        assert!(Review::read(with(&field.replace("TEXT", &long(4096))).as_bytes()).is_ok(), "{field}");
-        let body = with(&field.replace("TEXT", &long(4097)));
-        let malformed = Review::read(body.as_bytes()).unwrap_err();
-        assert!(matches!(malformed.reason, MalformedReason::TooLong { limit: 4096, .. }), "{malformed}");
-        assert_eq!((malformed.uid.as_deref(), malformed.category()), (Some("u"), "length"));
+fn texts_of_any_length_are_read_whole() {
+    let fields: [(&str, TextOf); 8] = [
+        (r#""name":"TEXT""#, |review| &review.name),
+        (r#""namespace":"TEXT""#, |review| &review.namespace),
+        (r#""subResource":"TEXT""#, |review| &review.sub_resource),
+        (r#""userInfo":{"username":"TEXT"}"#, |review| &review.user),
+        (r#""options":{"fieldManager":"TEXT"}"#, |review| review.field_manager.as_deref().unwrap()),
+        (r#""object":{"metadata":{"name":"TEXT"}}"#, |review| metadata(review).name.as_deref().unwrap()),
+        (r#""object":{"metadata":{"uid":"TEXT"}}"#, |review| metadata(review).uid.as_deref().unwrap()),
+        (r#""oldObject":{"metadata":{"resourceVersion":"TEXT"}}"#, |review| {
+            metadata(review).resource_version.as_deref().unwrap()
+        }),
+    ];
+    for (field, text_of) in fields {
+        for length in [5 << 10, 1 << 20] {
+            // Borrowed from the body, and with an escape.
+            for escaped in ["x", "\\u0078"] {
+                let text = "x".repeat(length);
+                let body = with(&field.replace("TEXT", &text.replacen('x', escaped, 1)));
+                assert!(text_of(&Review::read(body.as_bytes()).unwrap()) == text, "{field} {length} {escaped}");
+            }
+        }
     }
-    let body = with("").replace(r#""uid":"u""#, &format!(r#""uid":"{}""#, long(4097)));
-    assert_eq!(Review::read(body.as_bytes()).unwrap_err().uid, None, "it is not echoed");
+}
+
+fn metadata<'r, 'b>(review: &'r Review<'b>) -> &'r statusguard_edge::Metadata<'b> {
+    &review.subject().unwrap().metadata
+}
+
+/// It has to be echoed whole.
+#[test]
+fn a_uid_that_no_api_server_sends_is_malformed() {
+    let of_length = |length: usize| with("").replace(r#""uid":"u""#, &format!(r#""uid":"{}""#, "x".repeat(length)));
+    assert_eq!(Review::read(of_length(4096).as_bytes()).unwrap().uid, "x".repeat(4096));
+    let malformed = Review::read(of_length(4097).as_bytes()).unwrap_err();
+    assert_eq!(malformed.reason, MalformedReason::TooLong { field: "request.uid", limit: 4096 });
+    assert_eq!((malformed.uid.as_deref(), malformed.category()), (None, "length"), "it is not echoed");
 }
 
 #[test]

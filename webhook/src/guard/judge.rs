@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use statusguard_edge::{
-    CallContext, Cause, Decision, Denial, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation,
+    CallContext, Cause, Decision, Denial, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation, Unjudged,
+    shown,
 };
 use statusguard_policy::spec::Mode;
 use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Value, Verdict};
 
-use super::damping::Damping;
+use super::damping::{Damping, RefusedWrite};
+use super::fit;
 use super::refusals::Refusal;
 use super::store::{ActivePolicy, PolicyStore};
 
@@ -53,28 +55,17 @@ impl PolicyJudge {
         Self { store, damping: Damping::new(repeat_limit) }
     }
 
-    /// What becomes of a judged write.
-    fn outcome(policy: &Policy, judgement: &Judgement, review: &Review<'_>) -> Outcome {
-        match judgement.verdict {
-            Verdict::Allow => Outcome::Allowed,
-            Verdict::Repair => Outcome::Repaired,
-            Verdict::Stale | Verdict::Invalid if is_exempt(policy, review) => Outcome::Bypassed,
-            Verdict::Stale | Verdict::Invalid => match policy.spec().mode {
-                Mode::Audit => Outcome::Audited,
-                Mode::Warn => Outcome::Warned,
-                Mode::Enforce if judgement.softened => Outcome::Warned,
-                Mode::Enforce => Outcome::Denied,
-                Mode::Off => Outcome::Allowed,
-            },
-        }
-    }
-
     fn denial(&self, review: &Review<'_>, status: &Value<'_>, judgement: &Judgement, class: Class) -> Denial {
-        let subject = review.subject();
-        let uid = subject.and_then(|object| object.metadata.uid.as_deref()).unwrap_or_default();
-        let manager = review.field_manager.as_deref().unwrap_or_default();
-        let exceeded = || self.damping.exceeded(uid, &review.user, manager, judgement, status, Instant::now());
-        let damped = class == Class::Stale && !review.dry_run && exceeded();
+        let metadata = review.subject().map(|object| &object.metadata);
+        let write = RefusedWrite {
+            uid: metadata.and_then(|metadata| metadata.uid.as_deref()).unwrap_or_default(),
+            version: metadata.and_then(|metadata| metadata.resource_version.as_deref()).unwrap_or_default(),
+            user: &review.user,
+            manager: review.field_manager.as_deref().unwrap_or_default(),
+            findings: &judgement.findings,
+            status,
+        };
+        let damped = class == Class::Stale && !review.dry_run && self.damping.exceeded(&write, Instant::now());
         let answered = if damped { Class::Invalid } else { class };
         let mut message = judgement.summary(&object_name(review));
         if damped {
@@ -102,28 +93,45 @@ impl Judge for PolicyJudge {
         };
         let ActivePolicy { policy, name, .. } = &*entry;
         let allowed = || ReviewAnswer::new(Decision::Allow, labels(name, Outcome::Allowed, None));
-        if policy.spec().mode == Mode::Off || policy.unconfirmed_core() || review.status_unchanged() {
+        if policy.spec().mode == Mode::Off || policy.unconfirmed_core() {
             return allowed();
         }
-        let operation = match review.operation {
-            ReviewOperation::Create => Operation::Create,
-            ReviewOperation::Update => Operation::Update,
-            ReviewOperation::Delete => Operation::Delete,
-            ReviewOperation::Connect => Operation::Connect,
+        // R1, before anything else: what other operations send has other shapes.
+        if review.operation != ReviewOperation::Update {
+            return allowed();
+        }
+        let unjudged = |problem: Unjudged| unjudged(&entry, problem, call, review);
+        let malformed = |misfit: fit::Misfit| {
+            let message = format!("{misfit} ({})", place(name, review));
+            unjudged(Unjudged::Malformed { cause: misfit.category(), message })
         };
-        let (Some(old), Some(new)) = (&review.old_object, &review.object) else { return allowed() };
+        let (old, new) = match fit::objects(review) {
+            Ok(objects) => objects,
+            Err(misfit) => return malformed(misfit),
+        };
+        // R2 holds whatever the shape: rules that match more than the target cost nobody a write that is none of the
+        // policy's concern.
+        if review.status_unchanged() {
+            return allowed();
+        }
+        if let Err(misfit) = fit::target(&policy.spec().target, review) {
+            return malformed(misfit);
+        }
         let old = parse(old, &Object::default());
         let new = parse(new, &old);
         let stop = || call.is_over();
-        let judgement = match policy.judge(operation, &old, &new, &Budget::new(MAX_STEPS, &stop)) {
+        let judgement = match policy.judge(Operation::Update, &old, &new, &Budget::new(MAX_STEPS, &stop)) {
             Ok(judgement) => judgement,
             Err(unfinished) => {
-                let message = format!("{}: {unfinished} (StatusPolicy {name})", object_name(review));
-                let decision = Decision::Fail { cause: unfinished.category(), message };
-                return ReviewAnswer::new(decision, labels(name, Outcome::Allowed, None));
+                let message = format!("{unfinished} ({})", place(name, review));
+                return unjudged(Unjudged::Unfinished { cause: unfinished.category(), message });
             }
         };
-        let outcome = Self::outcome(policy, &judgement, review);
+        let outcome = match judgement.verdict {
+            Verdict::Allow => Outcome::Allowed,
+            Verdict::Repair => Outcome::Repaired,
+            Verdict::Stale | Verdict::Invalid => unless_legal(policy, review, judgement.softened),
+        };
         let class = judgement.verdict.class();
         let decision = match (outcome, class) {
             (Outcome::Denied, Some(class)) => Decision::Deny(self.denial(review, &new.status, &judgement, class)),
@@ -135,13 +143,58 @@ impl Judge for PolicyJudge {
             answer.warnings = judgement.findings.iter().map(|f| format!("{}: {}", f.field, f.message())).collect();
         }
         if outcome != Outcome::Allowed {
-            answer.annotations = vec![annotation(review, outcome, &judgement)];
+            answer.annotations = vec![annotation(review, outcome, &grounds(&judgement))];
             if !review.dry_run {
-                answer.record = Some(refusal(name, outcome, call, review, judgement));
+                let record = refusal(name, outcome, call, review);
+                let (findings, waivers) = (judgement.findings, judgement.waivers);
+                answer.record = Some(Refusal { class, findings, waivers, ..record });
             }
         }
         answer
     }
+}
+
+/// What becomes of a write that is not legal, or that cannot be judged: a call fails only where a write is denied.
+fn unless_legal(policy: &Policy, review: &Review<'_>, softened: bool) -> Outcome {
+    if is_exempt(policy, review) {
+        return Outcome::Bypassed;
+    }
+    match policy.spec().mode {
+        Mode::Audit => Outcome::Audited,
+        Mode::Warn => Outcome::Warned,
+        Mode::Enforce if softened => Outcome::Warned,
+        Mode::Enforce => Outcome::Denied,
+        Mode::Off => Outcome::Allowed,
+    }
+}
+
+/// The answer to a write that cannot be judged.
+fn unjudged(
+    entry: &ActivePolicy,
+    problem: Unjudged,
+    call: &CallContext<'_>,
+    review: &Review<'_>,
+) -> ReviewAnswer<Refusal> {
+    let ActivePolicy { policy, name, .. } = entry;
+    // R11: the object may have to be written before its finalizers can go.
+    let deleting = review.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some());
+    let outcome = unless_legal(policy, review, deleting);
+    let labels = labels(name, outcome, None);
+    if outcome == Outcome::Denied {
+        return ReviewAnswer::new(Decision::Fail(problem), labels);
+    }
+    let (Unjudged::Malformed { message, .. } | Unjudged::Unfinished { message, .. }) = &problem;
+    let ground = format!("not judged: {message}");
+    let mut answer = ReviewAnswer::new(Decision::Allow, labels);
+    answer.annotations = vec![annotation(review, outcome, &ground)];
+    if outcome == Outcome::Warned {
+        answer.warnings = vec![ground];
+    }
+    if !review.dry_run {
+        answer.record = Some(Refusal { unjudged: message.clone(), ..refusal(name, outcome, call, review) });
+    }
+    answer.decision = Decision::AllowUnjudged(problem);
+    answer
 }
 
 /// Reads what is judged of an object; what it has in common with the other one is read once.
@@ -167,89 +220,53 @@ fn is_exempt(policy: &Policy, review: &Review<'_>) -> bool {
 
 /// `notificationrequests.kubernaut.ai web/n1`, as kubectl names objects.
 fn object_name(review: &Review<'_>) -> String {
-    let group = if review.resource.group.is_empty() { String::new() } else { format!(".{}", review.resource.group) };
-    let namespace = if review.namespace.is_empty() { String::new() } else { format!("{}/", review.namespace) };
-    format!("{}{group} {namespace}{}", review.resource.name, review.name)
+    let [group, resource] = [&review.resource.group, &review.resource.name].map(|text| shown(text));
+    let [namespace, name] = [&review.namespace, &review.name].map(|text| shown(text));
+    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+    let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+    format!("{resource}{group} {namespace}{name}")
+}
+
+/// What a write that cannot be judged is a write to, and by which policy.
+fn place(policy: &str, review: &Review<'_>) -> String {
+    format!("{}, StatusPolicy {policy}", object_name(review))
+}
+
+/// The rules for which a write is not simply allowed.
+fn grounds(judgement: &Judgement) -> String {
+    let findings = judgement.findings.iter().map(|f| format!("{} {}", f.reason, f.field));
+    let waivers = judgement.waivers.iter().map(|w| format!("waived {} {}", w.reason, w.field));
+    findings.chain(waivers).collect::<Vec<_>>().join(", ")
 }
 
 /// The key carries the judged version: the API server may call again for the same request, and
 /// the first value of a key wins.
-fn annotation(review: &Review<'_>, outcome: Outcome, judgement: &Judgement) -> (String, String) {
+fn annotation(review: &Review<'_>, outcome: Outcome, grounds: &str) -> (String, String) {
     let version = review.subject().and_then(|object| object.metadata.resource_version.as_deref()).unwrap_or("unknown");
-    let findings = judgement.findings.iter().map(|f| format!("{} {}", f.reason, f.field));
-    let waivers = judgement.waivers.iter().map(|w| format!("waived {} {}", w.reason, w.field));
-    let grounds: Vec<String> = findings.chain(waivers).collect();
-    (format!("version-{version}"), format!("{}: {}", outcome.as_str(), grounds.join(", ")))
+    (format!("version-{}", shown(version)), format!("{}: {grounds}", outcome.as_str()))
 }
 
-fn refusal(
-    policy: &'static str,
-    outcome: Outcome,
-    call: &CallContext<'_>,
-    review: &Review<'_>,
-    judgement: Judgement,
-) -> Refusal {
+/// The record of a write, without the grounds for it.
+fn refusal(policy: &'static str, outcome: Outcome, call: &CallContext<'_>, review: &Review<'_>) -> Refusal {
     let metadata = review.subject().map(|object| &object.metadata);
-    let text = |field: Option<&Cow<'_, str>>| field.map(ToString::to_string).unwrap_or_default();
+    let text = |field: Option<&Cow<'_, str>>| field.map(|text| shown(text).into_owned()).unwrap_or_default();
     Refusal {
         time: SystemTime::now(),
         outcome: outcome.as_str(),
-        class: judgement.verdict.class(),
+        class: None,
         policy,
-        namespace: review.namespace.to_string(),
-        name: review.name.to_string(),
+        namespace: text(Some(&review.namespace)),
+        name: text(Some(&review.name)),
         uid: text(metadata.and_then(|metadata| metadata.uid.as_ref())),
         resource_version: text(metadata.and_then(|metadata| metadata.resource_version.as_ref())),
-        user: review.user.to_string(),
+        user: text(Some(&review.user)),
         field_manager: text(review.field_manager.as_ref()),
         trace_id: call.trace_id.unwrap_or_default().to_owned(),
-        findings: judgement.findings,
-        waivers: judgement.waivers,
+        findings: Vec::new(),
+        waivers: Vec::new(),
+        unjudged: String::new(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use statusguard_edge::GroupResource;
-
-    use super::*;
-
-    const POLICY: &str = "apiVersion: statusguard.dev/v1alpha1\nkind: StatusPolicy\nmetadata: {name: jobs.example.org}\nspec:\n  target: {group: example.org, version: v1, resource: jobs}\n  monotone: [{path: .status.attempts}]\n";
-    const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-    #[test]
-    fn a_record_says_what_was_refused_to_whom() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("jobs.yaml"), POLICY).unwrap();
-        let judge = PolicyJudge::new(Arc::new(PolicyStore::open(folder.path().into()).unwrap()), 0);
-        let object = |attempts: u32| {
-            serde_json::json!({
-                "metadata": { "name": "j1", "namespace": "web", "uid": "u-1", "resourceVersion": "7" },
-                "status": { "attempts": attempts },
-            })
-        };
-        let body = serde_json::json!({
-            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-            "request": {
-                "uid": "r-1", "operation": "UPDATE", "subResource": "status", "name": "j1", "namespace": "web",
-                "kind": { "group": "example.org", "version": "v1", "kind": "Job" },
-                "resource": { "group": "example.org", "version": "v1", "resource": "jobs" },
-                "userInfo": { "username": "alice" }, "options": { "fieldManager": "worker" },
-                "object": object(2), "oldObject": object(3),
-            },
-        })
-        .to_string();
-        let review = Review::read(body.as_bytes()).unwrap();
-        let resource = GroupResource { group: "example.org", resource: "jobs" };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let call = CallContext::new(resource, Some(TRACE_ID), deadline);
-        let record = judge.judge(&call, &review).record.unwrap();
-        assert_eq!((record.outcome, record.class, record.policy), ("Denied", Some(Class::Stale), "jobs.example.org"));
-        assert_eq!((&*record.namespace, &*record.name, &*record.uid), ("web", "j1", "u-1"));
-        assert_eq!((&*record.resource_version, &*record.user, &*record.field_manager), ("7", "alice", "worker"));
-        assert_eq!(record.trace_id, TRACE_ID);
-        assert_eq!(record.findings[0].field, "status.attempts");
-    }
-}
+mod tests;

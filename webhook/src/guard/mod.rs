@@ -9,6 +9,7 @@ mod certificate;
 mod configuration;
 mod damping;
 mod descriptors;
+mod fit;
 mod judge;
 mod log;
 mod refusals;
@@ -80,7 +81,9 @@ impl Guard {
             limits,
         } = args;
         let certificate = ServingCertificate::open(tls_cert, tls_key)?;
-        let store = PolicyStore::open(policy_dir)?;
+        // Large policies take long to compile: not on the runtime's own threads.
+        let opening = tokio::task::spawn_blocking(move || PolicyStore::open(policy_dir));
+        let store = opening.await.context("loading the policies")??;
         let health = Health::new();
         let policies = health.gate("policies");
         let bind = async |flag: &str, address: SocketAddr| {

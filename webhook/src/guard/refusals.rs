@@ -26,7 +26,7 @@ pub struct Refusal {
     pub uid: String,
     /// The version that the write was to replace, as this call saw it.
     pub resource_version: String,
-    /// Who wrote.
+    /// Who wrote. This and the other names are cut after [`statusguard_edge::LONGEST_SHOWN`] bytes.
     pub user: String,
     /// `options.fieldManager`, empty when the client did not send it.
     pub field_manager: String,
@@ -36,6 +36,8 @@ pub struct Refusal {
     pub findings: Vec<Finding>,
     /// The waived rules.
     pub waivers: Vec<Waiver>,
+    /// Why the write could not be judged, empty when it was.
+    pub unjudged: String,
 }
 
 impl Refusal {
@@ -49,6 +51,7 @@ impl Refusal {
             &self.user,
             &self.field_manager,
             &self.trace_id,
+            &self.unjudged,
         ];
         let findings = self.findings.iter().flat_map(|f| [&f.field, &f.old, &f.new, &f.what]);
         let waivers = self.waivers.iter().map(|waiver| &waiver.field);
@@ -119,6 +122,7 @@ mod tests {
             trace_id: String::new(),
             findings: Vec::new(),
             waivers: Vec::new(),
+            unjudged: String::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What all parts of compiling share: the problems found so far, and paths.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub(super) struct Compiler {
     errors: usize,
     warnings: usize,
     pub(super) budget: Budget<'static>,
+    /// Steps of the search for phases among which every write is allowed.
+    pub(super) searched: Cell<usize>,
     /// Where the document could not be read. That is reported; what only follows from it is not.
     pub(super) unread: BTreeSet<String>,
     /// How many rules have resets.
@@ -38,7 +41,16 @@ pub(super) enum PathScope {
 impl Compiler {
     pub(super) fn new() -> Self {
         let budget = Budget::new(MAX_STEPS, &|| false);
-        Self { problems: Vec::new(), errors: 0, warnings: 0, budget, unread: BTreeSet::new(), resets: 0, root: None }
+        Self {
+            problems: Vec::new(),
+            errors: 0,
+            warnings: 0,
+            budget,
+            searched: Cell::new(0),
+            unread: BTreeSet::new(),
+            resets: 0,
+            root: None,
+        }
     }
 
     pub(super) fn report(

@@ -1,4 +1,7 @@
 //! Limits of a policy, far above what any real kind needs: they keep a mistake from using up memory and time.
+//!
+//! They are the time limit of compiling, too: no clock decides whether a policy compiles, so that it compiles everywhere
+//! or nowhere.
 
 use std::collections::HashSet;
 

@@ -1,10 +1,10 @@
 //! Warnings about the shape of a graph.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 
 use super::compiler::{Compiler, PathScope};
 use crate::graph::Graph;
+use crate::relation::Relation;
 use crate::spec;
 
 impl Compiler {
@@ -29,7 +29,9 @@ impl Compiler {
                 );
             }
         }
-        let (sets, all) = mutual_sets(count, |phase| graph.mutual(phase).collect());
+        let mut mutual = Relation::new(count);
+        (0..count).for_each(|phase| graph.mutual(phase).for_each(|other| mutual.add(phase, other)));
+        let (sets, all) = mutual_sets(&mutual, count, &self.searched);
         for set in &sets {
             let names: Vec<&str> = set.iter().map(|member| &*graph.names()[*member]).collect();
             self.warning(
@@ -51,21 +53,21 @@ impl Compiler {
     }
 }
 
-/// Sets that are named at most, and steps of the search: there may be as many as 3^(n/3) sets.
+/// Sets that are named at most for one graph, and steps of the search in all graphs of a policy: there may be as many as
+/// 3^(n/3) sets.
 const MAX_SETS: usize = 16;
 const MAX_STEPS: usize = 10_000_000;
 
 /// All sets of two or more nodes that are mutual in pairs and to which no node can be added (Bron and
-/// Kerbosch with a pivot), sorted; and whether these are all.
-fn mutual_sets(count: usize, mutual: impl Fn(usize) -> Vec<usize>) -> (Vec<Vec<usize>>, bool) {
-    let neighbours: Vec<HashSet<usize>> = (0..count).map(|node| mutual(node).into_iter().collect()).collect();
-    let (mut sets, steps) = (Vec::new(), Cell::new(0));
+/// Kerbosch with a pivot), sorted; and whether these are all. Adds to `steps`.
+fn mutual_sets(mutual: &Relation, count: usize, steps: &Cell<usize>) -> (Vec<Vec<usize>>, bool) {
+    let mut sets = Vec::new();
     let with = |nodes: &[usize], node: usize| -> Vec<usize> {
         steps.set(steps.get() + nodes.len());
-        nodes.iter().copied().filter(|other| neighbours[node].contains(other)).collect()
+        nodes.iter().copied().filter(|other| mutual.has(node, *other)).collect()
     };
     // A set, the nodes that may still join it, and those that would but are done with.
-    let nodes: Vec<usize> = (0..count).filter(|node| !neighbours[*node].is_empty()).collect();
+    let nodes: Vec<usize> = (0..count).filter(|node| mutual.targets(*node).next().is_some()).collect();
     let mut open = vec![(Vec::new(), nodes, Vec::new())];
     let mut all = true;
     while let Some((mut set, mut joining, mut done)) = open.pop() {
@@ -97,7 +99,7 @@ fn mutual_sets(count: usize, mutual: impl Fn(usize) -> Vec<usize>) -> (Vec<Vec<u
         }
         let mut next = Vec::new();
         for node in joining.clone() {
-            if neighbours[pivot].contains(&node) {
+            if mutual.has(pivot, node) {
                 continue;
             }
             let mut larger = set.clone();
@@ -117,7 +119,10 @@ mod tests {
     use super::*;
 
     fn sets_of(count: usize, mutual: impl Fn(usize, usize) -> bool) -> (Vec<Vec<usize>>, bool) {
-        mutual_sets(count, |a| (0..count).filter(|b| a != *b && mutual(a, *b)).collect())
+        let mut relation = Relation::new(count);
+        let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
+        pairs.filter(|(a, b)| a != b && mutual(*a, *b)).for_each(|(a, b)| relation.add(a, b));
+        mutual_sets(&relation, count, &Cell::new(0))
     }
 
     #[test]
@@ -163,6 +168,14 @@ mod tests {
         let pairs = sets_of(2 * MAX_SETS, |a, b| a / 2 == b / 2);
         assert_eq!((pairs.0.len(), pairs.1), (MAX_SETS, true));
         assert!(!sets_of(2 * MAX_SETS + 2, |a, b| a / 2 == b / 2).1);
+        // Steps that were taken for other graphs count as well.
+        let mut pair = Relation::new(2);
+        pair.add(0, 1);
+        pair.add(1, 0);
+        let steps = Cell::new(0);
+        assert_eq!(mutual_sets(&pair, 2, &steps), (vec![vec![0, 1]], true));
+        steps.set(MAX_STEPS + steps.get());
+        assert_eq!(mutual_sets(&pair, 2, &steps), (vec![], false));
         // One set of all is found at once.
         assert_eq!(sets_of(2000, |_, _| true), (vec![(0..2000).collect()], true));
     }

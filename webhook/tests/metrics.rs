@@ -1,0 +1,66 @@
+//! The metrics that the documentation lists are those that the server has.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::GuardProcess;
+use serde_json::json;
+
+const PATH: &str = "/admit/kubernaut.ai/notificationrequests?timeout=10s";
+/// The table of all metrics.
+const README: &str = include_str!("../README.md");
+/// Other texts for users that name some.
+const OTHER_TEXTS: [&str; 2] = [include_str!("../../README.md"), include_str!("../edge/README.md")];
+
+/// The names of metrics in a text.
+fn named(text: &str) -> BTreeSet<&str> {
+    let word = |c: char| c.is_ascii_lowercase() || c == '_';
+    let starts = text.match_indices("`statusguard_").map(|(at, _)| &text[at + 1..]);
+    let names = starts.map(|rest| &rest[..rest.find(|c| !word(c)).unwrap_or(rest.len())]);
+    names.collect()
+}
+
+/// The metrics of a server with the types of their `# TYPE` lines, named as they are queried.
+fn served(metrics: &str) -> BTreeMap<String, &str> {
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    types
+        .map(|(name, kind)| (if kind == "counter" { format!("{name}_total") } else { name.to_owned() }, kind))
+        .collect()
+}
+
+#[test]
+fn the_documented_metrics_are_those_of_the_server() {
+    let guard = GuardProcess::start(&["--max-body=4096"]);
+    // What has labels is shown once it was counted: a refusal, a body that is not a review, one that is too long.
+    let object = |phase: &str| json!({ "metadata": { "name": "n1" }, "status": { "phase": phase } });
+    let mut review = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "u-1", "operation": "UPDATE", "subResource": "status", "name": "n1", "namespace": "web",
+            "kind": { "group": "kubernaut.ai", "version": "v1alpha1", "kind": "NotificationRequest" },
+            "resource": { "group": "kubernaut.ai", "version": "v1alpha1", "resource": "notificationrequests" },
+            "object": object("Pending"), "oldObject": object("Sent"),
+        },
+    });
+    assert_eq!(guard.admit(PATH, &review)["allowed"], false);
+    assert_eq!(guard.call(PATH, "", &json!({})).0, 400);
+    review["padding"] = json!("x".repeat(4096));
+    assert_eq!(guard.call(PATH, "", &review).0, 413);
+
+    let metrics = guard.get("/metrics");
+    let served = served(&metrics);
+    let table: String = README.lines().filter(|line| line.starts_with("| `statusguard_")).collect();
+    assert_eq!(named(&table), served.keys().map(String::as_str).collect(), "the table of webhook/README.md");
+    for text in OTHER_TEXTS {
+        let unknown: Vec<_> = named(text).into_iter().filter(|name| !served.contains_key(*name)).collect();
+        assert!(unknown.is_empty(), "there are no such metrics: {unknown:?}");
+    }
+    // One observation for each policy of the folder.
+    assert_eq!(served["statusguard_policy_compile_seconds"], "histogram");
+    let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    assert_eq!(value("statusguard_policy_compile_seconds_count "), value("statusguard_policies_loaded "));
+    assert!(value("statusguard_policy_compile_seconds_sum ").unwrap() > 0.0);
+}
