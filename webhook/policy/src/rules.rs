@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::graph::Graph;
 use crate::path::Path;
 use crate::problem::Problem;
-use crate::spec::{Keep, Order, StatusPolicySpec};
+use crate::spec::{Keep, Mode, Order, StatusPolicySpec};
 
 /// A compiled policy.
 #[derive(Clone, Debug)]
@@ -115,6 +115,19 @@ impl Policy {
         &self.warnings
     }
 
+    /// The mode for objects of a namespace, which is `""` for cluster-scoped ones: of the longest entry of `modeIn` that
+    /// matches, else `mode`.
+    #[must_use]
+    pub fn mode_in(&self, namespace: &str) -> Mode {
+        let spec = &self.spec;
+        if let Some(mode) = spec.mode_in.get(namespace) {
+            return *mode;
+        }
+        let prefixes = spec.mode_in.iter().filter_map(|(name, mode)| Some((name.strip_suffix('*')?, mode)));
+        let matching = prefixes.filter(|(prefix, _)| namespace.starts_with(prefix));
+        matching.max_by_key(|(prefix, _)| prefix.len()).map_or(spec.mode, |(_, mode)| *mode)
+    }
+
     /// Whether the target is one of Kubernetes' own kinds and `core: true` is missing: the tools judge such a policy, but
     /// it is not enforced in a cluster.
     #[must_use]
@@ -123,8 +136,36 @@ impl Policy {
     }
 }
 
+/// The groups that kube-apiserver itself serves (Kubernetes 1.33 to 1.36). Others below `k8s.io`, such as
+/// `gateway.networking.k8s.io`, are defined by CRDs.
+const CORE_GROUPS: [&str; 23] = [
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
 /// Whether this is one of Kubernetes' own groups.
 #[must_use]
 pub fn is_core(group: &str) -> bool {
-    !group.contains('.') || group.ends_with(".k8s.io")
+    CORE_GROUPS.contains(&group)
 }

@@ -45,6 +45,10 @@ pub struct StatusPolicySpec {
     /// What happens to a write that violates a rule. Default: Enforce.
     #[serde(default)]
     pub mode: Mode,
+    /// The mode by namespace, for a rollout in steps: the name of a namespace, or its beginning and `*`. The longest
+    /// match wins; where nothing matches, and without an entry `*` or an empty one for cluster-scoped objects, `mode` holds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mode_in: BTreeMap<String, Mode>,
     /// What the API server does when the guard cannot be reached. Default: Ignore;
     /// Choose Fail when the guard runs with several replicas.
     #[serde(default)]

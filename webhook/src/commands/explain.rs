@@ -30,14 +30,24 @@ pub fn explain(policy: &Policy) -> String {
 
 /// What becomes of a write that breaks a rule, and of all writes without the guard.
 fn enforcement(spec: &StatusPolicySpec) -> Vec<String> {
-    let broken = match spec.mode {
+    if spec.mode == Mode::Off && spec.mode_in.values().all(|mode| *mode == Mode::Off) {
+        return vec!["The policy is switched off: nothing is judged.".into()];
+    }
+    let broken = |mode| match mode {
         Mode::Enforce => {
-            "A write that breaks a rule is refused: 409 Conflict when an older state of the object explains it, else 422 Invalid."
+            "a write that breaks a rule is refused: 409 Conflict when an older state of the object explains it, else 422 Invalid."
         }
-        Mode::Warn => "A write that breaks a rule is allowed with a warning to the client, and recorded.",
-        Mode::Audit => "A write that breaks a rule is allowed, and recorded.",
-        Mode::Off => return vec!["The policy is switched off: nothing is judged.".into()],
+        Mode::Warn => "a write that breaks a rule is allowed with a warning to the client, and recorded.",
+        Mode::Audit => "a write that breaks a rule is allowed, and recorded.",
+        Mode::Off => "nothing is judged.",
     };
+    let mut lines: Vec<String> =
+        spec.mode_in.iter().map(|(name, mode)| format!("{}, {}", namespaces(name), broken(*mode))).collect();
+    let everywhere = broken(spec.mode);
+    lines.push(match lines.len() {
+        0 => format!("A{}", &everywhere[1..]),
+        _ => format!("Everywhere else, {everywhere}"),
+    });
     let unreached = match (spec.target.core, spec.failure_policy) {
         (true, _) => {
             "When the guard cannot be reached, writes go through unguarded, whatever `failurePolicy` says: that is what `core: true` means."
@@ -45,7 +55,18 @@ fn enforcement(spec: &StatusPolicySpec) -> Vec<String> {
         (false, FailurePolicy::Ignore) => "When the guard cannot be reached, writes go through unguarded.",
         (false, FailurePolicy::Fail) => "When the guard cannot be reached, status writes fail.",
     };
-    vec![broken.into(), unreached.into()]
+    lines.push(unreached.into());
+    lines
+}
+
+/// Where an entry of `modeIn` holds.
+fn namespaces(name: &str) -> String {
+    match name.strip_suffix('*') {
+        None if name.is_empty() => "For cluster-scoped objects".into(),
+        None => format!("In the namespace `{name}`"),
+        Some("") => "Where no longer name matches".into(),
+        Some(beginning) => format!("In namespaces that begin with `{beginning}`"),
+    }
 }
 
 fn root(spec: &StatusPolicySpec) -> RuleSet {

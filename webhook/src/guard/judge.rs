@@ -93,7 +93,7 @@ impl Judge for PolicyJudge {
         };
         let ActivePolicy { policy, name, .. } = &*entry;
         let allowed = || ReviewAnswer::new(Decision::Allow, labels(name, Outcome::Allowed, None));
-        if policy.spec().mode == Mode::Off || policy.unconfirmed_core() {
+        if policy.mode_in(&review.namespace) == Mode::Off || policy.unconfirmed_core() {
             return allowed();
         }
         // R1, before anything else: what other operations send has other shapes.
@@ -159,7 +159,7 @@ fn unless_legal(policy: &Policy, review: &Review<'_>, softened: bool) -> Outcome
     if is_exempt(policy, review) {
         return Outcome::Bypassed;
     }
-    match policy.spec().mode {
+    match policy.mode_in(&review.namespace) {
         Mode::Audit => Outcome::Audited,
         Mode::Warn => Outcome::Warned,
         Mode::Enforce if softened => Outcome::Warned,

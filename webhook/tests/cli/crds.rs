@@ -102,9 +102,12 @@ fn a_file_without_a_crd_is_said_to_be_one() {
 #[test]
 fn first_policies_of_own_groups_lint_clean() {
     let folder = Folder::new();
-    for (group, core) in
-        [("snapshot.storage.k8s.io", true), ("gateway.networking.x-k8s.io", false), ("example.org", false)]
-    {
+    for (group, core) in [
+        ("batch", true),
+        ("snapshot.storage.k8s.io", false),
+        ("gateway.networking.x-k8s.io", false),
+        ("example.org", false),
+    ] {
         let crd = crd(group, "things", &[("v1", true, json!({ "observedGeneration": { "type": "integer" } }))]);
         let file = folder.write("crd.json", &crd.to_string());
         let first = run(&["policy", "init", "--crd", &file]);

@@ -134,7 +134,7 @@ impl Compiler {
 /// Members of an object whose values are objects, and those whose values are lists of objects.
 fn members(key: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match key {
-        "spec" => (&["target", "exempt", "phase"], &["monotone", "setOnce", "collections", "equal"]),
+        "spec" => (&["target", "exempt", "modeIn", "phase"], &["monotone", "setOnce", "collections", "equal"]),
         "each" => (&["phase"], &["monotone", "setOnce", "collections", "equal"]),
         "target" => (&["namespaceSelector", "objectSelector"], &[]),
         "phase" => (&["states", "resets"], &["transitions"]),

@@ -59,6 +59,13 @@ impl Compiler {
                 format!("call it `{expected}`, so that there is one policy per resource"),
             );
         }
+        for name in spec.mode_in.keys().filter(|name| !may_name_namespaces(name)) {
+            self.error(
+                format!("spec.modeIn.{name}"),
+                format!("`{name}` cannot name a namespace"),
+                "write a name, or its beginning and one `*`",
+            );
+        }
         if group && is_core(&target.group) && !target.core {
             self.warning(
                 "spec.target.core",
@@ -67,6 +74,12 @@ impl Compiler {
             );
         }
     }
+}
+
+/// Whether this is a namespace, the beginning of some and `*`, or empty for cluster-scoped objects.
+fn may_name_namespaces(text: &str) -> bool {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    name.len() <= 63 && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
 /// Whether this can be a version or resource, and only one.

@@ -1,7 +1,8 @@
 use serde_json::{Value as Json, json};
 
-use crate::Policy;
 use crate::problem::Severity;
+use crate::spec::Mode;
+use crate::{Policy, is_core};
 
 /// A policy for jobs with these members in its spec.
 fn document(spec: Json) -> Json {
@@ -234,4 +235,37 @@ fn a_reset_is_a_way_out() {
     };
     assert_eq!(entry(json!({})), not_left("spec.collections[0].each"));
     assert_eq!(entry(json!({ "from": ["X"] })), Vec::<String>::new());
+}
+
+#[test]
+fn the_longest_name_decides_the_mode() {
+    let modes = json!({ "team-a": "Off", "team-*": "Warn", "team-a*": "Enforce", "*": "Audit" });
+    let policy = Policy::compile(&document(json!({ "mode": "Enforce", "modeIn": modes }))).unwrap();
+    for (namespace, mode) in [
+        ("team-a", Mode::Off),
+        ("team-ab", Mode::Enforce),
+        ("team-b", Mode::Warn),
+        ("team-", Mode::Warn),
+        ("team", Mode::Audit),
+        ("", Mode::Audit),
+    ] {
+        assert_eq!(policy.mode_in(namespace), mode, "{namespace}");
+    }
+    let policy = Policy::compile(&document(json!({ "modeIn": { "": "Audit" } }))).unwrap();
+    assert_eq!((policy.mode_in(""), policy.mode_in("team-a")), (Mode::Audit, Mode::Enforce));
+    for (name, mode) in [("team*a", "Warn"), ("Team", "Warn"), ("a/b", "Warn"), ("**", "Warn")] {
+        let said = said_of(&document(json!({ "modeIn": { name: mode } })));
+        assert_eq!(said, [format!("spec.modeIn.{name}: `{name}` cannot name a namespace")]);
+    }
+    assert_eq!(said_of(&document(json!({ "modeIn": ["a"] }))), ["spec.modeIn: expected an object"]);
+}
+
+#[test]
+fn groups_of_kubernetes_are_known_by_name() {
+    for (group, core) in
+        [("", true), ("apps", true), ("batch", true), ("networking.k8s.io", true), ("gateway.networking.k8s.io", false)]
+    {
+        assert_eq!(is_core(group), core, "{group}");
+    }
+    assert!(!is_core("snapshot.storage.k8s.io") && !is_core("metrics.k8s.io") && !is_core("example"));
 }

@@ -283,3 +283,15 @@ fn a_judgement_that_is_not_finished_fails_only_where_its_write_could_be_denied()
         }
     }
 }
+
+#[test]
+fn the_mode_depends_on_the_namespace() {
+    let judge =
+        judge_with(&json!({ "mode": "Audit", "modeIn": { "web": "Enforce", "prod-*": "Warn", "old": "Off" } }), 0);
+    for (namespace, outcome) in [("web", "Denied"), ("prod-eu", "Warned"), ("old", "Allowed"), ("lab", "Audited")] {
+        let body = with(stale(), "/namespace", namespace).to_string();
+        let review = Review::read(body.as_bytes()).unwrap();
+        let call = CallContext::new(RESOURCE, None, Instant::now() + Duration::from_secs(10));
+        assert_eq!(judge.judge(&call, &review).labels.outcome, outcome, "{namespace}");
+    }
+}
