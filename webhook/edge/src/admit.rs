@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -34,6 +35,10 @@ const LOGGED_REASON: usize = 1024;
 /// Bytes of a body that is judged on its connection's task. A longer one may take milliseconds, in which no other
 /// call of that worker would be answered.
 const LONG_BODY: usize = 64 << 10;
+
+/// A judgement has to end this long before the call does, or a tenth of its time if that is less: its answer may be to
+/// allow the write, and would else come together with the failure of the call.
+const TO_ANSWER: Duration = Duration::from_millis(200);
 
 const NO_RESOURCE: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
 
@@ -155,7 +160,8 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
                 return Err(FailedCall::new(StatusCode::REQUEST_TIMEOUT, "Timeout", message));
             }
         };
-        let call = CallContext::new(resource, trace_context::trace_id(&parts.headers), until.into_std());
+        let deadline = until - (until.duration_since(arrived) / 10).min(TO_ANSWER);
+        let call = CallContext::new(resource, trace_context::trace_id(&parts.headers), deadline.into_std());
         let judged = if bytes.len() <= LONG_BODY {
             let review = self.read(&call, &bytes)?;
             self.wait_ready(&call, Some(&review), until).await?;
