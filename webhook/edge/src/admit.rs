@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -36,6 +37,10 @@ const LOGGED_REASON: usize = 1024;
 /// milliseconds, in which no other call of that worker would be answered.
 const LONG_BODY: usize = 1 << 20;
 const LONG_STATUS: usize = 64 << 10;
+
+/// A judgement has to end this long before the call does, or a tenth of its time if that is less: its answer may be to
+/// allow the write, and would else come together with the failure of the call.
+const TO_ANSWER: Duration = Duration::from_millis(200);
 
 const NO_RESOURCE: &str = "admission reviews are sent to /admit/{group or core}/{resource}";
 
@@ -156,7 +161,8 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             Ok(Err(error)) => return Err(self.not_read(&error)),
             Err(_) => return Err(self.not_read(&BodyError::Slow)),
         };
-        let call = CallContext::new(resource, trace_context::trace_id(&parts.headers), until.into_std());
+        let deadline = until - (until.duration_since(arrived) / 10).min(TO_ANSWER);
+        let call = CallContext::new(resource, trace_context::trace_id(&parts.headers), deadline.into_std());
         let review = if bytes.len() <= LONG_BODY { Some(self.read(&call, &bytes)?) } else { None };
         self.wait_ready(&call, review.as_ref(), until).await?;
         let judged = match review {

@@ -23,7 +23,7 @@ pub struct CallContext<'a> {
     pub resource: GroupResource<'a>,
     /// The id of the API server's trace (W3C Trace Context), when the call is part of one: 32 hexadecimal digits.
     pub trace_id: Option<&'a str>,
-    /// When an answer comes too late.
+    /// When a judgement has to end, so that its answer is not too late.
     pub deadline: Instant,
     /// Set when nobody waits for the answer any more.
     pub(crate) given_up: Option<&'a AtomicBool>,

@@ -7,10 +7,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use common::{EdgeServer, PATH, PATIENCE, Script, allow, head, review, start};
-use statusguard_edge::{CallContext, GroupResource, Judge, Limits, Review, ReviewAnswer};
+use common::{EdgeServer, PATH, PATIENCE, Script, allow, head, labels, review, start};
+use statusguard_edge::{CallContext, Decision, GroupResource, Judge, Limits, Review, ReviewAnswer, Unjudged};
 use tokio::runtime::{Builder, Runtime};
 
 /// Two runtimes, because the server's only worker may be blocked.
@@ -120,6 +120,28 @@ fn a_call_ends_with_its_time_out_even_if_its_judgement_does_not() {
     assert!(server.metric("statusguard_body_bytes") > 64e3);
     release.send(()).unwrap();
     runtimes.client.block_on(server.metric_becomes("statusguard_body_bytes", 0.0));
+    runtimes.server.block_on(server.stop());
+}
+
+/// What it answers when its time is over is sent: it may allow the write.
+#[test]
+fn a_judgement_that_ends_at_its_deadline_is_answered() {
+    let runtimes = Runtimes::new();
+    let server = runtimes.start(Script(|call: &CallContext<'_>, _: &Review<'_>| -> ReviewAnswer<()> {
+        // A judgement asks only now and then.
+        while !call.is_over() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let message = "stopped at its deadline".to_owned();
+        let problem = Unjudged::Unfinished { cause: "stopped", message };
+        ReviewAnswer::new(Decision::AllowUnjudged(problem), labels("Audited", ""))
+    }));
+    let path = PATH.replace("10s", "2s");
+    let reply = runtimes.client.block_on(async { server.connect().await.post(&path, &long_review()).await });
+    assert_eq!((reply.status, &reply.json()["response"]["allowed"]), (200, &true.into()), "{}", reply.text());
+    assert_eq!(server.metric("statusguard_shed_total{cause=\"stopped\"}"), 1.0);
+    assert_eq!(server.metric("statusguard_shed_total{cause=\"judge\"}"), 0.0);
     runtimes.server.block_on(server.stop());
 }
 
