@@ -26,15 +26,24 @@ fn named(text: &str) -> BTreeSet<&str> {
 /// The metrics of a server with the types of their `# TYPE` lines, named as they are queried.
 fn served(metrics: &str) -> BTreeMap<String, &str> {
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let full_name = |name: &str, kind: &str| match kind {
+        "counter" => format!("{name}_total"),
+        "info" => format!("{name}_info"),
+        _ => name.to_owned(),
+    };
     types
-        .map(|(name, kind)| (if kind == "counter" { format!("{name}_total") } else { name.to_owned() }, kind))
+        .map(|(name, kind)| (full_name(name, kind), kind))
+        .filter(|(name, _)| name.starts_with("statusguard_"))
         .collect()
 }
 
 #[test]
 fn the_documented_metrics_are_those_of_the_server() {
     let guard = GuardProcess::start(&["--max-body=4096"]);
-    // What has labels is shown once it was counted: a refusal, a body that is not a review, one that is too long.
+    // What has labels is there before it was counted, and so it stays by what is counted: a refusal, a body that is not a
+    // review, one that is too long.
+    let first = guard.get("/metrics");
+    let before = served(&first);
     let object = |phase: &str| json!({ "metadata": { "name": "n1" }, "status": { "phase": phase } });
     let mut review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -52,6 +61,16 @@ fn the_documented_metrics_are_those_of_the_server() {
 
     let metrics = guard.get("/metrics");
     let served = served(&metrics);
+    assert_eq!(before, served);
+    let series = |metrics: &str| -> BTreeSet<String> {
+        let lines = metrics.lines().filter(|line| line.starts_with("statusguard_") && !line.contains("_bucket{"));
+        lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+    };
+    assert_eq!(series(&first), series(&metrics), "each series is there from the start");
+    for name in ["process_open_fds", "process_resident_memory_bytes", "process_start_time_seconds"] {
+        assert!(guard.metric(name) > 0.0, "{name}");
+    }
+    assert!(metrics.contains("\nprocess_cpu_seconds_total "), "{metrics}");
     let table: String = README.lines().filter(|line| line.starts_with("| `statusguard_")).collect();
     assert_eq!(named(&table), served.keys().map(String::as_str).collect(), "the table of webhook/README.md");
     for text in OTHER_TEXTS {

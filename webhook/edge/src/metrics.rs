@@ -14,6 +14,13 @@ use crate::judge::Labels;
 /// 50 µs doubled eighteen times: up to 13 s.
 const BUCKETS: u16 = 19;
 
+/// What the causes of the counters may be.
+const PANICS: [&str; 2] = ["judge", "record"];
+const SHED: [&str; 9] =
+    ["body_size", "bodies", "connections", "stranger", "handshake", "header", "reply", "body", "judge"];
+const MALFORMED: [&str; 9] =
+    ["syntax", "missing", "type", "length", "duplicate", "version", "media_type", "broken", "target"];
+
 /// The edge's metrics. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct EdgeMetrics {
@@ -66,9 +73,11 @@ impl EdgeMetrics {
             records_late: Counter::default(),
             records_dropped: Counter::default(),
         };
-        // Rare as they are, an alert on their increase must not miss the first.
-        for cause in ["judge", "record"] {
-            drop(metrics.panics.get_or_create(&CauseLabels { cause }));
+        // An alert on an increase must not miss the first.
+        for (family, causes) in
+            [(&metrics.panics, &PANICS[..]), (&metrics.shed, &SHED), (&metrics.malformed, &MALFORMED)]
+        {
+            causes.iter().for_each(|cause| drop(family.get_or_create(&CauseLabels { cause })));
         }
         registry.register("statusguard_admission_requests", "Judged writes", metrics.requests.clone());
         registry.register(
@@ -120,6 +129,30 @@ impl EdgeMetrics {
             metrics.records_dropped.clone(),
         );
         metrics
+    }
+
+    /// Shows what a judge may count of one policy, and its own causes of giving up, from now on: at zero, if it was not
+    /// counted yet.
+    pub fn expect(
+        &self,
+        policy: &'static str,
+        outcomes: impl IntoIterator<Item = (&'static str, &'static str)>,
+        reasons: impl IntoIterator<Item = &'static str>,
+        causes: impl IntoIterator<Item = &'static str>,
+    ) {
+        let policy = Cow::Borrowed(policy);
+        for (outcome, class) in outcomes {
+            let (outcome, class) = (Cow::Borrowed(outcome), Cow::Borrowed(class));
+            drop(self.requests.get_or_create(&Labels { policy: policy.clone(), outcome, class }));
+        }
+        for reason in reasons {
+            let reason = Cow::Borrowed(reason);
+            drop(self.findings.get_or_create(&FindingLabels { policy: policy.clone(), reason }));
+        }
+        for cause in causes {
+            drop(self.shed.get_or_create(&CauseLabels { cause }));
+        }
+        drop(self.duration.get_or_create(&PolicyLabels { policy }));
     }
 
     pub(crate) fn shed(&self, cause: &'static str) {

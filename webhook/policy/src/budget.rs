@@ -35,6 +35,9 @@ pub enum Unfinished {
 }
 
 impl Unfinished {
+    /// All names that [`Unfinished::category`] gives.
+    pub const CATEGORIES: [&str; 2] = ["too_many_steps", "stopped"];
+
     /// A name for labels of metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {

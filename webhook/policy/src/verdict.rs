@@ -112,6 +112,23 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Malformed,
+        Self::PhaseRegression,
+        Self::PhaseSkipped,
+        Self::PhaseUnknown,
+        Self::PhaseAmbiguous,
+        Self::CounterRegression,
+        Self::AboveBound,
+        Self::SetOnceChanged,
+        Self::FieldMissing,
+        Self::HistoryTruncated,
+        Self::HistoryRewritten,
+        Self::HistoryDuplicate,
+        Self::CountMismatch,
+    ];
+
     /// Its name in causes, labels and records.
     #[must_use]
     pub fn as_str(self) -> &'static str {

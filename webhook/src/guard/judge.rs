@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use statusguard_edge::{
-    CallContext, Cause, Decision, Denial, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation, Unjudged,
-    shown,
+    CallContext, Cause, Decision, Denial, EdgeMetrics, Judge, Labels, Review, ReviewAnswer, ReviewObject,
+    ReviewOperation, Unjudged, shown,
 };
 use statusguard_policy::spec::Mode;
-use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Value, Verdict};
+use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Reason, Unfinished, Value, Verdict};
 
 use super::damping::{Damping, RefusedWrite};
 use super::fit;
@@ -51,6 +51,18 @@ pub struct PolicyJudge {
 }
 
 impl PolicyJudge {
+    /// Shows the counters of a policy before anything was counted.
+    pub fn expect(metrics: &EdgeMetrics, policy: &'static str) {
+        let (clean, broken) = (
+            [Outcome::Allowed, Outcome::Repaired],
+            [Outcome::Bypassed, Outcome::Warned, Outcome::Audited, Outcome::Denied],
+        );
+        let with = |class: &'static str| broken.into_iter().map(move |outcome| (outcome.as_str(), class));
+        let clean = clean.into_iter().map(|outcome| (outcome.as_str(), ""));
+        let outcomes = clean.chain([Class::Stale, Class::Invalid].into_iter().flat_map(|class| with(class.as_str())));
+        metrics.expect(policy, outcomes, Reason::ALL.map(Reason::as_str), Unfinished::CATEGORIES);
+    }
+
     pub fn new(store: Arc<PolicyStore>, repeat_limit: u32) -> Self {
         Self { store, damping: Damping::new(repeat_limit) }
     }

@@ -12,6 +12,7 @@ mod descriptors;
 mod fit;
 mod judge;
 mod log;
+mod process;
 mod refusals;
 mod store;
 
@@ -173,6 +174,9 @@ impl Guard {
         let metrics = EdgeMetrics::register(&mut registry);
         store.register(&mut registry);
         registry.register("statusguard_log_dropped", "Log lines that were not written", log_dropped);
+        process::register(&mut registry);
+        let counted = metrics.clone();
+        store.tell(move |policy| PolicyJudge::expect(&counted, policy));
         let edge = Edge {
             judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit)),
             recorder: Arc::new(refusals),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -41,6 +41,9 @@ pub struct ActivePolicy {
 /// The policies of one moment, by API group and resource.
 type ActivePolicies = HashMap<String, HashMap<String, Arc<ActivePolicy>>>;
 
+/// Called with the names of policies.
+type Listener = Box<dyn Fn(&'static str) + Send + Sync>;
+
 /// The policies in force.
 pub struct PolicyStore {
     folder: PathBuf,
@@ -49,6 +52,8 @@ pub struct PolicyStore {
     loaded: Gauge,
     broken: Gauge,
     reloads: Counter,
+    /// Who is told of each policy in force.
+    listener: OnceLock<Listener>,
     compile_seconds: Histogram,
 }
 
@@ -68,6 +73,7 @@ impl PolicyStore {
             loaded: Gauge::default(),
             broken: Gauge::default(),
             reloads: Counter::default(),
+            listener: OnceLock::new(),
             compile_seconds: Histogram::new(exponential_buckets(100e-6, 4.0, COMPILE_BUCKETS)),
         };
         store.load(store.read()?);
@@ -88,6 +94,12 @@ impl PolicyStore {
             "From a policy document that was read to its compiled form or its problems",
             self.compile_seconds.clone(),
         );
+    }
+
+    /// Tells the name of each policy in force, now and whenever policies are loaded, to the first that asks.
+    pub fn tell(&self, listener: impl Fn(&'static str) + Send + Sync + 'static) {
+        let listener = self.listener.get_or_init(|| Box::new(listener));
+        self.active.load().values().flat_map(HashMap::values).for_each(|entry| listener(entry.name));
     }
 
     /// The policy of a resource.
@@ -176,6 +188,9 @@ impl PolicyStore {
         tracing::info!(policies = count, broken, folder = %self.folder.display(), "policies loaded");
         self.loaded.set(i64::try_from(count).unwrap_or(i64::MAX));
         self.broken.set(broken);
+        if let Some(listener) = self.listener.get() {
+            active.values().flat_map(HashMap::values).for_each(|entry| listener(entry.name));
+        }
         self.active.store(Arc::new(active));
         *self.files() = files;
     }
