@@ -48,21 +48,51 @@ fn cases_judge_objects() {
     for said in [
         "no objects\n  expected  a test case\n  got       `old` is not an object; give one Kubernetes object",
         "a list\n  expected  a test case\n  got       `old` is a list of objects; name one object",
-        "nothing\n  expected  a test case\n  got       no write to judge; give `oldStatus` and `newStatus`",
+        "nothing\n  expected  a test case\n  got       `oldStatus` is missing; write `null`",
         "0 passed, 3 failed\n",
     ] {
         assert!(out.contains(said), "no {said:?}: {out}");
     }
-    // A status is any value, also a broken one; what is left out or null is none.
+    // A status is any value, also a broken one; `null` is none.
     let (code, out) = cases(
         "  - { name: malformed, oldStatus: hello, newStatus: 5, expect: Allow }
-  - { name: first, newStatus: {phase: Pending}, expect: Allow }
-  - { name: created, operation: CREATE, new: {status: {phase: Done}}, expect: Allow }
+  - { name: first, oldStatus: null, newStatus: {phase: Pending}, expect: Allow }
+  - { name: created, operation: CREATE, old: null, new: {status: {phase: Done}}, expect: Allow }
   - { name: null, old: null, new: {status: {phase: Pending}}, expect: Allow }
-  - { name: none, operation: DELETE, expect: Allow }
+  - { name: none, operation: DELETE, oldStatus: null, newStatus: null, expect: Allow }
 "
         .replace("name: null", "name: of nothing")
         .as_str(),
     );
     assert_eq!((code, out.as_str()), (0, "5 passed, 0 failed\n"));
+}
+
+/// An object whose generation is not said has the first one.
+#[test]
+fn objects_have_a_generation() {
+    let folder = Folder::new();
+    folder.write(
+        "policy.yaml",
+        "apiVersion: statusguard.dev/v1alpha1
+kind: StatusPolicy
+metadata: { name: jobs.example.org }
+spec:
+  target: { group: example.org, version: v1, resource: jobs }
+  monotone: [{ path: .status.seen, atMost: .metadata.generation }]
+",
+    );
+    let file = folder.write(
+        "tests.yaml",
+        "policy: policy.yaml
+cases:
+  - { name: first, oldStatus: null, newStatus: {seen: 1}, expect: Allow }
+  - { name: second, oldStatus: null, newStatus: {seen: 2}, expect: Invalid, reasons: [AboveBound] }
+  - { name: said, oldStatus: null, newStatus: {seen: 2}, generation: 2, expect: Allow }
+  - name: named by the objects
+    old: { metadata: { generation: 2 } }
+    new: { metadata: { generation: 2 }, status: { seen: 2 } }
+    expect: Allow
+",
+    );
+    assert_eq!(run(&["policy", "test", &file]).out, "4 passed, 0 failed\n");
 }
