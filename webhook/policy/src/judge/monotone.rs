@@ -36,8 +36,8 @@ impl Evaluation<'_> {
         };
         let order = after.compare(before);
         if order.is_none() && !reset {
-            let class = if rule.resets.any() || rule.to_zero { Class::Stale } else { Class::Invalid };
-            return self.report(location, violation(Reason::Malformed, class), |_| {
+            // From unset either is legal: an older state may have been unset.
+            return self.report(location, violation(Reason::Malformed, Class::Stale), |_| {
                 "changed between a number and a time".into()
             });
         }

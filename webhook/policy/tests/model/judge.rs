@@ -246,7 +246,7 @@ fn monotone(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, found
     let number_against_time =
         matches!((&o, &n), (Magnitude::Number(_), Magnitude::Time(_)) | (Magnitude::Time(_), Magnitude::Number(_)));
     if number_against_time && !reset {
-        return found.find("Malformed", stale_if(has_resets(rule) || to_zero), &field);
+        return found.find("Malformed", Class::Stale, &field);
     }
     let o_above = bounded && o.above(&generation(whole.old));
     if bounded && n.above(&generation(whole.new)) {

@@ -35,9 +35,9 @@ one instant in two zones | {n: 2024-01-01T00:00:00Z} | {n: 2023-12-31T22:30:00-0
 fractions are cut | {n: 2024-01-01T00:00:00.9Z} | {n: 2024-01-01T00:00:00.1Z} | Allow
 first time | null | {n: 0001-01-01T00:00:00Z} | Allow
 time to unset | {n: 0001-01-01T00:00:00Z} | null | Stale CounterRegression/S
-number against time | {n: 1} | {n: 2024-01-01T00:00:00Z} | Invalid Malformed/I@status.n
-time against digits | {n: 2024-01-01T00:00:00Z} | {n: '9'} | Invalid Malformed/I
-digits zero against time | {n: '0'} | {n: 2024-01-01T00:00:00Z} | Invalid Malformed/I
+number against time | {n: 1} | {n: 2024-01-01T00:00:00Z} | Stale Malformed/S@status.n
+time against digits | {n: 2024-01-01T00:00:00Z} | {n: '9'} | Stale Malformed/S
+digits zero against time | {n: '0'} | {n: 2024-01-01T00:00:00Z} | Stale Malformed/S
 zero before a time | {n: 0} | {n: 2024-01-01T00:00:00Z} | Allow
 a word | {n: 1} | {n: abc} | Invalid Malformed/I
 a signed string | {n: 1} | {n: '-2'} | Invalid Malformed/I
@@ -94,7 +94,7 @@ falls below the bound | @3 {n: 3} | @3 {n: 2} | Stale CounterRegression/S
 malformed before is waived before the bound | @3 {n: abc} | @3 {n: 9} | Repair Malformed/W
 a time was above | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 2024-01-01T00:00:00Z} | Repair AboveBound/W
 a time was above, to unset | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 0} | Repair AboveBound/W
-a time was above, to a number | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 1} | Invalid Malformed/I
+a time was above, to a number | @3 {n: 2024-01-01T00:00:01Z} | @3 {n: 1} | Stale Malformed/S
 digits are not a number for generation | @'3' {n: 0} | @'3' {n: 2} | Invalid AboveBound/I
 no number for generation | @many {n: 0} | @many {n: 1} | Invalid AboveBound/I
 
