@@ -8,7 +8,7 @@ use statusguard_edge::{
     CallContext, Cause, Decision, Denial, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation,
 };
 use statusguard_policy::spec::Mode;
-use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Value, Verdict};
+use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Unfinished, Value, Verdict};
 
 use super::damping::Damping;
 use super::refusals::Refusal;
@@ -112,11 +112,17 @@ impl Judge for PolicyJudge {
             ReviewOperation::Connect => Operation::Connect,
         };
         let (Some(old), Some(new)) = (&review.old_object, &review.object) else { return allowed() };
-        let old = parse(old, &Object::default());
-        let new = parse(new, &old);
         let stop = || call.is_over();
-        let judgement = match policy.judge(operation, &old, &new, &Budget::new(MAX_STEPS, &stop)) {
-            Ok(judgement) => judgement,
+        let budget = Budget::new(MAX_STEPS, &stop).within(call.memory as u64);
+        let judged = || {
+            let old = parse(&budget, old, &Object::default())?;
+            let new = parse(&budget, new, &old)?;
+            let judgement = policy.judge(operation, &old, &new, &budget)?;
+            Ok((new, judgement))
+        };
+        let judged: Result<_, Unfinished> = judged();
+        let (new, judgement) = match judged {
+            Ok(judged) => judged,
             Err(unfinished) => {
                 let message = format!("{}: {unfinished} (StatusPolicy {name})", object_name(review));
                 let decision = Decision::Fail { cause: unfinished.category(), message };
@@ -145,9 +151,9 @@ impl Judge for PolicyJudge {
 }
 
 /// Reads what is judged of an object; what it has in common with the other one is read once.
-fn parse<'a>(object: &ReviewObject<'a>, like: &Object<'a>) -> Object<'a> {
+fn parse<'a>(budget: &Budget<'_>, object: &ReviewObject<'a>, like: &Object<'a>) -> Result<Object<'a>, Unfinished> {
     let metadata = &object.metadata;
-    Object::of_parts_like(like, object.status, metadata.generation, metadata.deletion_timestamp)
+    Object::of_parts_within(budget, like, object.status, metadata.generation, metadata.deletion_timestamp)
 }
 
 fn labels(policy: &'static str, outcome: Outcome, class: Option<Class>) -> Labels {
