@@ -198,6 +198,7 @@ mod tests {
         for (flag, expected) in [
             ("--max-body=1", "--max-body: 1 bytes"),
             ("--max-bodies=1025", "--max-bodies: 1025 bytes"),
+            ("--max-judging=1000", "--max-judging: 1000 bytes"),
             ("--max-connections=0", "--max-connections: must"),
             ("--drain-timeout=2s", "--min-drain: 5s"),
             ("--idle-close-after=0s", "--idle-close-after: must"),

@@ -1,12 +1,11 @@
 //! YAML and JSON files, read without rounding a number.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use granit_parser::{Event, Parser, ScalarStyle};
-use statusguard_policy::Value;
+use statusguard_policy::{Text, Value};
 
 /// Nodes that one file may unfold to; keeps aliases from growing without end.
 const MAX_NODES: usize = 4_000_000;
@@ -273,8 +272,8 @@ impl<'t> YamlReader<'t> {
     }
 
     fn mapping(&mut self, depth: usize) -> Result<Value<'static>, String> {
-        let mut members: Vec<(Cow<'static, str>, Value<'static>)> = Vec::new();
-        let mut merged: Vec<(Cow<'static, str>, Value<'static>)> = Vec::new();
+        let mut members: Vec<(Text<'static>, Value<'static>)> = Vec::new();
+        let mut merged: Vec<(Text<'static>, Value<'static>)> = Vec::new();
         loop {
             let (key, plain) = match self.must()? {
                 Event::MappingEnd => break,

@@ -12,7 +12,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,6 +20,7 @@ use crate::connection::Peer;
 use crate::judge::{CallContext, Decision, GroupResource, Judge, Labels, Recorder, ReviewAnswer, Unjudged};
 use crate::limits::Limits;
 use crate::log_limit::LogLimit;
+use crate::long_judgements::LongJudgements;
 use crate::malformed::MalformedReview;
 use crate::metrics::{EdgeMetrics, FindingLabels, PolicyLabels};
 use crate::panic::{Panicked, caught};
@@ -52,8 +52,7 @@ pub(crate) struct Admission<J, C> {
     pub(crate) budget: BodyBudget,
     pub(crate) metrics: EdgeMetrics,
     pub(crate) not_judged: LogLimit,
-    /// One for each judgement that has a thread of its own.
-    pub(crate) long_judgements: Arc<Semaphore>,
+    pub(crate) long_judgements: LongJudgements,
 }
 
 /// What comes of a judgement.
@@ -221,7 +220,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         held: BodyReservation,
         until: Instant,
     ) -> Result<Judged<J::Record>, FailedCall> {
-        let Ok(Ok(permit)) = timeout_at(until, Arc::clone(&self.long_judgements).acquire_owned()).await else {
+        let Ok(permit) = timeout_at(until, self.long_judgements.begin(bytes.len())).await else {
             self.metrics.shed("judge");
             return Err(FailedCall::busy("the guard judges other large objects; ask again"));
         };
@@ -229,11 +228,12 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         let (admission, shared) = (Arc::clone(self), Arc::clone(&waiting.0));
         let (group, resource) = (call.resource.group.to_owned(), call.resource.resource.to_owned());
         let (trace_id, deadline) = (call.trace_id.map(str::to_owned), call.deadline);
+        let memory = permit.memory;
         let task = spawn_blocking(move || {
             let _held_until_it_ends = (permit, held);
             let resource = GroupResource { group: &group, resource: &resource };
             let given_up = Some(&shared.given_up);
-            let call = CallContext { given_up, ..CallContext::new(resource, trace_id.as_deref(), deadline) };
+            let call = CallContext { memory, given_up, ..CallContext::new(resource, trace_id.as_deref(), deadline) };
             let review = admission.read(&call, &bytes)?;
             shared.uid.get_or_init(|| review.uid.clone().into_owned());
             admission.judge(&call, &review)

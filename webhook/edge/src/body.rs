@@ -100,12 +100,14 @@ pub(crate) async fn read(
             return Err(BodyError::TooLarge);
         }
         held.more(data.len())?;
-        if whole.is_empty() {
-            if body.is_end_stream() {
-                return Ok(data);
-            }
-            let announced = announced.map_or(data.len(), |bytes| bytes as usize);
-            whole.reserve_exact(announced.min(RESERVE).max(data.len()));
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        // Twice the room each time, but none that the body will not use.
+        if whole.capacity() - whole.len() < data.len() {
+            let (first, most) = announced.map_or((0, limit), |bytes| (RESERVE, bytes as usize));
+            let room = (2 * whole.capacity()).max(first).min(most).max(whole.len() + data.len());
+            whole.reserve_exact(room - whole.len());
         }
         whole.extend_from_slice(&data);
         if whole.len() >= by_then {

@@ -6,6 +6,10 @@ use std::time::Instant;
 
 use crate::review::Review;
 
+/// Memory for judging a body of 64 KiB, whatever is in it. Bytes that are chosen to be expensive take up to 42 times their
+/// number.
+pub(crate) const LEAST_MEMORY: usize = 4 << 20;
+
 /// What a call's path names: `/admit/{group or core}/{resource}`. The review is of this resource;
 /// the edge refuses a review of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,15 +29,17 @@ pub struct CallContext<'a> {
     pub trace_id: Option<&'a str>,
     /// When a judgement has to end, so that its answer is not too late.
     pub deadline: Instant,
+    /// Bytes of memory that the judgement may hold.
+    pub memory: usize,
     /// Set when nobody waits for the answer any more.
     pub(crate) given_up: Option<&'a AtomicBool>,
 }
 
 impl<'a> CallContext<'a> {
-    /// A call that somebody waits for until its deadline.
+    /// A call that somebody waits for until its deadline, with the least memory that a judgement is given.
     #[must_use]
     pub fn new(resource: GroupResource<'a>, trace_id: Option<&'a str>, deadline: Instant) -> Self {
-        Self { resource, trace_id, deadline, given_up: None }
+        Self { resource, trace_id, deadline, memory: LEAST_MEMORY, given_up: None }
     }
 
     /// Whether nobody waits for an answer any more: its deadline has passed, or its client has gone. A judgement that

@@ -27,6 +27,7 @@ mod judge;
 mod limits;
 mod listen;
 mod log_limit;
+mod long_judgements;
 mod malformed;
 mod metrics;
 mod panic;

@@ -28,6 +28,13 @@ pub struct Limits {
     /// HTTP 503 with `Retry-After: 1`, and the API server tries again by itself.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub max_bodies: usize,
+    /// Memory for judging statuses of more than 64 KiB and bodies of more than 1 MiB, in bytes over all connections; at least
+    /// 1 MiB. Each judgement is given six
+    /// times its body, at least 4 MiB, and no more than all of it. It waits for that as long as its call may take, then the
+    /// call gets HTTP 503 with `Retry-After: 1`. A judgement that needs more than it was given fails, with HTTP 500. Reviews
+    /// take no more than --max-bodies and --max-judging together.
+    #[arg(long, value_name = "BYTES", default_value_t = 96 << 20)]
+    pub max_judging: usize,
     /// Open connections on the admission port. For one more, the oldest is closed that has not sent a review that was
     /// judged. Where all have, each call of 64 more gets HTTP 503 with `Retry-After: 1` and ends its connection; past
     /// those, a connection is closed when it is opened. Lowered with a warning where the limit of open files is lower.
@@ -95,13 +102,16 @@ impl Limits {
     /// # Errors
     /// [`Error::Limit`] names the first that is out of range, by its flag.
     pub fn check(&self) -> Result<(), Error> {
-        let Self { max_body, max_bodies, max_connections, min_drain, drain_timeout, .. } = self;
+        let Self { max_body, max_bodies, max_judging, max_connections, min_drain, drain_timeout, .. } = self;
         let out = |flag, problem: String| Err(Error::Limit { flag, problem });
         if !(1 << 10..=1 << 30).contains(max_body) {
             return out("--max-body", format!("{max_body} bytes is not from 1 KiB to 1 GiB"));
         }
         if max_bodies < max_body {
             return out("--max-bodies", format!("{max_bodies} bytes is less than one body may have, {max_body}"));
+        }
+        if *max_judging < 1 << 20 {
+            return out("--max-judging", format!("{max_judging} bytes is less than 1 MiB"));
         }
         if *max_connections == 0 {
             return out("--max-connections", "must be at least 1".into());
@@ -209,6 +219,7 @@ mod tests {
         for (problem, expected) in [
             (with(|limits| limits.max_body = 1), "--max-body: 1 bytes"),
             (with(|limits| limits.max_bodies = 1), "--max-bodies: 1 bytes is less"),
+            (with(|limits| limits.max_judging = 1), "--max-judging: 1 bytes is less than 1 MiB"),
             (with(|limits| limits.max_connections = 0), "--max-connections: must be"),
             (with(|limits| limits.drain_timeout = Duration::ZERO), "--min-drain: 5s is more than"),
             (with(|limits| limits.idle_close_after = Duration::ZERO), "--idle-close-after: must be"),

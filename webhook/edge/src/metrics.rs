@@ -30,6 +30,7 @@ pub struct EdgeMetrics {
     pub(crate) inflight: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) body_bytes: Gauge,
+    pub(crate) judging_bytes: Gauge,
     pub(crate) handshake_failures: Counter,
     pub(crate) shed: Family<CauseLabels, Counter>,
     pub(crate) malformed: Family<CauseLabels, Counter>,
@@ -65,6 +66,7 @@ impl EdgeMetrics {
             inflight: Gauge::default(),
             connections: Gauge::default(),
             body_bytes: Gauge::default(),
+            judging_bytes: Gauge::default(),
             handshake_failures: Counter::default(),
             shed: Family::default(),
             malformed: Family::default(),
@@ -93,6 +95,11 @@ impl EdgeMetrics {
             metrics.connections.clone(),
         );
         registry.register("statusguard_body_bytes", "Bytes of request bodies held", metrics.body_bytes.clone());
+        registry.register(
+            "statusguard_judging_bytes",
+            "Memory set aside for judgements of bodies of more than 64 KiB",
+            metrics.judging_bytes.clone(),
+        );
         registry.register(
             "statusguard_handshake_failures",
             "TLS handshakes that failed, not for being slow",

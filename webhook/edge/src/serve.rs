@@ -12,7 +12,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rustls::server::ResolvesServerCert;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
@@ -25,6 +25,7 @@ use crate::judge::{Judge, Recorder};
 use crate::limits::Limits;
 use crate::listen::{Drained, Port};
 use crate::log_limit::LogLimit;
+use crate::long_judgements::LongJudgements;
 use crate::metrics::EdgeMetrics;
 use crate::plain::PlainPort;
 use crate::record::{LAST_RECORDS, Records};
@@ -77,7 +78,11 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         budget: BodyBudget::new(metrics.body_bytes.clone(), limits.max_bodies),
         metrics: metrics.clone(),
         not_judged: LogLimit::default(),
-        long_judgements: Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get))),
+        long_judgements: LongJudgements::new(
+            available_parallelism().map_or(1, NonZero::get),
+            limits.max_judging,
+            metrics.judging_bytes.clone(),
+        ),
     });
     let listener = health.gate("admission listener");
     let admission = Port {

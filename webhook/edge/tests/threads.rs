@@ -13,6 +13,8 @@ use common::{EdgeServer, PATH, PATIENCE, Script, allow, head, labels, review, st
 use statusguard_edge::{CallContext, Decision, GroupResource, Judge, Limits, Review, ReviewAnswer, Unjudged};
 use tokio::runtime::{Builder, Runtime};
 
+const MIB: usize = 1 << 20;
+
 /// Two runtimes, because the server's only worker may be blocked.
 struct Runtimes {
     server: Runtime,
@@ -51,7 +53,11 @@ impl Runtimes {
     }
 
     fn start<J: Judge<Record = ()>>(&self, judge: J) -> EdgeServer {
-        self.server.block_on(start(judge, Limits::default()))
+        self.start_with(judge, Limits::default())
+    }
+
+    fn start_with<J: Judge<Record = ()>>(&self, judge: J, limits: Limits) -> EdgeServer {
+        self.server.block_on(start(judge, limits))
     }
 }
 
@@ -142,6 +148,56 @@ fn a_judgement_that_ends_at_its_deadline_is_answered() {
     assert_eq!((reply.status, &reply.json()["response"]["allowed"]), (200, &true.into()), "{}", reply.text());
     assert_eq!(server.metric("statusguard_shed_total{cause=\"stopped\"}"), 1.0);
     assert_eq!(server.metric("statusguard_shed_total{cause=\"judge\"}"), 0.0);
+    runtimes.server.block_on(server.stop());
+}
+
+#[test]
+fn judgements_for_which_there_is_no_memory_are_to_come_again() {
+    let runtimes = Runtimes::new();
+    let (judge, entered, release) = first_waits();
+    let server = runtimes.start_with(judge, Limits { max_judging: MIB, ..Limits::default() });
+    let post = |path: String| {
+        let dialer = server.dialer();
+        runtimes.client.spawn(async move { dialer.dial().await.unwrap().post(&path, &long_review()).await })
+    };
+    let first = post(PATH.to_owned());
+    entered.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(server.metric("statusguard_judging_bytes"), MIB as f64);
+    // A second wave is told so, in time.
+    let wave: Vec<_> = (0..4).map(|_| post(PATH.replace("10s", "1s"))).collect();
+    for call in wave {
+        let reply = runtimes.client.block_on(call).unwrap();
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{}", reply.text());
+    }
+    assert_eq!(server.metric("statusguard_shed_total{cause=\"judge\"}"), 4.0);
+    // A small review needs none of it.
+    assert_eq!(runtimes.client.block_on(server.post(&review("put"))).status, 200);
+    release.send(()).unwrap();
+    assert_eq!(runtimes.client.block_on(first).unwrap().status, 200);
+    for account in ["statusguard_judging_bytes", "statusguard_body_bytes"] {
+        runtimes.client.block_on(server.metric_becomes(account, 0.0));
+    }
+    assert_eq!(runtimes.client.block_on(post(PATH.to_owned())).unwrap().status, 200, "there is room again");
+    runtimes.server.block_on(server.stop());
+}
+
+#[test]
+fn a_judgement_is_told_how_much_memory_it_may_hold() {
+    let runtimes = Runtimes::new();
+    let (told, memory) = mpsc::channel();
+    let told = Mutex::new(told);
+    let limits = Limits { max_judging: 16 * MIB, ..Limits::default() };
+    let judge = Script(move |call: &CallContext<'_>, _: &Review<'_>| {
+        told.lock().unwrap().send(call.memory).unwrap();
+        allow::<()>()
+    });
+    let server = runtimes.start_with(judge, limits);
+    for (length, expected) in [(0, 4 * MIB), (100 << 10, 4 * MIB), (2 * MIB, 12 * MIB), (8 * MIB, 16 * MIB)] {
+        let mut body = review("put");
+        body.resize(body.len().max(length), b' ');
+        let reply = runtimes.client.block_on(async { server.connect().await.post(PATH, &body).await });
+        assert_eq!((reply.status, memory.recv_timeout(PATIENCE)), (200, Ok(expected)), "{length}");
+    }
     runtimes.server.block_on(server.stop());
 }
 

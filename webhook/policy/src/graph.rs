@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use crate::budget::{Budget, Unfinished};
 use crate::relation::Relation;
+use crate::shown::cut;
 use crate::value::Value;
 
 /// What a phase path reads as.
@@ -242,7 +243,8 @@ impl Graph {
         match reading {
             Reading::Empty => "none".into(),
             Reading::Known(phase) => format!("{:?}", self.names[*phase]),
-            Reading::Unknown(name) => format!("{name:?}"),
+            // Cut here, where it is longer than any message shows it: escaped, a name takes several times its size.
+            Reading::Unknown(name) => format!("{:?}", cut(name, 256)),
             Reading::Malformed => "a malformed value".into(),
             Reading::Ambiguous(phases) => {
                 let names: Vec<String> = phases.iter().map(|phase| format!("{:?}", self.names[*phase])).collect();

@@ -15,6 +15,7 @@ mod identity;
 mod lists;
 mod matrix;
 mod monotone;
+mod numbers;
 mod object;
 mod order;
 mod phase;
@@ -68,11 +69,11 @@ impl Policy {
 
 /// Judges one rule set: on the root, or on an entry of a collection and its pair. R3 is applied to all rules at once: a
 /// rule is skipped when no member on its path changed.
-fn judge_rules(
-    evaluation: &mut Evaluation<'_>,
+fn judge_rules<'v>(
+    evaluation: &mut Evaluation<'v>,
     rules: &Rules,
-    old: &Value<'_>,
-    new: &Value<'_>,
+    old: &'v Value<'v>,
+    new: &'v Value<'v>,
     parent: Option<&Location<'_>>,
 ) -> Result<(), Unfinished> {
     if old.ptr_eq(new) {
@@ -116,7 +117,7 @@ fn judge_rules(
         let reset = evaluation.resets_apply(&rule.resets)?;
         let pairs = evaluation.collection(rule, reset, (old, new), &location)?;
         if let Some(each) = &rule.each {
-            for pair in pairs {
+            for pair in pairs.iter() {
                 judge_rules(evaluation, each, pair.old, pair.new, Some(&location.then(pair.step)))?;
             }
         }
@@ -126,7 +127,7 @@ fn judge_rules(
         for term in rule.left.iter().chain(&rule.right) {
             evaluation.spend_on(term.path().of(old), term.path().of(new))?;
         }
-        evaluation.equal(rule, old, new, parent);
+        evaluation.equal(rule, old, new, parent)?;
     }
     Ok(())
 }

@@ -50,5 +50,5 @@ pub use machine::Machine;
 pub use problem::{Problem, Severity};
 pub use rules::{Policy, is_core};
 pub use spec::{StatusPolicy, StatusPolicySpec};
-pub use value::{MAX_DEPTH, ParseError, Value};
+pub use value::{MAX_DEPTH, ParseError, Text, Value};
 pub use verdict::{Class, Finding, Judgement, Operation, Reason, UnknownOperation, Verdict, Waiver};

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::budget::{HeldMemory, Unfinished};
 use crate::number::Decimal;
 use crate::path::Path;
 use crate::rules::Term;
@@ -96,7 +97,10 @@ impl Term {
     }
 }
 
-pub(crate) fn sum(terms: &[Term], item: &Value<'_>) -> ExactSum {
+/// Bytes that sums take for each digit of a long number: measured, with what comparing them takes.
+const SUM_PER_DIGIT: usize = 9;
+
+pub(crate) fn sum(terms: &[Term], item: &Value<'_>, held: &mut HeldMemory<'_>) -> Result<ExactSum, Unfinished> {
     let mut sum = ExactSum::default();
     for term in terms {
         match (term, term.path().of(item)) {
@@ -107,12 +111,15 @@ pub(crate) fn sum(terms: &[Term], item: &Value<'_>) -> ExactSum {
             (Term::Length(_), _) => {}
             (Term::Number(_), value) => {
                 if let Magnitude::Number(number) = Magnitude::of(value) {
+                    if number.as_small().is_none() {
+                        held.take(SUM_PER_DIGIT * value.text_size())?;
+                    }
                     sum.add(&number);
                 }
             }
         }
     }
-    sum
+    Ok(sum)
 }
 
 /// The terms of one side, as the policy writes them.

@@ -129,11 +129,17 @@ impl Judge for PolicyJudge {
         if let Err(misfit) = fit::target(&policy.spec().target, review) {
             return malformed(misfit);
         }
-        let old = parse(old, &Object::default());
-        let new = parse(new, &old);
         let stop = || call.is_over();
-        let judgement = match policy.judge(Operation::Update, &old, &new, &Budget::new(MAX_STEPS, &stop)) {
-            Ok(judgement) => judgement,
+        let budget = Budget::new(MAX_STEPS, &stop).within(call.memory as u64);
+        let judged = || {
+            let old = parse(&budget, old, &Object::default())?;
+            let new = parse(&budget, new, &old)?;
+            let judgement = policy.judge(Operation::Update, &old, &new, &budget)?;
+            Ok((new, judgement))
+        };
+        let judged: Result<_, Unfinished> = judged();
+        let (new, judgement) = match judged {
+            Ok(judged) => judged,
             Err(unfinished) => {
                 let message = format!("{unfinished} ({})", place(name, review));
                 return unjudged(Unjudged::Unfinished { cause: unfinished.category(), message });
@@ -210,9 +216,9 @@ fn unjudged(
 }
 
 /// Reads what is judged of an object; what it has in common with the other one is read once.
-fn parse<'a>(object: &ReviewObject<'a>, like: &Object<'a>) -> Object<'a> {
+fn parse<'a>(budget: &Budget<'_>, object: &ReviewObject<'a>, like: &Object<'a>) -> Result<Object<'a>, Unfinished> {
     let metadata = &object.metadata;
-    Object::of_parts_like(like, object.status, metadata.generation, metadata.deletion_timestamp)
+    Object::of_parts_within(budget, like, object.status, metadata.generation, metadata.deletion_timestamp)
 }
 
 fn labels(policy: &'static str, outcome: Outcome, class: Option<Class>) -> Labels {

@@ -150,13 +150,13 @@ async fn mixture(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the guard holds no connection and no body.
+/// Waits until the guard holds no connection, no body and no judgement.
 async fn settled(plain: std::net::SocketAddr) -> anyhow::Result<()> {
     let deadline = Instant::now() + SETTLE;
     loop {
         let text = scrape(plain).await?;
-        let held = ["statusguard_connections", "statusguard_inflight", "statusguard_body_bytes"]
-            .map(|name| (name, metric(&text, name)));
+        let held = ["connections", "inflight", "body_bytes", "judging_bytes"]
+            .map(|name| (name, metric(&text, &format!("statusguard_{name}"))));
         if held.iter().all(|(_, value)| *value == 0) {
             return Ok(());
         }

@@ -4,7 +4,7 @@
 //! pairs with the i-th in the new one. The rules of order then compare small integers.
 
 use super::evaluation::{Evaluation, Violation};
-use super::lists::{ListEntry, Lists};
+use super::lists::{Lists, STEPS_PER_ENTRY};
 use crate::budget::Unfinished;
 use crate::path::{Location, LocationStep};
 use crate::rules::CollectionRule;
@@ -12,14 +12,39 @@ use crate::spec::{Keep, Order};
 use crate::value::{ABSENT, Value};
 use crate::verdict::{Class, Reason};
 
-/// Steps that one entry counts: it is hashed, compared and numbered a few times.
-const STEPS_PER_ENTRY: usize = 32;
-
 /// R8.6: an entry of the new value with its pair in the old one, [`Value::Null`] if it has none.
 pub(super) struct Pair<'v> {
     pub(super) step: LocationStep<'v>,
     pub(super) old: &'v Value<'v>,
     pub(super) new: &'v Value<'v>,
+}
+
+/// The entries that are to be judged by the rules for each, found one by one.
+pub(super) enum Pairs<'v, 'r> {
+    None,
+    /// Those of two maps.
+    Maps(&'v Value<'v>, &'v Value<'v>),
+    Lists(Box<Lists<'v, 'r>>),
+}
+
+impl<'v> Pairs<'v, '_> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Pair<'v>> {
+        let (maps, lists) = match self {
+            Pairs::None => (None, None),
+            Pairs::Maps(old, new) => (Some((*old, *new)), None),
+            Pairs::Lists(lists) => (None, Some(lists)),
+        };
+        let of_maps = maps.into_iter().flat_map(|(old, new)| {
+            new.set_members().map(|(key, new)| Pair { step: LocationStep::Key(key), old: old.get(key), new })
+        });
+        let of_lists = lists.into_iter().flat_map(|lists| {
+            lists.new.iter().enumerate().map(|(at, entry)| {
+                let old = lists.pair(&lists.old_of, entry).map_or(&ABSENT, |at| lists.old[at].value);
+                Pair { step: LocationStep::Index(lists.index(at)), old, new: entry.value }
+            })
+        });
+        of_maps.chain(of_lists)
+    }
 }
 
 /// What a collection path holds.
@@ -42,47 +67,47 @@ impl Shape {
     }
 }
 
-impl Evaluation<'_> {
+impl<'v> Evaluation<'v> {
     /// R8 but for the rules of each entry, which are to be judged on the pairs that this returns.
-    pub(super) fn collection<'v>(
+    pub(super) fn collection<'r>(
         &mut self,
-        rule: &CollectionRule,
+        rule: &'r CollectionRule,
         reset: bool,
         (old, new): (&'v Value<'v>, &'v Value<'v>),
         location: &Location<'_>,
-    ) -> Result<Vec<Pair<'v>>, Unfinished> {
+    ) -> Result<Pairs<'v, 'r>, Unfinished> {
         self.spend_on(old, new)?;
         if old.semantically_equal(new) {
-            return Ok(Vec::new());
+            return Ok(Pairs::None);
         }
         let violation = |class| Violation { reason: Reason::Malformed, class, old, new };
         match (Shape::of(old), Shape::of(new)) {
             (Shape::Malformed, _) => {
                 self.waive(location, Reason::Malformed);
-                Ok(Vec::new())
+                Ok(Pairs::None)
             }
             (_, Shape::Malformed) => {
                 self.report(location, violation(Class::Invalid), |new| format!("is neither a list nor a map: {new}"));
-                Ok(Vec::new())
+                Ok(Pairs::None)
             }
             (Shape::List, Shape::Map) | (Shape::Map, Shape::List) => {
                 let replaced = rule.resets.any() || rule.keep == Keep::Newest(0);
                 let class = if replaced { Class::Stale } else { Class::Invalid };
                 self.report(location, violation(class), |_| "changed between a list and a map".into());
-                Ok(Vec::new())
+                Ok(Pairs::None)
             }
             (Shape::Map, _) | (_, Shape::Map) => self.map(rule, reset, (old, new), location),
             (Shape::List | Shape::Unset, Shape::List | Shape::Unset) => self.list(rule, reset, (old, new), location),
         }
     }
 
-    fn map<'v>(
+    fn map<'r>(
         &mut self,
-        rule: &CollectionRule,
+        rule: &'r CollectionRule,
         reset: bool,
         (old, new): (&'v Value<'v>, &'v Value<'v>),
         location: &Location<'_>,
-    ) -> Result<Vec<Pair<'v>>, Unfinished> {
+    ) -> Result<Pairs<'v, 'r>, Unfinished> {
         self.spend_on(old, new)?;
         if !reset {
             let mut gone = old.set_members().filter(|(key, _)| new.get(key).is_unset());
@@ -100,20 +125,19 @@ impl Evaluation<'_> {
             }
         }
         if rule.each.is_none() {
-            return Ok(Vec::new());
+            return Ok(Pairs::None);
         }
-        let pair = |(key, value)| Pair { step: LocationStep::Key(key), old: old.get(key), new: value };
-        Ok(new.set_members().map(pair).collect())
+        Ok(Pairs::Maps(old, new))
     }
 
-    fn list<'v>(
+    fn list<'r>(
         &mut self,
-        rule: &CollectionRule,
+        rule: &'r CollectionRule,
         reset: bool,
         (old, new): (&'v Value<'v>, &'v Value<'v>),
         location: &Location<'_>,
-    ) -> Result<Vec<Pair<'v>>, Unfinished> {
-        let mut lists = Lists::new(rule, items(old), items(new), |entry| self.spend(STEPS_PER_ENTRY + entry.size()))?;
+    ) -> Result<Pairs<'v, 'r>, Unfinished> {
+        let mut lists = Lists::new(rule, items(old), items(new), self.budget)?;
         if !rule.key.is_empty() {
             self.copies(&mut lists, new, location);
         }
@@ -123,17 +147,13 @@ impl Evaluation<'_> {
                 self.unordered(rule, &lists, location);
             } else {
                 self.spend(STEPS_PER_ENTRY * (lists.old.len() + lists.new.len()))?;
-                self.ordered(rule, &lists, (old, new), location);
+                self.ordered(rule, &lists, (old, new), location)?;
             }
         }
         if rule.each.is_none() {
-            return Ok(Vec::new());
+            return Ok(Pairs::None);
         }
-        let pair = |entry: &ListEntry<'v>| {
-            let old = lists.pair(&lists.old_of, entry).map_or(&ABSENT, |at| lists.old[at].value);
-            Pair { step: LocationStep::Index(entry.index), old, new: entry.value }
-        };
-        Ok(lists.new.iter().map(pair).collect())
+        Ok(Pairs::Lists(Box::new(lists)))
     }
 
     /// R8.1: identities that are there more than once. Takes surplus copies that went out of the old list.
@@ -143,8 +163,8 @@ impl Evaluation<'_> {
             let (before, after) = (lists.old_of.of(id).len(), lists.new_of.of(id).len());
             if after > 1 && after > before {
                 let class = if before > 0 && after == before + 1 { Class::Stale } else { Class::Invalid };
-                let last = lists.new_of.of(id).iter().map(|at| lists.new[*at].index).max().unwrap_or_default();
-                let entry = lists.new[lists.new_of.of(id)[0]].value;
+                let last = lists.new_of.of(id).iter().map(|at| lists.index(*at as usize)).max().unwrap_or_default();
+                let entry = lists.new[lists.new_of.of(id)[0] as usize].value;
                 let name = self.name(location, &identity(entry, lists.key));
                 let violation =
                     Violation { reason: Reason::HistoryDuplicate, class, old: &ABSENT, new: &items(new)[last] };
@@ -158,13 +178,13 @@ impl Evaluation<'_> {
                 waived = true;
                 let keep = after.max(1);
                 for at in &lists.old_of.of(id)[keep..] {
-                    lists.old[*at].ignored = true;
+                    lists.old[*at as usize].ignore();
                 }
             }
         }
         if waived {
             self.waive(location, Reason::HistoryDuplicate);
-            lists.old.retain(|entry| !entry.ignored);
+            lists.old.retain(|entry| !entry.is_ignored());
             lists.reindex(lists.identities());
         }
     }
@@ -179,14 +199,14 @@ impl Evaluation<'_> {
         if rule.each.is_some() {
             return;
         }
-        for entry in &lists.new {
+        for (at, entry) in lists.new.iter().enumerate() {
             if let Some(before) = lists.pair(&lists.old_of, entry).map(|at| &lists.old[at])
                 && !before.value.semantically_equal(entry.value)
             {
                 self.rewritten(
                     before.value,
                     entry.value,
-                    &location.then(LocationStep::Index(entry.index)),
+                    &location.then(LocationStep::Index(lists.index(at))),
                     Class::Stale,
                 );
             }
@@ -200,8 +220,8 @@ impl Evaluation<'_> {
         lists: &Lists<'_, '_>,
         values: (&Value<'_>, &Value<'_>),
         location: &Location<'_>,
-    ) {
-        let Some(class) = lists.order_violation(rule.keep) else { return };
+    ) -> Result<(), Unfinished> {
+        let Some(class) = lists.order_violation(rule.keep)? else { return Ok(()) };
         let class = if rule.resets.any() { Class::Stale } else { class };
         let mut gone = lists.old.iter().filter(|entry| lists.pair(&lists.new_of, entry).is_none());
         if lists.went() {
@@ -210,22 +230,24 @@ impl Evaluation<'_> {
                 .map_or_else(|| "at the end".into(), |entry| self.name(location, &identity(entry.value, lists.key)));
             let lost = and_more(gone.count());
             let violation = Violation { reason: Reason::HistoryTruncated, class, old: values.0, new: values.1 };
-            return self.report(location, violation, |_| format!("lost entry {name}{lost}"));
+            self.report(location, violation, |_| format!("lost entry {name}{lost}"));
+            return Ok(());
         }
-        let changed = lists.new.iter().find_map(|entry| {
+        let changed = lists.new.iter().enumerate().find_map(|(at, entry)| {
             let before = lists.pair(&lists.old_of, entry).map(|at| lists.old[at].value)?;
-            (lists.frozen && !before.semantically_equal(entry.value)).then_some((before, entry))
+            (lists.frozen && !before.semantically_equal(entry.value)).then_some((before, entry.value, at))
         });
         match changed {
-            Some((before, entry)) => {
-                let item = location.then(LocationStep::Index(entry.index));
-                self.rewritten(before, entry.value, &item, class);
+            Some((before, after, at)) => {
+                let item = location.then(LocationStep::Index(lists.index(at)));
+                self.rewritten(before, after, &item, class);
             }
             None => {
                 let violation = Violation { reason: Reason::HistoryRewritten, class, old: values.0, new: values.1 };
                 self.report(location, violation, |_| "has its old entries at other positions".into());
             }
         }
+        Ok(())
     }
 
     fn truncated(&mut self, location: &Location<'_>, entry: &Value<'_>, name: &str, others: usize) {

@@ -1,6 +1,7 @@
 //! R9: two sums agree.
 
 use super::evaluation::{Evaluation, SHOWN_IN_MESSAGE, Violation};
+use crate::budget::Unfinished;
 use crate::magnitude::{sum, terms};
 use crate::path::{Location, Path};
 use crate::rules::{EqualRule, Term};
@@ -11,14 +12,22 @@ use crate::verdict::{Class, Reason};
 
 impl Evaluation<'_> {
     /// R9.
-    pub(super) fn equal(&mut self, rule: &EqualRule, old: &Value<'_>, new: &Value<'_>, parent: Option<&Location<'_>>) {
-        let (l, r) = (sum(&rule.left, new), sum(&rule.right, new));
+    pub(super) fn equal(
+        &mut self,
+        rule: &EqualRule,
+        old: &Value<'_>,
+        new: &Value<'_>,
+        parent: Option<&Location<'_>>,
+    ) -> Result<(), Unfinished> {
+        let mut held = self.budget.hold(0)?;
+        let mut sum = |terms: &[Term], item: &Value<'_>| sum(terms, item, &mut held);
+        let (l, r) = (sum(&rule.left, new)?, sum(&rule.right, new)?);
         if l == r {
-            return;
+            return Ok(());
         }
-        let (old_l, old_r) = (sum(&rule.left, old), sum(&rule.right, old));
+        let (old_l, old_r) = (sum(&rule.left, old)?, sum(&rule.right, old)?);
         if l == old_l && r == old_r {
-            return;
+            return Ok(());
         }
         let (smaller, lesser, greater) = if l < r { (&rule.left, &l, &r) } else { (&rule.right, &r, &l) };
         let larger = if l < r { &rule.right } else { &rule.left };
@@ -27,7 +36,8 @@ impl Evaluation<'_> {
         let location = Location::under(parent, first.unwrap_or(&empty));
         let old_gap = old_l.gap(&old_r);
         if !old_gap.is_zero() && l.gap(&r) <= old_gap {
-            return self.waive(&location, Reason::CountMismatch);
+            self.waive(&location, Reason::CountMismatch);
+            return Ok(());
         }
         let lags = smaller.iter().any(|term| matches!(term, Term::Number(_)));
         let class = if lags { Class::Stale } else { Class::Invalid };
@@ -41,5 +51,6 @@ impl Evaluation<'_> {
         let (before, after) =
             (first.map_or(&Value::Null, |path| path.of(old)), first.map_or(&Value::Null, |path| path.of(new)));
         self.report(&location, Violation { reason: Reason::CountMismatch, class, old: before, new: after }, |_| what);
+        Ok(())
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Evaluation<'v> {
     new_phase: Option<usize>,
     /// Which resets apply, by their ids, as far as it is known.
     resets: Vec<Option<bool>>,
-    budget: &'v Budget<'v>,
+    pub(super) budget: &'v Budget<'v>,
     judgement: Judgement,
     /// Whether a finding that is not a consequence was Invalid.
     invalid: bool,

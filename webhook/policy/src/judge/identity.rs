@@ -7,6 +7,7 @@ use crate::time::Instant;
 use crate::value::Value;
 
 /// An identity, to be compared with others of the same `key`.
+#[derive(Clone, Copy)]
 pub(super) struct Identity<'v, 'r> {
     pub(super) entry: &'v Value<'v>,
     pub(super) key: &'r [Box<str>],
@@ -86,6 +87,16 @@ fn hash<H: Hasher>(value: &Value<'_>, state: &mut H) {
 
 /// Fractions of a second, each with the number of the time that has it.
 pub(super) type Fractions<'v> = Vec<(usize, &'v str)>;
+
+/// Whether any time in an entry has a fraction of a second.
+pub(super) fn has_fractions(entry: &Value<'_>) -> bool {
+    match entry {
+        Value::String(text) => Instant::parse(text).is_some_and(|instant| instant.fraction.is_some()),
+        Value::List(items) => items.iter().any(has_fractions),
+        Value::Object(_) => entry.set_members().any(|(_, value)| has_fractions(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
 
 /// The fractions of a second in an entry.
 ///

@@ -1,5 +1,6 @@
 //! The parts of an object that a verdict depends on.
 
+use crate::budget::{Budget, Unfinished};
 use crate::value::{ParseError, Value};
 
 /// The parts of an object that a verdict depends on.
@@ -31,13 +32,32 @@ impl<'a> Object<'a> {
         generation: Option<&'a [u8]>,
         deletion: Option<&'a [u8]>,
     ) -> Self {
-        let parse = |part: Option<&'a [u8]>| part.and_then(|part| Value::parse(part).ok()).unwrap_or_default();
-        let (status, unreadable) = match status.map(|status| Value::parse_like(status, &like.status)) {
-            None => (Value::Null, None),
-            Some(Ok(status)) => (status, None),
-            Some(Err(error)) => (Value::Null, Some(error)),
+        let unlimited = Budget::unlimited();
+        Self::of_parts_within(&unlimited, like, status, generation, deletion).unwrap_or_default()
+    }
+
+    /// Like [`Object::of_parts_like`], in the memory of a budget; the object counts as held by it from then on.
+    ///
+    /// # Errors
+    /// When the memory does not suffice.
+    pub fn of_parts_within(
+        budget: &Budget<'_>,
+        like: &Self,
+        status: Option<&'a [u8]>,
+        generation: Option<&'a [u8]>,
+        deletion: Option<&'a [u8]>,
+    ) -> Result<Self, Unfinished> {
+        let parse = |part: Option<&'a [u8]>| -> Result<Value<'a>, Unfinished> {
+            let parsed = part.map(|part| Value::parse_within(part, &Value::Null, budget)).transpose()?;
+            Ok(parsed.and_then(Result::ok).unwrap_or_default())
         };
-        Self { status, unreadable, generation: parse(generation), deleting: !parse(deletion).is_unset() }
+        let (status, unreadable) =
+            match status.map(|status| Value::parse_within(status, &like.status, budget)).transpose()? {
+                None => (Value::Null, None),
+                Some(Ok(status)) => (status, None),
+                Some(Err(error)) => (Value::Null, Some(error)),
+            };
+        Ok(Self { status, unreadable, generation: parse(generation)?, deleting: !parse(deletion)?.is_unset() })
     }
 
     /// From a whole object.

@@ -1,11 +1,11 @@
 //! The value itself, and how its parts are reached.
 //!
-//! A value borrows from the bytes it was parsed from. Object members are kept sorted by key, so that the order in which
+//! A value takes three words, a member of an object five, and a list or object four more than its parts (`shared.rs`).
+//! It borrows from the bytes it was parsed from. Object members are kept sorted by key, so that the order in which
 //! they were written cannot matter; of duplicate keys the last one wins, as in the API server.
 
-use std::borrow::Cow;
-
 use super::shared::SharedSlice;
+use super::string::Text;
 use crate::number::Decimal;
 
 /// One JSON value.
@@ -20,9 +20,9 @@ pub enum Value<'a> {
     /// `true` or `false`.
     Bool(bool),
     /// A number, as its JSON text.
-    Number(Cow<'a, str>),
+    Number(Text<'a>),
     /// A string, unescaped.
-    String(Cow<'a, str>),
+    String(Text<'a>),
     /// An array.
     List(SharedSlice<'a, Value<'a>>),
     /// An object: members sorted by key, keys unique.
@@ -30,7 +30,7 @@ pub enum Value<'a> {
 }
 
 /// A member of an object.
-pub(super) type Member<'a> = (Cow<'a, str>, Value<'a>);
+pub(super) type Member<'a> = (Text<'a>, Value<'a>);
 
 /// What stands for everything that is absent.
 pub(crate) static ABSENT: Value<'static> = Value::Null;
@@ -39,25 +39,27 @@ impl<'a> Value<'a> {
     /// Builds a list.
     #[must_use]
     pub fn list(items: Vec<Value<'a>>) -> Self {
-        Self::list_from(items, &[])
+        Self::list_from(items.into_iter(), &[])
     }
 
     /// Builds an object from members in any order; of equal keys the last one wins.
     #[must_use]
-    pub fn object(members: Vec<(Cow<'a, str>, Value<'a>)>) -> Self {
-        Self::object_from(members, &[])
+    pub fn object(mut members: Vec<(Text<'a>, Value<'a>)>) -> Self {
+        if !are_sorted(&members) {
+            sort(&mut members, 0);
+        }
+        let unset = all_unset(&members);
+        Self::object_from(members.into_iter(), &[], unset)
     }
 
     /// A list that was read from `raw`.
-    pub(super) fn list_from(items: Vec<Value<'a>>, raw: &'a [u8]) -> Self {
-        let unset = items.is_empty();
+    pub(super) fn list_from(items: impl ExactSizeIterator<Item = Value<'a>>, raw: &'a [u8]) -> Self {
+        let unset = items.len() == 0;
         Value::List(SharedSlice::new(items, raw, unset))
     }
 
-    /// An object that was read from `raw`.
-    pub(super) fn object_from(members: Vec<Member<'a>>, raw: &'a [u8]) -> Self {
-        let members = sorted(members);
-        let unset = members.iter().all(|(_, value)| value.is_unset());
+    /// An object that was read from `raw`, of sorted members.
+    pub(super) fn object_from(members: impl ExactSizeIterator<Item = Member<'a>>, raw: &'a [u8], unset: bool) -> Self {
         Value::Object(SharedSlice::new(members, raw, unset))
     }
 
@@ -93,13 +95,21 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The bytes of a number's or a string's text; none for everything else.
+    pub(crate) fn text_size(&self) -> usize {
+        match self {
+            Value::Number(text) | Value::String(text) => text.len(),
+            _ => 0,
+        }
+    }
+
     /// The members of an object that are set, in the order of their names; none if this is not an object.
     pub(crate) fn set_members(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
         let members: &[Member<'a>] = match self {
             Value::Object(members) => members,
             _ => &[],
         };
-        members.iter().filter(|(_, value)| !value.is_unset()).map(|(name, value)| (name.as_ref(), value))
+        members.iter().filter(|(_, value)| !value.is_unset()).map(|(name, value)| (&**name, value))
     }
 
     /// Whether both share the same list or object in memory.
@@ -116,7 +126,7 @@ impl<'a> Value<'a> {
     pub fn get(&self, key: &str) -> &Value<'a> {
         match self {
             Value::Object(members) => {
-                members.binary_search_by(|(name, _)| name.as_ref().cmp(key)).map_or(&ABSENT, |index| &members[index].1)
+                members.binary_search_by(|(name, _)| (**name).cmp(key)).map_or(&ABSENT, |index| &members[index].1)
             }
             _ => &ABSENT,
         }
@@ -128,26 +138,44 @@ impl<'a> Value<'a> {
         match self {
             Value::Null => Value::Null,
             Value::Bool(value) => Value::Bool(value),
-            Value::Number(text) => Value::Number(text.into_owned().into()),
-            Value::String(text) => Value::String(text.into_owned().into()),
+            Value::Number(text) => Value::Number(text.into_owned()),
+            Value::String(text) => Value::String(text.into_owned()),
             Value::List(items) => Value::list(items.iter().cloned().map(Value::into_owned).collect()),
             Value::Object(members) => {
-                let owned = |(key, value): &(Cow<'_, str>, Value<'_>)| {
-                    (key.clone().into_owned().into(), value.clone().into_owned())
-                };
+                let owned = |(key, value): &Member<'_>| (key.clone().into_owned(), value.clone().into_owned());
                 Value::object(members.iter().map(owned).collect())
             }
         }
     }
 }
 
-/// Members in the order of their keys; of equal keys the last one stays.
-fn sorted<'a>(mut members: Vec<Member<'a>>) -> Vec<Member<'a>> {
-    if !members.is_sorted_by(|a, b| a.0 < b.0) {
-        members.sort_by(|a, b| a.0.cmp(&b.0));
-        members.reverse();
-        members.dedup_by(|later, first| later.0 == first.0);
-        members.reverse();
+/// Whether none of some members is set.
+pub(super) fn all_unset(members: &[Member<'_>]) -> bool {
+    members.iter().all(|(_, value)| value.is_unset())
+}
+
+/// Whether members are in the order of their keys, each once.
+fn are_sorted(members: &[Member<'_>]) -> bool {
+    members.is_sorted_by(|a, b| comes_before(&a.0, &b.0))
+}
+
+/// Whether a key comes before another one. Most are told apart by their first bytes.
+pub(super) fn comes_before(key: &str, other: &str) -> bool {
+    match (key.as_bytes().first(), other.as_bytes().first()) {
+        (Some(first), Some(other)) if first != other => first < other,
+        _ => key < other,
     }
-    members
+}
+
+/// Sorts the members from `first` on by their keys; of equal keys the last one stays. Takes as much memory as they have.
+pub(super) fn sort(members: &mut Vec<Member<'_>>, first: usize) {
+    let tail = &mut members[first..];
+    tail.sort_by(|a, b| a.0.cmp(&b.0));
+    if tail.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        let mut tail = members.split_off(first);
+        tail.reverse();
+        tail.dedup_by(|later, first| later.0 == first.0);
+        tail.reverse();
+        members.append(&mut tail);
+    }
 }

@@ -1,8 +1,6 @@
 //! When the language takes a value for unset, and two values for the same.
 
-use std::borrow::Cow;
-
-use super::data::Value;
+use super::data::{Member, Value};
 use crate::number::Decimal;
 use crate::time::Instant;
 
@@ -24,7 +22,7 @@ impl Value<'_> {
 }
 
 /// `same` over the union of the members of two objects.
-fn members_equal(a: &[(Cow<'_, str>, Value<'_>)], b: &[(Cow<'_, str>, Value<'_>)]) -> bool {
+fn members_equal(a: &[Member<'_>], b: &[Member<'_>]) -> bool {
     let (mut i, mut j) = (0, 0);
     loop {
         match (a.get(i), b.get(j)) {

@@ -2,16 +2,26 @@
 //!
 //! The new status of a write mostly repeats the old one. A text can therefore be parsed beside a value that was parsed
 //! before: a list or object that has the same bytes at the same place in both is not parsed again.
+//!
+//! The parts of all lists and objects that are still open stand on two stacks, and move to where they stay when theirs is
+//! closed: no list or object has room that it does not use.
 
-use std::borrow::Cow;
-
-use super::data::{Member, Value};
+use super::data::{Member, Value, all_unset, comes_before, sort};
+use super::shared::SharedSlice;
+use super::string::Text;
+use crate::budget::{Budget, Unfinished};
 
 /// Deepest nesting that is parsed; real objects are nested less than a tenth as deep.
 pub const MAX_DEPTH: usize = 512;
 
-/// Initial capacity for members and items.
-const USUAL_MEMBERS: usize = 8;
+/// Room for this many parts of open lists or objects is made at once: enough for most, and less than 1 KiB, up to which
+/// allocators are at their best. Twice as much follows until there is room for
+/// `MANY_PARTS`, then half as much again.
+const USUAL_PARTS: usize = 24;
+const MANY_PARTS: usize = 1 << 12;
+
+/// What a text of its own takes beside its bytes: two allocations and their pointers.
+const OWN_TEXT: usize = 48;
 
 /// Deepest level at which containers are compared with those of the other value. Each level that
 /// differs compares its bytes again, so this bounds the work.
@@ -62,7 +72,7 @@ impl<'a> Value<'a> {
     /// # Errors
     /// When the bytes are not UTF-8, not JSON, nested too deep, or followed by anything but white space.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        parse(bytes, &Value::Null)
+        parse(bytes, &Value::Null, &Budget::unlimited()).0
     }
 
     /// Like [`Value::parse`], for a text that mostly repeats the text of `like`: lists and objects with the same bytes at
@@ -71,31 +81,100 @@ impl<'a> Value<'a> {
     /// # Errors
     /// As of [`Value::parse`].
     pub fn parse_like(bytes: &'a [u8], like: &Self) -> Result<Self, ParseError> {
-        parse(bytes, like)
+        parse(bytes, like, &Budget::unlimited()).0
+    }
+
+    /// Like [`Value::parse_like`], in the memory of a budget.
+    ///
+    /// # Errors
+    /// The outer one when the memory does not suffice, the inner one as of [`Value::parse`].
+    pub(crate) fn parse_within(
+        bytes: &'a [u8],
+        like: &Self,
+        budget: &Budget<'_>,
+    ) -> Result<Result<Self, ParseError>, Unfinished> {
+        match parse(bytes, like, budget) {
+            (_, Some(unfinished)) => Err(unfinished),
+            (parsed, None) => Ok(parsed),
+        }
     }
 }
 
-/// Reads a whole text; what it has in common with `like` is shared.
-fn parse<'a>(bytes: &'a [u8], like: &Value<'a>) -> Result<Value<'a>, ParseError> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| ParseError { reason: "not UTF-8", offset: error.valid_up_to() })?;
-    let mut parser = Parser { text, bytes, at: 0 };
-    let mut value = Value::Null;
-    parser.value(0, like, &mut value)?;
-    parser.space();
-    if parser.at < bytes.len() {
-        return Err(parser.error("unexpected characters after the value"));
-    }
-    Ok(value)
+/// Reads a whole text; what it has in common with `like` is shared. If memory did not suffice the second part says so.
+fn parse<'a>(
+    bytes: &'a [u8],
+    like: &Value<'a>,
+    budget: &Budget<'_>,
+) -> (Result<Value<'a>, ParseError>, Option<Unfinished>) {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return (Err(ParseError { reason: "not UTF-8", offset: error.valid_up_to() }), None),
+    };
+    let (items, members) = (Vec::new(), Vec::new());
+    let mut parser = Parser { text, bytes, at: 0, items, members, budget, unfinished: None };
+    let parsed = parser.whole(like);
+    budget.give_back(size_of_all(&parser.items) + size_of_all(&parser.members));
+    (parsed, parser.unfinished)
 }
 
-struct Parser<'a> {
+/// Bytes that a vector takes, with what is free in it.
+fn size_of_all<T>(parts: &Vec<T>) -> usize {
+    parts.capacity() * size_of::<T>()
+}
+
+/// Pushes a part; when there is no room for it, more is made and counted.
+#[inline]
+fn push<T>(parts: &mut Vec<T>, part: T, budget: &Budget<'_>) -> Result<(), Unfinished> {
+    if parts.len() == parts.capacity() {
+        grow(parts, budget)?;
+    }
+    parts.push(part);
+    Ok(())
+}
+
+#[cold]
+fn grow<T>(parts: &mut Vec<T>, budget: &Budget<'_>) -> Result<(), Unfinished> {
+    let capacity = parts.capacity();
+    let more = if capacity < MANY_PARTS { capacity.max(USUAL_PARTS) } else { capacity / 2 };
+    // While the parts move there is both the old and the new room.
+    budget.take((capacity + more) * size_of::<T>())?;
+    parts.reserve_exact(more);
+    budget.give_back(capacity * size_of::<T>());
+    Ok(())
+}
+
+struct Parser<'a, 'b> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// The items of all open lists, those of the innermost one last.
+    items: Vec<Value<'a>>,
+    /// The members of all open objects, likewise.
+    members: Vec<Member<'a>>,
+    budget: &'b Budget<'b>,
+    /// Set when the memory of the budget did not suffice, whatever the error then says.
+    unfinished: Option<Unfinished>,
 }
 
-impl<'a> Parser<'a> {
+impl<'a> Parser<'a, '_> {
+    fn whole(&mut self, like: &Value<'a>) -> Result<Value<'a>, ParseError> {
+        let mut value = Value::Null;
+        self.value(0, like, &mut value)?;
+        self.space();
+        if self.at < self.bytes.len() {
+            return Err(self.error("unexpected characters after the value"));
+        }
+        Ok(value)
+    }
+
+    /// Ends the parse if memory did not suffice.
+    fn counted(&mut self, counted: Result<(), Unfinished>) -> Result<(), ParseError> {
+        counted.map_err(|unfinished| {
+            self.unfinished = Some(unfinished);
+            self.error("takes too much memory")
+        })
+    }
+
     fn error(&self, reason: &'static str) -> ParseError {
         ParseError { reason, offset: self.at }
     }
@@ -110,7 +189,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads one value to where it stays: values are four words long, and moving them took longer than reading them.
+    /// Reads one value.
     fn value(&mut self, depth: usize, like: &Value<'a>, to: &mut Value<'a>) -> Result<(), ParseError> {
         self.space();
         *to = match self.peek() {
@@ -118,10 +197,10 @@ impl<'a> Parser<'a> {
             Some(b'{') => self.object(depth, like)?,
             Some(b'[') => self.list(depth, like)?,
             Some(b'"') => match self.plain_string() {
-                Some(text) => Value::String(Cow::Borrowed(text)),
+                Some(text) => Value::String(text.into()),
                 None => Value::String(self.string()?),
             },
-            Some(b'-' | b'0'..=b'9') => Value::Number(Cow::Borrowed(self.number()?)),
+            Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?.into()),
             Some(b't') => self.word("true", Value::Bool(true))?,
             Some(b'f') => self.word("false", Value::Bool(false))?,
             Some(b'n') => self.word("null", Value::Null)?,
@@ -129,6 +208,25 @@ impl<'a> Parser<'a> {
             None => return Err(self.error("unexpected end")),
         };
         Ok(())
+    }
+
+    /// Reads one value that is to be pushed to a stack. The most frequent ones are made in registers: read back from where
+    /// they were just written, they took longer than their text.
+    #[inline(always)]
+    fn part(&mut self, depth: usize, like: &Value<'a>) -> Result<Value<'a>, ParseError> {
+        self.space();
+        match self.peek() {
+            Some(b'"') => {
+                if let Some(text) = self.plain_string() {
+                    return Ok(Value::String(text.into()));
+                }
+            }
+            Some(b'-' | b'0'..=b'9') => return Ok(Value::Number(self.number()?.into())),
+            _ => {}
+        }
+        let mut value = Value::Null;
+        self.value(depth, like, &mut value)?;
+        Ok(value)
     }
 
     fn word(&mut self, word: &'static str, value: Value<'a>) -> Result<Value<'a>, ParseError> {
@@ -162,30 +260,46 @@ impl<'a> Parser<'a> {
             _ => &[],
         };
         let mut next = 0;
-        let mut members: Vec<Member<'a>> = Vec::with_capacity(USUAL_MEMBERS);
+        let first = self.members.len();
+        let (mut sorted, mut unset) = (true, true);
         loop {
             self.space();
             if self.peek() != Some(b'"') {
                 return Err(self.error("expected a member name"));
             }
-            match self.plain_string() {
-                Some(text) => members.push((Cow::Borrowed(text), Value::Null)),
-                None => members.push((self.string()?, Value::Null)),
-            }
+            let key = match self.plain_string() {
+                Some(text) => text.into(),
+                None => self.string()?,
+            };
             self.space();
             if self.peek() != Some(b':') {
                 return Err(self.error("expected `:`"));
             }
             self.at += 1;
-            if let Some((key, value)) = members.last_mut() {
-                // Both are mostly sorted, so that the next member is the one.
-                let ahead = others.get(next..next + 2).unwrap_or(others.get(next..).unwrap_or_default());
-                let other = ahead.iter().position(|(name, _)| name == key).map(|skipped| next + skipped);
-                next = other.map_or(next, |other| other + 1);
-                self.value(depth + 1, other.map_or(&Value::Null, |other| &others[other].1), value)?;
-            }
+            // Both are mostly sorted, so that the next member is the one.
+            let ahead = others.get(next..next + 2).unwrap_or(others.get(next..).unwrap_or_default());
+            let other = ahead.iter().position(|(name, _)| *name == key).map(|skipped| next + skipped);
+            next = other.map_or(next, |other| other + 1);
+            let value = self.part(depth + 1, other.map_or(&Value::Null, |other| &others[other].1))?;
+            sorted = sorted && self.members[first..].last().is_none_or(|(before, _)| comes_before(before, &key));
+            unset = unset && value.is_unset();
+            let pushed = push(&mut self.members, (key, value), self.budget);
+            self.counted(pushed)?;
             if self.ends(b'}')? {
-                return Ok(Value::object_from(fitted(members), &self.bytes[start..self.at]));
+                if !sorted {
+                    let size = (self.members.len() - first) * size_of::<Member<'a>>();
+                    self.counted(self.budget.take(size))?;
+                    sort(&mut self.members, first);
+                    self.budget.give_back(size);
+                    // Of equal keys only one is left.
+                    unset = all_unset(&self.members[first..]);
+                }
+                self.counted(self.budget.take(SharedSlice::<Member<'a>>::size_of(self.members.len() - first)))?;
+                let raw = &self.bytes[start..self.at];
+                let members = self.members[first..].iter_mut().map(std::mem::take);
+                let object = Value::object_from(members, raw, unset);
+                self.members.truncate(first);
+                return Ok(object);
             }
         }
     }
@@ -202,25 +316,24 @@ impl<'a> Parser<'a> {
         };
         // The items from here on were not met again yet.
         let mut next = 0;
-        let mut items = Vec::with_capacity(others.len().max(USUAL_MEMBERS));
+        let first = self.items.len();
         loop {
             self.space();
-            let candidates = [next, next + 1, items.len()];
-            match candidates.into_iter().find(|at| others.get(*at).is_some_and(|other| self.repeats(other))) {
+            let count = self.items.len() - first;
+            let candidates = [next, next + 1, count];
+            let item = match candidates.into_iter().find(|at| others.get(*at).is_some_and(|other| self.repeats(other)))
+            {
                 Some(at) => {
-                    items.push(others[at].clone());
                     next = at + 1;
+                    others[at].clone()
                 }
-                None => {
-                    let other = others.get(items.len()).unwrap_or(&Value::Null);
-                    items.push(Value::Null);
-                    if let Some(item) = items.last_mut() {
-                        self.value(depth + 1, other, item)?;
-                    }
-                }
-            }
+                None => self.part(depth + 1, others.get(count).unwrap_or(&Value::Null))?,
+            };
+            let pushed = push(&mut self.items, item, self.budget);
+            self.counted(pushed)?;
             if self.ends(b']')? {
-                return Ok(Value::list_from(fitted(items), &self.bytes[start..self.at]));
+                self.counted(self.budget.take(SharedSlice::<Value<'a>>::size_of(self.items.len() - first)))?;
+                return Ok(Value::list_from(self.items.drain(first..), &self.bytes[start..self.at]));
             }
         }
     }
@@ -304,7 +417,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Any other one.
-    fn string(&mut self) -> Result<Cow<'a, str>, ParseError> {
+    fn string(&mut self) -> Result<Text<'a>, ParseError> {
         self.at += 1;
         let start = self.at;
         self.at += plain_length(&self.bytes[start..]);
@@ -316,7 +429,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The rest of a string that has an escape at the current place.
-    fn escaped(&mut self, start: usize) -> Result<Cow<'a, str>, ParseError> {
+    fn escaped(&mut self, start: usize) -> Result<Text<'a>, ParseError> {
         let mut text = String::from(&self.text[start..self.at]);
         let mut plain = self.at;
         loop {
@@ -324,7 +437,8 @@ impl<'a> Parser<'a> {
                 Some(b'"') => {
                     text.push_str(&self.text[plain..self.at]);
                     self.at += 1;
-                    return Ok(Cow::Owned(text));
+                    self.counted(self.budget.take(OWN_TEXT + text.len()))?;
+                    return Ok(text.into());
                 }
                 Some(b'\\') => {
                     text.push_str(&self.text[plain..self.at]);
@@ -384,12 +498,4 @@ impl<'a> Parser<'a> {
         self.at += 4;
         Ok(code)
     }
-}
-
-/// Gives back unused capacity: a text of many small containers would otherwise take a hundred times its size.
-fn fitted<T>(mut parts: Vec<T>) -> Vec<T> {
-    if parts.len() <= parts.capacity() / 4 {
-        parts.shrink_to_fit();
-    }
-    parts
 }

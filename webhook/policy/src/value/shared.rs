@@ -2,35 +2,43 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
-/// The items of a list or the members of an object. A clone shares them.
-pub struct SharedSlice<'a, T>(Arc<Parts<'a, T>>);
+use triomphe::ThinArc;
 
-struct Parts<'a, T> {
-    parts: Vec<T>,
-    raw: &'a [u8],
+/// The items of a list or the members of an object, in one allocation with the text they were read from. A clone shares
+/// them; nothing is allocated for an empty one.
+pub struct SharedSlice<'a, T> {
+    parts: Option<ThinArc<&'a [u8], T>>,
     unset: bool,
 }
 
 impl<'a, T> SharedSlice<'a, T> {
-    pub(super) fn new(parts: Vec<T>, raw: &'a [u8], unset: bool) -> Self {
-        Self(Arc::new(Parts { parts, raw, unset }))
+    pub(super) fn new(parts: impl ExactSizeIterator<Item = T>, raw: &'a [u8], unset: bool) -> Self {
+        let parts = (parts.len() > 0).then(|| ThinArc::from_header_and_iter(raw, parts));
+        Self { parts, unset }
+    }
+
+    /// Bytes of memory for so many parts: they follow four words, and an allocation has about one of its own.
+    pub(super) fn size_of(parts: usize) -> usize {
+        if parts == 0 { 0 } else { 5 * size_of::<usize>() + parts * size_of::<T>() }
     }
 
     /// The JSON text that this was read from; empty when it was not.
     pub(crate) fn raw(&self) -> &'a [u8] {
-        self.0.raw
+        self.parts.as_ref().map_or(&[], |parts| parts.header.header)
     }
 
     /// Whether all of it is unset.
     pub(super) fn is_unset(&self) -> bool {
-        self.0.unset
+        self.unset
     }
 
     /// Whether both are one and the same.
     pub(crate) fn ptr_eq(&self, other: &SharedSlice<'_, T>) -> bool {
-        Arc::as_ptr(&self.0).addr() == Arc::as_ptr(&other.0).addr()
+        match (&self.parts, &other.parts) {
+            (Some(a), Some(b)) => a.as_ptr().addr() == b.as_ptr().addr(),
+            _ => false,
+        }
     }
 }
 
@@ -38,13 +46,13 @@ impl<T> Deref for SharedSlice<'_, T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.0.parts
+        self.parts.as_ref().map_or(&[], |parts| &parts.slice)
     }
 }
 
 impl<T> Clone for SharedSlice<'_, T> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { parts: self.parts.clone(), unset: self.unset }
     }
 }
 
