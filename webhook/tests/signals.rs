@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 #[test]
 fn sigterm_drains() {
-    let mut server = GuardProcess::start(&["--min-drain=300ms", "--drain-timeout=300ms"]);
+    let mut server = GuardProcess::start(&["--min-drain=300ms", "--drain-timeout=600ms"]);
     assert!(server.ready());
     let start = Instant::now();
     server.terminate();

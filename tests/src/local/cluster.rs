@@ -77,7 +77,7 @@ impl DemoCluster {
             "--plain-listen=127.0.0.1:0".into(),
             // At the end no write is in progress, and the API server keeps its connections open.
             "--min-drain=0s".into(),
-            "--drain-timeout=0s".into(),
+            "--drain-timeout=1s".into(),
         ])?;
         let Command::Webhook(webhook) = args.command else {
             bail!("these are not the arguments of `statusguard webhook`")

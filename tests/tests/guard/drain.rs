@@ -190,7 +190,7 @@ async fn only_a_drain_replaces_a_guard_without_a_failed_write() {
 async fn idle_connections_are_closed_before_the_drain_time_out() {
     let plane = shared().await;
     let mut front = None;
-    let setup = Setup::new().flag("--min-drain=0s").flag("--drain-timeout=200ms");
+    let setup = Setup::new().flag("--min-drain=0s").flag("--drain-timeout=4s");
     let mut guarded =
         setup.start_on(plane, async |address| front.insert(Front::start(plane, address).await).port).await;
     let front = front.unwrap();

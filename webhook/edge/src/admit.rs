@@ -59,6 +59,8 @@ pub(crate) struct Admission<J, C> {
 struct Judged<R> {
     response: Response,
     policy: PolicyLabels,
+    /// Whether there was a policy, and it decided.
+    by_policy: bool,
     record: Option<R>,
 }
 
@@ -160,6 +162,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             Ok(Err(error)) => return Err(self.not_read(&error)),
             Err(_) => return Err(self.not_read(&BodyError::Slow)),
         };
+        peer.inspect(|peer| peer.request_complete());
         let deadline = until - (until.duration_since(arrived) / 10).min(TO_ANSWER);
         let call = CallContext::new(resource, trace_context::trace_id(&parts.headers), deadline.into_std());
         let review = if bytes.len() <= LONG_BODY { Some(self.read(&call, &bytes)?) } else { None };
@@ -168,8 +171,10 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             Some(review) if review.differing_bytes() <= LONG_STATUS => self.judge(&call, &review)?,
             _ => self.judge_on_thread(&call, bytes, held, until).await?,
         };
-        let Judged { response, policy, record } = judged;
-        peer.inspect(|peer| peer.prove());
+        let Judged { response, policy, by_policy, record } = judged;
+        if by_policy {
+            peer.inspect(|peer| peer.prove());
+        }
         if let Some(record) = record {
             let deadline = until.min(Instant::now() + self.limits.record_wait);
             self.records.keep(record, deadline).await;
@@ -254,6 +259,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         let answer = catch_unwind(AssertUnwindSafe(|| self.judge.judge(call, review)));
         let ReviewAnswer { decision, warnings, annotations, labels, findings, unknown_policy, record } =
             answer.map_err(|_| self.panicked(call, Some(review)))?;
+        let by_policy = !unknown_policy && !matches!(decision, Decision::AllowUnjudged(_));
         let denial = match decision {
             Decision::Allow => None,
             Decision::Deny(denial) => Some(denial),
@@ -286,7 +292,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
             self.metrics.findings.get_or_create(&FindingLabels { policy, reason }).inc();
         }
         let response = reply::judged(review, denial.as_ref(), warnings, annotations);
-        Ok(Judged { response, policy: PolicyLabels { policy: labels.policy }, record })
+        Ok(Judged { response, policy: PolicyLabels { policy: labels.policy }, by_policy, record })
     }
 
     /// A call that fails because its write was not judged.

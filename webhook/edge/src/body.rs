@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 /// Room that is made for an announced body before it comes; a larger one grows into it.
 const RESERVE: usize = 512 << 10;
 
-/// Up to this, a body is small: the whole budget is open to it.
+/// Up to this, a body is small.
 const SMALL: i64 = 64 << 10;
 
 /// Bytes of a body that have to arrive within [`Limits::body_stall`](crate::Limits::body_stall), unless it ends.
@@ -27,8 +27,8 @@ pub(crate) struct BodyBudget {
 pub(crate) struct BodyReservation {
     budget: BodyBudget,
     bytes: i64,
-    /// What the budget may come to for this body, once it is not small any more.
-    share: i64,
+    /// What the budget may come to for this body while it is small, and after that.
+    shares: [i64; 2],
 }
 
 /// Why a body was not read.
@@ -49,12 +49,14 @@ impl BodyBudget {
         Self { used, max: i64::try_from(max).unwrap_or(i64::MAX) }
     }
 
-    /// For a body of at most `largest` bytes. Large bodies leave a quarter of the budget to small ones, and those of
-    /// strangers another quarter to peers that are proven.
+    /// For a body of at most `largest` bytes. Small bodies and known peers keep room that others cannot take: half of the
+    /// budget is open to the large bodies of strangers, three quarters to their small ones, and seven eighths to the
+    /// large ones of known peers.
     pub(crate) fn hold(&self, proven: bool, largest: usize) -> BodyReservation {
-        let share = if proven { self.max - self.max / 4 } else { self.max / 2 };
-        let largest = i64::try_from(largest).unwrap_or(i64::MAX);
-        BodyReservation { budget: self.clone(), bytes: 0, share: share.max(largest).min(self.max) }
+        let eighths = if proven { [8, 7] } else { [6, 4] };
+        let largest = i64::try_from(largest).unwrap_or(i64::MAX).min(self.max);
+        let shares = eighths.map(|eighths| (self.max / 8 * eighths).max(largest));
+        BodyReservation { budget: self.clone(), bytes: 0, shares }
     }
 }
 
@@ -65,7 +67,7 @@ impl BodyReservation {
         let bytes = bytes as i64;
         let before = self.budget.used.inc_by(bytes);
         self.bytes += bytes;
-        let max = if self.bytes <= SMALL { self.budget.max } else { self.share };
+        let max = self.shares[usize::from(self.bytes > SMALL)];
         if before + bytes > max {
             return Err(BodyError::Busy);
         }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
@@ -65,16 +65,42 @@ pub(crate) enum ConnectionEnd {
 /// What a connection has shown of its peer. Anybody who reaches the port can open connections; only who sends reviews
 /// is served at length.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Peer(Arc<AtomicBool>);
+pub(crate) struct Peer(Arc<PeerState>);
+
+#[derive(Debug, Default)]
+struct PeerState {
+    proven: AtomicBool,
+    /// A whole request is here and is being answered.
+    answered_now: AtomicBool,
+    activity: Activity,
+}
 
 impl Peer {
-    /// It has sent a review that was judged.
+    /// It has sent a review that a policy judged.
     pub(crate) fn prove(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.proven.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_proven(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.proven.load(Ordering::Relaxed)
+    }
+
+    /// Its request is complete: closing the connection would cut a call that is being answered.
+    pub(crate) fn request_complete(&self) {
+        self.0.answered_now.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a whole request of it is being answered.
+    pub(crate) fn is_being_answered(&self) -> bool {
+        self.0.answered_now.load(Ordering::Relaxed)
+    }
+
+    /// For how long it has had no request under way; zero while it has one.
+    pub(crate) fn idle(&self) -> Duration {
+        match self.0.activity.get() {
+            (ConnectionState::Idle, since) => since.elapsed(),
+            _ => Duration::ZERO,
+        }
     }
 }
 
@@ -90,23 +116,25 @@ enum ConnectionState {
 
 /// What a connection is doing since when, in one word: milliseconds since its beginning and, in the
 /// lowest three bits, which of the states.
+#[derive(Debug)]
 struct Activity {
     begun: Instant,
     word: AtomicU64,
-    peer: Peer,
 }
 
 /// A byte stream that notes the first byte of a request and the last of a reply.
 struct Watched<T> {
     io: T,
-    activity: Arc<Activity>,
+    peer: Peer,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self { begun: Instant::now(), word: AtomicU64::new(ConnectionState::Fresh as u64) }
+    }
 }
 
 impl Activity {
-    fn new(peer: Peer) -> Self {
-        Self { begun: Instant::now(), word: AtomicU64::new(ConnectionState::Fresh as u64), peer }
-    }
-
     fn set(&self, state: ConnectionState) {
         let since = self.begun.elapsed().as_millis() as u64;
         self.word.store(since << 3 | state as u64, Ordering::Relaxed);
@@ -125,10 +153,10 @@ impl Activity {
     }
 
     /// When the time for what the connection is doing ends. A call has limits of its own.
-    fn due(&self, phase: DrainPhase, limits: &Limits) -> Instant {
+    fn due(&self, proven: bool, phase: DrainPhase, limits: &Limits) -> Instant {
         let (state, since) = self.get();
         let closing = phase == DrainPhase::Closing;
-        let idle = if self.peer.is_proven() { limits.idle } else { limits.header.min(limits.idle) };
+        let idle = if proven { limits.idle } else { limits.header.min(limits.idle) };
         since
             + match state {
                 ConnectionState::Fresh if closing => limits.idle_close().min(limits.header),
@@ -149,13 +177,17 @@ pub(crate) async fn serve(
     peer: &Peer,
     phases: watch::Receiver<DrainPhase>,
 ) -> ConnectionEnd {
-    let activity = Arc::new(Activity::new(peer.clone()));
+    let activity = &peer.0.activity;
+    // Until now it was shaking hands.
+    activity.set(ConnectionState::Fresh);
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         activity.set(ConnectionState::Handling);
         request.extensions_mut().insert(peer.clone());
+        if request.body().is_end_stream() {
+            peer.request_complete();
+        }
         let reply = routes.call(request);
-        let activity = Arc::clone(&activity);
         let phases = phases.clone();
         async move {
             let mut response = reply.await?;
@@ -163,11 +195,12 @@ pub(crate) async fn serve(
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
+            peer.0.answered_now.store(false, Ordering::Relaxed);
             activity.set(ConnectionState::Replying);
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let watched = Watched { io, activity: Arc::clone(&activity) };
+    let watched = Watched { io, peer: peer.clone() };
     let mut connection = http1::Builder::new()
         .keep_alive(keep_alive)
         .header_read_timeout(None)
@@ -176,7 +209,7 @@ pub(crate) async fn serve(
 
     let mut phases = phases.clone();
     let mut phase = *phases.borrow_and_update();
-    let mut alarm = pin!(sleep_until(activity.due(phase, limits)));
+    let mut alarm = pin!(sleep_until(activity.due(peer.is_proven(), phase, limits)));
     loop {
         let step = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
@@ -184,7 +217,7 @@ pub(crate) async fn serve(
             }
             // An alarm that is too early rings and is set again, one that is too late would not:
             // so a connection in steady use never touches its timer.
-            let due = activity.due(phase, limits);
+            let due = activity.due(peer.is_proven(), phase, limits);
             if due < alarm.deadline() {
                 alarm.as_mut().reset(due);
             }
@@ -209,7 +242,7 @@ pub(crate) async fn serve(
             let handling = matches!(state, ConnectionState::Handling | ConnectionState::Replying);
             return ConnectionEnd::Aborted { handling };
         }
-        let due = activity.due(phase, limits);
+        let due = activity.due(peer.is_proven(), phase, limits);
         if Instant::now() < due {
             alarm.as_mut().reset(due);
             continue;
@@ -247,9 +280,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buffer);
         if buffer.filled().len() > before
-            && matches!(self.activity.get().0, ConnectionState::Fresh | ConnectionState::Idle)
+            && matches!(self.peer.0.activity.get().0, ConnectionState::Fresh | ConnectionState::Idle)
         {
-            self.activity.set(ConnectionState::Header);
+            self.peer.0.activity.set(ConnectionState::Header);
         }
         result
     }
@@ -274,8 +307,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_flush(cx);
-        if matches!(result, Poll::Ready(Ok(()))) && self.activity.get().0 == ConnectionState::Replying {
-            self.activity.set(ConnectionState::Idle);
+        if matches!(result, Poll::Ready(Ok(()))) && self.peer.0.activity.get().0 == ConnectionState::Replying {
+            self.peer.0.activity.set(ConnectionState::Idle);
         }
         result
     }

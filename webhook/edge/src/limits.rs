@@ -23,8 +23,9 @@ pub struct Limits {
     /// 1.5 MiB need. A longer one gets HTTP 413.
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
     pub max_body: usize,
-    /// Request bodies held at a time, in bytes over all connections; at least --max-body. Bodies over 64 KiB may take
-    /// three quarters of it, and half while their connection has not sent a review that was judged. Past it a call gets
+    /// Request bodies held at a time, in bytes over all connections; at least --max-body. Half of it is
+    /// open to bodies over 64 KiB on connections that have not sent a review that a policy judged, three quarters to
+    /// smaller ones on these, seven eighths to large ones on others; a body of --max-body always fits. Past it a call gets
     /// HTTP 503 with `Retry-After: 1`, and the API server tries again by itself.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub max_bodies: usize,
@@ -35,9 +36,10 @@ pub struct Limits {
     /// take no more than --max-bodies and --max-judging together.
     #[arg(long, value_name = "BYTES", default_value_t = 96 << 20)]
     pub max_judging: usize,
-    /// Open connections on the admission port. For one more, the oldest is closed that has not sent a review that was
-    /// judged. Where all have, each call of 64 more gets HTTP 503 with `Retry-After: 1` and ends its connection; past
-    /// those, a connection is closed when it is opened. Lowered with a warning where the limit of open files is lower.
+    /// Open connections on the admission port. For one more, the oldest is closed that has not sent a review that a
+    /// policy judged, else the one that has been idle for longest, at least 1 s. Where all are in use, each call of 64
+    /// more gets HTTP 503 with `Retry-After: 1` and ends its connection; past those, a connection is closed when it is
+    /// opened. Lowered with a warning where the limit of open files is lower.
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub max_connections: usize,
     /// From accepting a connection to the end of the TLS handshake. Over it: closed.
@@ -53,7 +55,7 @@ pub struct Limits {
     #[arg(skip = Duration::from_secs(120))]
     pub idle: Duration,
     /// For 16 KiB of a body to arrive, or its end. Over it: HTTP 408, then closed.
-    #[arg(skip = Duration::from_secs(2))]
+    #[arg(skip = Duration::from_secs(5))]
     pub body_stall: Duration,
     /// For a call without `?timeout=`: the API server's own default. Over it: HTTP 408 while the body is being read.
     #[arg(skip = Duration::from_secs(10))]
@@ -72,8 +74,8 @@ pub struct Limits {
     /// `statusguard_records_dropped_total`.
     #[arg(skip = 1024_usize)]
     pub records: usize,
-    /// At shutdown, how long new connections are accepted at least, until no endpoint leads here any more; at most
-    /// --drain-timeout.
+    /// At shutdown, how long new connections are accepted at least, until no endpoint leads here any more. It ends before
+    /// the last part of --drain-timeout.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub min_drain: Duration,
     /// At shutdown, when the last connection is dropped, whatever it is doing. Until shortly before, connections end by
@@ -116,8 +118,13 @@ impl Limits {
         if *max_connections == 0 {
             return out("--max-connections", "must be at least 1".into());
         }
-        if min_drain > drain_timeout {
-            return out("--min-drain", format!("{min_drain:?} is more than --drain-timeout, {drain_timeout:?}"));
+        let latest = *drain_timeout - self.closing();
+        if *min_drain > latest {
+            let problem = format!(
+                "{min_drain:?} is more than {latest:?}, which --drain-timeout ({drain_timeout:?}) leaves before idle \
+                 connections are closed"
+            );
+            return out("--min-drain", problem);
         }
         if self.idle_close_after.is_zero() {
             return out("--idle-close-after", "must be longer than zero".into());
@@ -127,7 +134,7 @@ impl Limits {
 
     /// When a drain begins to close idle connections, counted from when it was asked for.
     pub(crate) fn closing_at(&self) -> Duration {
-        self.min_drain.max(self.drain_timeout - self.closing())
+        self.drain_timeout - self.closing()
     }
 
     fn closing(&self) -> Duration {
@@ -221,7 +228,7 @@ mod tests {
             (with(|limits| limits.max_bodies = 1), "--max-bodies: 1 bytes is less"),
             (with(|limits| limits.max_judging = 1), "--max-judging: 1 bytes is less than 1 MiB"),
             (with(|limits| limits.max_connections = 0), "--max-connections: must be"),
-            (with(|limits| limits.drain_timeout = Duration::ZERO), "--min-drain: 5s is more than"),
+            (with(|limits| limits.drain_timeout = Duration::from_secs(9)), "--min-drain: 5s is more than 4.5s"),
             (with(|limits| limits.idle_close_after = Duration::ZERO), "--idle-close-after: must be"),
         ] {
             assert!(problem.contains(expected), "{problem}");

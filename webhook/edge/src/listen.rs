@@ -1,13 +1,14 @@
 //! One listener from its first connection to its last.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -17,13 +18,17 @@ use crate::limits::Limits;
 use crate::metrics::EdgeMetrics;
 
 /// How long to wait after `accept` failed: as a rule too many files are open, and trying at once would fail again.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Read from a TLS connection at a time. By itself rustls reads 4 KiB, which is a quarter of a record.
 const READ_AHEAD: usize = 32 << 10;
 
-/// Connections that end for newer ones at a time; then nothing is accepted until one has ended.
+/// Connections that end for newer ones at a time; then nothing at all is accepted until one has ended, which takes
+/// microseconds.
 const MOST_EVICTED: usize = 16;
+
+/// How long a known peer must have been idle to be closed for a newer connection.
+const LEAST_IDLE: Duration = Duration::from_secs(1);
 
 /// What a listener serves, and how.
 pub(crate) struct Port {
@@ -67,13 +72,15 @@ struct Acceptor {
     slots: Arc<Semaphore>,
     /// Served connections whose peers have not sent a review yet, the oldest first.
     strangers: VecDeque<(AbortHandle, Peer)>,
+    /// Connections that are served to peers that have sent a review.
+    known: Vec<(AbortHandle, Peer)>,
     /// Connections that were closed for newer ones and have not ended yet.
-    evicted: usize,
+    evicted: HashSet<task::Id>,
     full: bool,
 }
 
 /// Whether a connection is served.
-enum Slot {
+enum ConnectionSlot {
     Free(OwnedSemaphorePermit),
     /// Once the connection that was closed for it has ended.
     Soon(Arc<Semaphore>),
@@ -101,7 +108,8 @@ impl Port {
             connections: JoinSet::new(),
             slots: Arc::new(Semaphore::new(limits.max_connections)),
             strangers: VecDeque::new(),
-            evicted: 0,
+            known: Vec::new(),
+            evicted: HashSet::new(),
             full: false,
         };
         let mut listener = Some(listener);
@@ -139,14 +147,11 @@ impl Port {
             let event = tokio::select! {
                 // What has ended makes room for what comes.
                 biased;
-                Some(ended) = acceptor.connections.join_next() => {
-                    // A connection's task panics only by a fault of this crate; its peer sees a
-                    // connection that broke.
-                    let lost = |error: JoinError| if error.is_cancelled() { ConnectionEnd::Evicted } else { ConnectionEnd::Done };
-                    ListenerEvent::Ended(ended.unwrap_or_else(lost))
+                Some(ended) = acceptor.connections.join_next_with_id() => {
+                    ListenerEvent::Ended(acceptor.ended(ended))
                 }
                 accepted = async { listener.as_ref().map(TcpListener::accept)?.await.into() },
-                    if listener.is_some() && acceptor.evicted < MOST_EVICTED =>
+                    if listener.is_some() && acceptor.evicted.len() < MOST_EVICTED =>
                 {
                     match accepted {
                         Some(result) => ListenerEvent::Accepted(result.map(|(stream, _)| stream)),
@@ -164,10 +169,7 @@ impl Port {
                     tracing::warn!(%error, "accept failed");
                     sleep(ACCEPT_PAUSE).await;
                 }
-                ListenerEvent::Ended(end) => {
-                    acceptor.evicted -= usize::from(end == ConnectionEnd::Evicted);
-                    drained.count(end, metrics.as_ref());
-                }
+                ListenerEvent::Ended(end) => drained.count(end, metrics.as_ref()),
                 ListenerEvent::Other => {}
             }
         }
@@ -206,9 +208,9 @@ impl Acceptor {
     /// Serves a connection, or says that there are too many.
     fn accept(&mut self, stream: TcpStream) {
         let most = self.limits.max_connections.saturating_add(Limits::BUSY_CONNECTIONS);
-        let open = self.connections.len() - self.evicted;
-        let slot = if open < most { self.slot() } else { Slot::None };
-        let full = matches!(slot, Slot::None);
+        let open = self.connections.len() - self.evicted.len();
+        let slot = if open < most { self.slot() } else { ConnectionSlot::None };
+        let full = matches!(slot, ConnectionSlot::None);
         if full {
             if let Some(metrics) = &self.metrics {
                 metrics.shed("connections");
@@ -232,10 +234,10 @@ impl Acceptor {
         let (phases, peer) = (self.phases.subscribe(), connection.peer.clone());
         let task = self.connections.spawn(async move {
             let _slot = match slot {
-                Slot::Free(permit) => Some(permit),
+                ConnectionSlot::Free(permit) => Some(permit),
                 // Never closed.
-                Slot::Soon(slots) => slots.acquire_owned().await.ok(),
-                Slot::None => None,
+                ConnectionSlot::Soon(slots) => slots.acquire_owned().await.ok(),
+                ConnectionSlot::None => None,
             };
             connection.serve(stream, phases).await
         });
@@ -244,27 +246,60 @@ impl Acceptor {
         }
     }
 
-    /// A slot for a new connection, if need be that of the oldest stranger.
-    fn slot(&mut self) -> Slot {
+    /// A slot for a new connection, if need be that of the oldest stranger, or of the known peer that has been idle
+    /// for longest. A call that is being answered is not cut.
+    fn slot(&mut self) -> ConnectionSlot {
         if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
             if self.strangers.len() > 2 * self.limits.max_connections {
-                self.strangers.retain(|(task, peer)| !task.is_finished() && !peer.is_proven());
+                self.sort_out();
             }
-            return Slot::Free(permit);
+            return ConnectionSlot::Free(permit);
         }
-        while let Some((task, peer)) = self.strangers.pop_front() {
-            if !task.is_finished() && !peer.is_proven() {
-                task.abort();
-                self.evicted += 1;
-                return Slot::Soon(Arc::clone(&self.slots));
+        self.sort_out();
+        let stranger = self.strangers.iter().position(|(_, peer)| !peer.is_being_answered());
+        let chosen = match stranger.and_then(|at| self.strangers.remove(at)) {
+            Some((task, _)) => task,
+            None => {
+                let idle = self.known.iter().map(|(_, peer)| peer.idle()).enumerate();
+                match idle.max_by_key(|(_, idle)| *idle) {
+                    Some((at, idle)) if idle >= LEAST_IDLE => self.known.swap_remove(at).0,
+                    _ => return ConnectionSlot::None,
+                }
             }
-        }
-        Slot::None
+        };
+        chosen.abort();
+        self.evicted.insert(chosen.id());
+        ConnectionSlot::Soon(Arc::clone(&self.slots))
+    }
+
+    /// Forgets connections that have ended, and tells strangers from known peers.
+    fn sort_out(&mut self) {
+        self.known.retain(|(task, _)| !task.is_finished());
+        let known = &mut self.known;
+        self.strangers.retain(|(task, peer)| {
+            if task.is_finished() {
+                return false;
+            }
+            if peer.is_proven() {
+                known.push((task.clone(), peer.clone()));
+            }
+            !peer.is_proven()
+        });
+    }
+
+    /// How a connection ended. One that was to be closed may have ended by itself just before.
+    fn ended(&mut self, ended: Result<(task::Id, ConnectionEnd), JoinError>) -> ConnectionEnd {
+        let (id, end) = match ended {
+            Ok((id, end)) => (id, end),
+            // A connection's task panics only by a fault of this crate; its peer sees a connection that broke.
+            Err(error) => (error.id(), ConnectionEnd::Done),
+        };
+        if self.evicted.remove(&id) { ConnectionEnd::Evicted } else { end }
     }
 
     /// Accepts what came before the listener closes: its peers have been told that it is open.
     async fn empty_backlog(&mut self, listener: &TcpListener) {
-        while let Ok(Ok((stream, _))) = timeout(std::time::Duration::ZERO, listener.accept()).await {
+        while let Ok(Ok((stream, _))) = timeout(Duration::ZERO, listener.accept()).await {
             self.accept(stream);
         }
     }

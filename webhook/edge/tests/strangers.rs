@@ -5,8 +5,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATH, PATIENCE, allowing, head, review, start};
-use statusguard_edge::Limits;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use common::{PATH, PATIENCE, Script, allow, allowing, head, long_review, review, start};
+use statusguard_edge::{CallContext, Limits, Review, ReviewAnswer};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -100,38 +104,38 @@ async fn thousands_of_connections_that_say_nothing() {
     server.stop().await;
 }
 
-/// Large bodies leave room for small ones, and those of strangers for those of peers that are known.
+/// Large bodies leave room for small ones, and those of strangers for those of known peers.
 #[tokio::test]
 async fn a_share_of_the_budget_is_kept() {
-    let limits = Limits { max_body: MIB, max_bodies: 4 * MIB, body_stall: PATIENCE, ..Limits::default() };
+    let limits = Limits { max_body: MIB, max_bodies: 8 * MIB, body_stall: PATIENCE, ..Limits::default() };
     let server = start(allowing(), limits).await;
     let body = review("put");
     let mut large = vec![b' '; MIB];
     large[..body.len()].copy_from_slice(&body);
-    let mut known = [server.connect().await, server.connect().await];
-    for client in &mut known {
-        assert_eq!(client.post(PATH, &body).await.status, 200);
-    }
-    // All but the last byte of two, so that half of the budget is taken.
-    let mut slow = Vec::new();
-    for taken in [MIB, 2 * MIB] {
+    let (mut slow, mut held) = (Vec::new(), 0);
+    let mut known = Vec::new();
+    for _ in 0..4 {
         let mut client = server.connect().await;
+        assert_eq!(client.post(PATH, &body).await.status, 200);
+        known.push(client);
+    }
+    // All but the last byte of four large ones of strangers, so that half of the budget is taken.
+    let strangers = [server.connect().await, server.connect().await, server.connect().await, server.connect().await];
+    // Then three of known peers, up to seven eighths.
+    for mut client in strangers.into_iter().chain(known.split_off(1)) {
+        if held == 4 * (MIB - 1) {
+            assert_eq!(server.post(&large).await.status, 503, "half is taken");
+        }
         client.write(&head(PATH, large.len(), "")).await;
         client.write(&large[1..]).await;
-        server.metric_becomes("statusguard_body_bytes", (taken - taken / MIB) as f64).await;
+        held += MIB - 1;
+        server.metric_becomes("statusguard_body_bytes", held as f64).await;
         slow.push(client);
     }
-    let mut stranger = server.connect().await;
-    assert_eq!(stranger.post(PATH, &large).await.status, 503);
-    let [first, second] = &mut known;
-    first.write(&head(PATH, large.len(), "")).await;
-    first.write(&large[1..]).await;
-    server.metric_becomes("statusguard_body_bytes", (3 * MIB - 3) as f64).await;
-    assert_eq!(second.post(PATH, &large).await.status, 503);
-    // Now three quarters are taken, and small ones are served, whoever sends them.
-    for _ in 0..3 {
-        assert_eq!(server.post(&body).await.status, 200);
-    }
+    let last = &mut known[0];
+    assert_eq!(last.post(PATH, &large).await.status, 503, "seven eighths are taken");
+    assert_eq!(server.post(&body).await.status, 503, "a stranger's small one");
+    assert_eq!(last.post(PATH, &body).await.status, 200, "a small one of a known peer");
     server.stop().await;
 }
 
@@ -155,5 +159,117 @@ async fn more_connections_than_allowed() {
     server.metric_becomes("statusguard_connections", 1.0).await;
     assert_eq!(server.connect().await.post(PATH, &review("put")).await.status, 200);
     assert_eq!(second.post(PATH, &review("put")).await.status, 200);
+    server.stop().await;
+}
+
+/// Connections that end by themselves while they are being closed for newer ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_connections_that_end_leaves_no_trace() {
+    let server = start(allowing(), Limits { max_connections: 8, ..Limits::default() }).await;
+    let (address, over) = (server.admission, Arc::new(AtomicBool::new(false)));
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let over = Arc::clone(&over);
+        flood.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                if let Ok(mut stream) = TcpStream::connect(address).await {
+                    let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
+                }
+            }
+        });
+    }
+    sleep(10 * SHORT).await;
+    over.store(true, Ordering::Relaxed);
+    timeout(PATIENCE, flood.join_all()).await.unwrap();
+    assert!(server.metric(&shed("stranger")) > 16.0);
+    timeout(PATIENCE, server.metric_becomes("statusguard_connections", 0.0)).await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(timeout(PATIENCE, server.post(&review("put"))).await.unwrap().status, 200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_review_without_a_policy_makes_nobody_known() {
+    let unknown = Script(|_: &CallContext<'_>, review: &Review<'_>| {
+        let mut answer: ReviewAnswer<()> = allow();
+        answer.unknown_policy = review.dry_run;
+        answer
+    });
+    let server = start(unknown, Limits { max_connections: 2, ..Limits::default() }).await;
+    let mut known = server.connect().await;
+    assert_eq!(known.post(PATH, &review("put")).await.status, 200);
+    let mut stranger = server.connect().await;
+    assert_eq!(stranger.post(PATH, &review("dry-run-merge-patch")).await.status, 200);
+    assert_eq!(server.post(&review("put")).await.status, 200);
+    stranger.closed().await;
+    assert_eq!(known.post(PATH, &review("put")).await.status, 200);
+    server.stop().await;
+}
+
+/// Who made itself known and then does nothing.
+#[tokio::test]
+async fn a_known_peer_that_is_idle_goes_before_a_newcomer_is_turned_away() {
+    let server = start(allowing(), Limits { max_connections: 2, ..Limits::default() }).await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    assert_eq!(first.post(PATH, &review("put")).await.status, 200);
+    assert_eq!(second.post(PATH, &review("put")).await.status, 200);
+    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(second.post(PATH, &review("put")).await.status, 200);
+    assert_eq!(server.post(&review("put")).await.status, 200);
+    first.closed().await;
+    assert_eq!(second.post(PATH, &review("put")).await.status, 200);
+    assert_eq!(server.metric(&shed("connections")), 0.0);
+    server.stop().await;
+}
+
+#[test]
+fn a_call_that_is_being_answered_is_not_cut() {
+    let (entered, seen) = mpsc::channel();
+    let (release, held) = mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(Some(held));
+    let judge = Script(move |_: &CallContext<'_>, _: &Review<'_>| {
+        let first = held.lock().unwrap().take();
+        if let Some(held) = first {
+            entered.send(()).unwrap();
+            held.recv_timeout(PATIENCE).unwrap();
+        }
+        allow::<()>()
+    });
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (serving, calling) = (runtime(), runtime());
+    let server = serving.block_on(start(judge, Limits { max_connections: 1, ..Limits::default() }));
+    let dialer = server.dialer();
+    let first = calling.spawn(async move { dialer.dial().await.unwrap().try_post(PATH, &long_review()).await });
+    seen.recv_timeout(PATIENCE).unwrap();
+    // Its peer is a stranger, but it has sent its review.
+    calling.block_on(async {
+        let busy = timeout(PATIENCE, server.post(&review("put"))).await.unwrap();
+        assert_eq!((busy.status, busy.header("retry-after")), (503, Some("1")));
+    });
+    release.send(()).unwrap();
+    assert_eq!(calling.block_on(first).unwrap().unwrap().status, 200);
+    serving.block_on(server.stop());
+}
+
+/// Small bodies of strangers leave room for peers that are known.
+#[tokio::test]
+async fn strangers_cannot_take_the_whole_budget() {
+    const SMALL: usize = 64 << 10;
+    let limits = Limits { max_body: SMALL, max_bodies: 8 * SMALL, body_stall: PATIENCE, ..Limits::default() };
+    let server = start(allowing(), limits).await;
+    let mut known = server.connect().await;
+    assert_eq!(known.post(PATH, &review("put")).await.status, 200);
+    let body = vec![b' '; SMALL];
+    let mut slow = Vec::new();
+    for count in 1..=6 {
+        let mut client = server.connect().await;
+        client.write(&head(PATH, SMALL, "")).await;
+        client.write(&body[1..]).await;
+        server.metric_becomes("statusguard_body_bytes", (count * (SMALL - 1)) as f64).await;
+        slow.push(client);
+    }
+    assert_eq!(server.post(&review("put")).await.status, 503);
+    assert_eq!(known.post(PATH, &review("put")).await.status, 200);
     server.stop().await;
 }

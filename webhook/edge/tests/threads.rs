@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::{EdgeServer, PATH, PATIENCE, Script, allow, head, labels, review, start};
+use common::{EdgeServer, PATH, PATIENCE, Script, allow, head, labels, long_review, review, start};
 use statusguard_edge::{CallContext, Decision, GroupResource, Judge, Limits, Review, ReviewAnswer, Unjudged};
 use tokio::runtime::{Builder, Runtime};
 
@@ -59,13 +59,6 @@ impl Runtimes {
     fn start_with<J: Judge<Record = ()>>(&self, judge: J, limits: Limits) -> EdgeServer {
         self.server.block_on(start(judge, limits))
     }
-}
-
-/// A review with a status that is judged on a thread of its own.
-fn long_review() -> Vec<u8> {
-    let mut review: serde_json::Value = serde_json::from_slice(&review("put")).unwrap();
-    review["request"]["object"]["status"]["text"] = "x".repeat(64 << 10).into();
-    review.to_string().into_bytes()
 }
 
 /// Asks the plain port without a runtime.

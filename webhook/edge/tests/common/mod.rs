@@ -165,6 +165,13 @@ fn connector(trusted: CertificateDer<'static>) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
+/// A review with a status that is judged on a thread of its own.
+pub fn long_review() -> Vec<u8> {
+    let mut review: serde_json::Value = serde_json::from_slice(&review("put")).unwrap();
+    review["request"]["object"]["status"]["text"] = "x".repeat(64 << 10).into();
+    review.to_string().into_bytes()
+}
+
 impl EdgeServer {
     pub async fn connect(&self) -> Client {
         self.try_connect().await.unwrap()
