@@ -11,12 +11,9 @@ fn hostile(args: &[&str]) {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
+/// One after the other: each wants the machine for itself.
 #[test]
-fn a_mixture_of_attacks() {
+fn the_guard_outlives_attacks() {
     hostile(&["--seconds=5"]);
-}
-
-#[test]
-fn each_known_attack() {
-    hostile(&["--recipes", "--seconds=10"]);
+    hostile(&["--recipes", "--seconds=10", "--scale=16"]);
 }

@@ -42,7 +42,7 @@ pub struct WebhookArgs {
     /// Folder of StatusPolicy documents (*.yaml, *.yml, *.json), read again when a file changes.
     #[arg(long, value_name = "DIR")]
     pub policy_dir: PathBuf,
-    /// Serving certificate chain in PEM, leaf first.
+    /// Serving certificate chain in PEM, leaf first. Read again on SIGHUP, like the key.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: PathBuf,
     /// Private key in PEM.

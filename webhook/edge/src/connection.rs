@@ -36,6 +36,8 @@ use crate::limits::Limits;
 const READ_BUFFER: usize = 64 << 10;
 /// How long a closed connection is watched for a request that was already on its way.
 const LINGER: Duration = Duration::from_millis(100);
+/// How long the first byte of a newly accepted connection may take: it comes right behind the connection itself.
+const FIRST_WORD: Duration = Duration::from_millis(2);
 /// Longer than any connection waits for anything.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -70,6 +72,8 @@ pub(crate) struct Peer(Arc<PeerState>);
 #[derive(Debug, Default)]
 struct PeerState {
     proven: AtomicBool,
+    /// The first byte of its handshake has come.
+    spoken: AtomicBool,
     /// A whole request is here and is being answered.
     answered_now: AtomicBool,
     activity: Activity,
@@ -83,6 +87,17 @@ impl Peer {
 
     pub(crate) fn is_proven(&self) -> bool {
         self.0.proven.load(Ordering::Relaxed)
+    }
+
+    /// It has begun its handshake.
+    pub(crate) fn speak(&self) {
+        self.0.spoken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing has come from it, though there was time. Connections that say nothing cost their peers least.
+    pub(crate) fn is_silent(&self) -> bool {
+        let spoken = self.0.spoken.load(Ordering::Relaxed) || self.0.activity.get().0 != ConnectionState::Fresh;
+        !spoken && self.0.activity.begun.elapsed() >= FIRST_WORD
     }
 
     /// Its request is complete: closing the connection would cut a call that is being answered.

@@ -8,7 +8,7 @@ use axum::Router;
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{self, AbortHandle, JoinError, JoinSet};
+use tokio::task::{self, AbortHandle, JoinError, JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -164,7 +164,13 @@ impl Port {
                 }
             };
             match event {
-                ListenerEvent::Accepted(Ok(stream)) => acceptor.accept(stream),
+                ListenerEvent::Accepted(Ok(stream)) => {
+                    acceptor.accept(stream);
+                    if !acceptor.evicted.is_empty() {
+                        // Newcomers have to begin their handshakes before they are taken for silent.
+                        yield_now().await;
+                    }
+                }
                 ListenerEvent::Accepted(Err(error)) => {
                     tracing::warn!(%error, "accept failed");
                     sleep(ACCEPT_PAUSE).await;
@@ -246,8 +252,8 @@ impl Acceptor {
         }
     }
 
-    /// A slot for a new connection, if need be that of the oldest stranger, or of the known peer that has been idle
-    /// for longest. A call that is being answered is not cut.
+    /// A slot for a new connection, if need be that of the oldest stranger, one that has said nothing before others, or
+    /// of the known peer that has been idle for longest. A call that is being answered is not cut.
     fn slot(&mut self) -> ConnectionSlot {
         if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
             if self.strangers.len() > 2 * self.limits.max_connections {
@@ -256,7 +262,8 @@ impl Acceptor {
             return ConnectionSlot::Free(permit);
         }
         self.sort_out();
-        let stranger = self.strangers.iter().position(|(_, peer)| !peer.is_being_answered());
+        let oldest = |is: fn(&Peer) -> bool| self.strangers.iter().position(|(_, peer)| is(peer));
+        let stranger = oldest(Peer::is_silent).or_else(|| oldest(|peer| !peer.is_being_answered()));
         let chosen = match stranger.and_then(|at| self.strangers.remove(at)) {
             Some((task, _)) => task,
             None => {
@@ -325,7 +332,12 @@ impl Connection {
             return connection::serve(stream, routes, keep_alive, &limits, &peer, phases).await;
         };
         let stream = BufReader::with_capacity(READ_AHEAD, stream);
-        let handshake = timeout(limits.handshake, tls.accept(stream));
+        let handshake = timeout(limits.handshake, async {
+            // Not `readable`, which may be wrong.
+            stream.get_ref().peek(&mut [0]).await?;
+            peer.speak();
+            tls.accept(stream).await
+        });
         let stream = tokio::select! {
             biased;
             result = handshake => match result {

@@ -163,7 +163,7 @@ async fn a_slow_body() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_on() {
-    let server = start(allowing(), Limits { body_stall: SHORT, ..Limits::default() }).await;
+    let server = start(allowing(), Limits { body_stall: 2 * SHORT, ..Limits::default() }).await;
     let body = review("put");
     let mut padded = vec![b' '; 256 << 10];
     padded[..body.len()].copy_from_slice(&body);
@@ -171,7 +171,7 @@ async fn a_body_that_does_not_come_on() {
     let mut steady = server.connect().await;
     steady.write(&head(PATH, padded.len(), "")).await;
     for piece in padded.chunks(32 << 10) {
-        sleep(SHORT / 4).await;
+        sleep(SHORT / 2).await;
         steady.write(piece).await;
     }
     assert_eq!(steady.reply().await.status, 200);

@@ -41,11 +41,11 @@ fn enforcement(spec: &StatusPolicySpec) -> Vec<String> {
         Mode::Audit => "a write that breaks a rule is allowed, and recorded.",
         Mode::Off => "nothing is judged.",
     };
-    let mut lines: Vec<String> =
-        spec.mode_in.iter().map(|(name, mode)| format!("{}, {}", namespaces(name), broken(*mode))).collect();
-    let everywhere = broken(spec.mode);
+    let named = spec.mode_in.iter().filter(|(name, _)| *name != "*");
+    let mut lines: Vec<String> = named.map(|(name, mode)| format!("{}, {}", namespaces(name), broken(*mode))).collect();
+    let everywhere = broken(spec.mode_in.get("*").copied().unwrap_or(spec.mode));
     lines.push(match lines.len() {
-        0 => format!("A{}", &everywhere[1..]),
+        0 => format!("{}{}", everywhere[..1].to_uppercase(), &everywhere[1..]),
         _ => format!("Everywhere else, {everywhere}"),
     });
     let unreached = match (spec.target.core, spec.failure_policy) {
@@ -64,7 +64,6 @@ fn namespaces(name: &str) -> String {
     match name.strip_suffix('*') {
         None if name.is_empty() => "For cluster-scoped objects".into(),
         None => format!("In the namespace `{name}`"),
-        Some("") => "Where no longer name matches".into(),
         Some(beginning) => format!("In namespaces that begin with `{beginning}`"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -14,6 +14,8 @@ pub struct ServingCertificate {
     chain: PathBuf,
     key: PathBuf,
     current: ArcSwap<Resolver>,
+    /// One reading at a time, so that an older one does not replace a newer one.
+    reading: Mutex<()>,
 }
 
 /// Sized, so that it can be swapped.
@@ -26,7 +28,7 @@ impl ServingCertificate {
     /// When a file cannot be read, or what is in them cannot be used.
     pub fn open(chain: PathBuf, key: PathBuf) -> anyhow::Result<Self> {
         let current = ArcSwap::from_pointee(read(&chain, &key)?);
-        Ok(Self { chain, key, current })
+        Ok(Self { chain, key, current, reading: Mutex::default() })
     }
 
     /// Reads the files again. Handshakes from now on use what they hold; connections that are open stay.
@@ -34,6 +36,7 @@ impl ServingCertificate {
     /// # Errors
     /// As of [`ServingCertificate::open`]; the last certificate stays in force then.
     pub fn reload(&self) -> anyhow::Result<()> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         self.current.store(Arc::new(read(&self.chain, &self.key)?));
         Ok(())
     }

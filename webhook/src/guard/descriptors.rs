@@ -9,7 +9,7 @@ const KEPT: u64 = 256;
 
 /// Raises the soft limit to the hard one, and lowers `--max-connections` to what that leaves room for. A guard that is
 /// out of descriptors answers neither calls nor probes.
-pub fn fit(limits: &mut Limits) {
+pub fn make_room(limits: &mut Limits) {
     let Rlimit { current: soft, maximum: hard } = getrlimit(Resource::Nofile);
     let mut open = soft;
     if soft != hard {

@@ -200,7 +200,7 @@ impl Guard {
 pub fn run(mut args: WebhookArgs) -> anyhow::Result<Exit> {
     args.check()?;
     let log = start_log(&args)?;
-    descriptors::fit(&mut args.limits);
+    descriptors::make_room(&mut args.limits);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let exit = runtime.block_on(serve(args, log.dropped()));
     // A folder that is being read is not waited for.

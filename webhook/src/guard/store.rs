@@ -54,6 +54,8 @@ pub struct PolicyStore {
     reloads: Counter,
     /// Who is told of each policy in force.
     listener: OnceLock<Listener>,
+    /// One reading at a time, so that an older one does not replace a newer one.
+    reading: Mutex<()>,
     compile_seconds: Histogram,
 }
 
@@ -74,6 +76,7 @@ impl PolicyStore {
             broken: Gauge::default(),
             reloads: Counter::default(),
             listener: OnceLock::new(),
+            reading: Mutex::default(),
             compile_seconds: Histogram::new(exponential_buckets(100e-6, 4.0, COMPILE_BUCKETS)),
         };
         store.load(store.read()?);
@@ -128,6 +131,7 @@ impl PolicyStore {
     /// # Errors
     /// When the folder or a file cannot be read; nothing has changed then.
     pub fn refresh(&self) -> Result<(), document::Error> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = self.read()?;
         let changed = {
             let files = self.files();

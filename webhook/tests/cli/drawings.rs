@@ -180,3 +180,26 @@ fn own_kinds_of_kubernetes_are_explained_as_they_are_guarded() {
     let text = show(&["explain"], target, &json!({ "failurePolicy": "Fail", "mode": "Off" }));
     assert!(text.contains("switched off") && !text.contains("status writes fail"), "{text}");
 }
+
+#[test]
+fn the_mode_of_each_namespace_is_said() {
+    let folder = Folder::new();
+    let explained = |modes: &str| {
+        let policy = std::fs::read_to_string(POLICY).unwrap().replace("spec:\n", &format!("spec:\n  {modes}\n"));
+        run(&["policy", "explain", &folder.write("policy.yaml", &policy)]).out
+    };
+    let out = explained(r#"modeIn: { "*": Off, "team-*": Audit, lab: Warn, "": Audit }"#);
+    let said: Vec<&str> = out.lines().skip(1).take(4).collect();
+    assert_eq!(
+        said,
+        [
+            "For cluster-scoped objects, a write that breaks a rule is allowed, and recorded.",
+            "In the namespace `lab`, a write that breaks a rule is allowed with a warning to the client, and recorded.",
+            "In namespaces that begin with `team-`, a write that breaks a rule is allowed, and recorded.",
+            "Everywhere else, nothing is judged.",
+        ]
+    );
+    let out = explained(r#"modeIn: { "*": Audit }"#);
+    assert!(out.contains("\nA write that breaks a rule is allowed, and recorded.\n"), "{out}");
+    assert!(!out.contains("refused"), "{out}");
+}

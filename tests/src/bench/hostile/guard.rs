@@ -24,11 +24,17 @@ pub struct AttackedGuard {
 }
 
 impl AttackedGuard {
-    /// Starts `statusguard webhook`: of `program`, or as this program has it.
+    /// Starts `statusguard webhook`: of `program`, or as this program has it. Its limits are divided by `scale`.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn start(program: Option<&Path>, policies: &Path, leaf: &LeafFiles, unread: bool) -> anyhow::Result<Self> {
+    pub fn start(
+        program: Option<&Path>,
+        policies: &Path,
+        leaf: &LeafFiles,
+        unread: bool,
+        scale: usize,
+    ) -> anyhow::Result<Self> {
         let mut command = match program {
             Some(program) => Command::new(program),
             None => {
@@ -38,6 +44,9 @@ impl AttackedGuard {
             }
         };
         command.args(["webhook", "--log-format=json", "--listen=127.0.0.1:0", "--plain-listen=127.0.0.1:0"]);
+        for (flag, limit) in [("--max-connections", 1024), ("--max-body", 8 << 20), ("--max-bodies", 64 << 20)] {
+            command.arg(format!("{flag}={}", limit / scale));
+        }
         command.arg("--policy-dir").arg(policies).arg("--tls-cert").arg(&leaf.certificate);
         command.arg("--tls-key").arg(&leaf.key).stderr(Stdio::piped());
         let mut child = command.spawn().context("starting the guard")?;

@@ -37,6 +37,9 @@ pub struct Args {
     /// In place of the mixture, each known attack by itself; they share the time.
     #[arg(long)]
     recipes: bool,
+    /// Divide the recipes' counts and sizes and the guard's limits, for a short run.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "recipes", value_parser = clap::value_parser!(u16).range(1..=64))]
+    scale: u16,
     /// Attack the guard of this `statusguard` program, to compare two versions.
     #[arg(long, value_name = "PROGRAM", requires = "recipes")]
     guard: Option<PathBuf>,
@@ -88,7 +91,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     // Before the runtime: its threads inherit it.
     cores::pin(client)?;
     let whole = Duration::from_secs(args.seconds);
-    runtime()?.block_on(recipes::run(args.guard.as_deref(), server, client, whole, args.json))
+    runtime()?.block_on(recipes::run(args.guard.as_deref(), args.scale.into(), server, client, whole, args.json))
 }
 
 async fn mixture(args: Args) -> anyhow::Result<()> {

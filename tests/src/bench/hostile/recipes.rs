@@ -113,14 +113,17 @@ struct AttackContext {
     plain: SocketAddr,
     tls: TlsConnector,
     slowest: AtomicU64,
+    /// By how much counts and sizes are divided.
+    scale: usize,
 }
 
-/// Runs all recipes within about this time, and prints.
+/// Runs all recipes within about this time, with counts, sizes and the guard's limits divided by `scale`, and prints.
 ///
 /// # Errors
-/// When a probe or an ordinary call failed.
+/// When more than one in twenty probes or ordinary calls failed, or a recipe did not reach the limit that it is for.
 pub async fn run(
     program: Option<&Path>,
+    scale: usize,
     server: usize,
     client: usize,
     whole: Duration,
@@ -139,27 +142,41 @@ pub async fn run(
         eprintln!("{recipe:?}");
         // A process inherits the core of the thread that starts it.
         cores::pin(server)?;
-        let guard = AttackedGuard::start(program, &policies, &leaf, matches!(recipe, Recipe::UnreadLog));
+        let guard = AttackedGuard::start(program, &policies, &leaf, matches!(recipe, Recipe::UnreadLog), scale);
         cores::pin(client)?;
         let guard = guard?;
-        rows.push(measured(recipe, &guard, &tls, each).await.with_context(|| format!("{recipe:?}"))?);
+        let row = measured(recipe, &guard, &tls, each, scale).await.with_context(|| format!("{recipe:?}"))?;
+        if program.is_none() {
+            let metrics = super::scrape(guard.plain).await?;
+            for counter in recipe.counters() {
+                let reached = metrics.lines().any(|line| line.starts_with(counter) && !line.ends_with(" 0"));
+                ensure!(reached, "{recipe:?}: {counter} is 0: the attack has not reached the limit");
+            }
+        }
+        rows.push(row);
     }
     show(&rows);
     if let Some(file) = json {
         write_rows(&file, &rows)?;
     }
-    let failed: Vec<&str> =
-        rows.iter().filter(|row| row.probes_failed + row.calls_failed > 0).map(|row| &*row.recipe).collect();
+    let failed: Vec<&str> = rows.iter().filter(|row| row.many_failed()).map(|row| &*row.recipe).collect();
     ensure!(failed.is_empty(), "probes or calls failed: {}", failed.join(", "));
     Ok(())
 }
 
-async fn measured(recipe: Recipe, guard: &AttackedGuard, tls: &TlsConnector, each: Duration) -> anyhow::Result<Row> {
+async fn measured(
+    recipe: Recipe,
+    guard: &AttackedGuard,
+    tls: &TlsConnector,
+    each: Duration,
+    scale: usize,
+) -> anyhow::Result<Row> {
     let target = AttackContext {
         admission: guard.admission,
         plain: guard.plain,
         tls: tls.clone(),
         slowest: AtomicU64::default(),
+        scale,
     };
     let target = Arc::new(target);
     let over = Arc::new(AtomicBool::new(false));
@@ -184,6 +201,13 @@ async fn measured(recipe: Recipe, guard: &AttackedGuard, tls: &TlsConnector, eac
         most_mib: rounded(most_mib, 1),
         afterwards_mib: rounded(resident_mib(guard.id())?, 1),
     })
+}
+
+impl Row {
+    /// On a busy machine one may be late.
+    fn many_failed(&self) -> bool {
+        20 * self.probes_failed > self.probes || 20 * self.calls_failed > self.calls
+    }
 }
 
 /// What somebody saw who asked again and again.
@@ -264,52 +288,69 @@ impl AttackContext {
         }
     }
 
-    /// Opens so many connections with `open`, a new one for the oldest, until the time has come.
+    /// Opens so many connections with `open`, eight at a time, a new one for the oldest, until the time has come.
     async fn keeps<T, F: Future<Output = anyhow::Result<T>>>(
         &self,
         count: usize,
         until: Instant,
         open: impl Fn() -> F,
     ) {
-        let mut kept = std::collections::VecDeque::new();
-        while Instant::now() < until {
-            // The guard may have no room.
-            if let Ok(Ok(connection)) = tokio::time::timeout(PROBE_TIME_OUT, open()).await {
-                kept.push_back(connection);
+        const AT_ONCE: usize = 8;
+        let some = || async {
+            let mut kept = std::collections::VecDeque::new();
+            while Instant::now() < until {
+                // The guard may have no room.
+                if let Ok(Ok(connection)) = tokio::time::timeout(PROBE_TIME_OUT, open()).await {
+                    kept.push_back(connection);
+                }
+                if kept.len() > count / AT_ONCE {
+                    kept.pop_front();
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
             }
-            if kept.len() > count {
-                kept.pop_front();
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
+        };
+        futures::future::join_all((0..AT_ONCE).map(|_| some())).await;
     }
 }
 
 impl Recipe {
+    /// What the guard has counted when the attack has reached the limit that it is for.
+    fn counters(self) -> &'static [&'static str] {
+        match self {
+            Self::SilentCalls | Self::IdleStrangers => &["statusguard_shed_total{cause=\"stranger\"}"],
+            Self::StuckBodies => &["statusguard_shed_total{cause=\"bodies\"}"],
+            Self::LongBodies => &["statusguard_admission_requests_total"],
+            _ => &[],
+        }
+    }
+
     async fn attack(self, target: &Arc<AttackContext>, until: Instant) -> anyhow::Result<()> {
         let list = |name: &str, entries: Vec<String>| format!("{{\"{name}\":[{}]}}", entries.join(","));
         match self {
             Self::None => {}
             Self::Shapes => {
-                const COUNT: usize = 4000;
-                let old = list("log", (0..COUNT).map(shape).collect());
-                let new = list("log", (COUNT..2 * COUNT).map(shape).collect());
+                let count = 4000 / target.scale;
+                let old = list("log", (0..count).map(shape).collect());
+                let new = list("log", (count..2 * count).map(shape).collect());
                 target.reviews(&review(&old, &new), until).await;
             }
             Self::Exponents => {
                 let entry = |n: usize| format!("{{\"a\":{n}.5e4096,\"b\":{n}e-4096,\"c\":1}}");
-                target.reviews(&review("{}", &list("costs", (1..170_000).map(entry).collect())), until).await;
+                target
+                    .reviews(&review("{}", &list("costs", (1..170_000 / target.scale).map(entry).collect())), until)
+                    .await;
             }
             Self::Nesting => {
-                let chains =
-                    |innermost: &str| format!("{{\"result\":[{}]}}", vec![nested(480, innermost); 100].join(","));
+                let chains = |innermost: &str| {
+                    format!("{{\"result\":[{}]}}", vec![nested(480, innermost); 100 / target.scale].join(","))
+                };
                 target.reviews(&review(&chains("1"), &chains("2")), until).await;
             }
             Self::LongBodies => {
                 let entry = |n: usize| format!("{{\"at\":{n},\"ok\":true,\"in\":[1,\"a\"]}}");
                 let mut entries = Vec::new();
                 let mut bytes = 0;
-                while 2 * bytes < LONG_BODY {
+                while 2 * bytes < LONG_BODY / target.scale {
                     entries.push(entry(entries.len()));
                     bytes += entries.last().map_or(0, |entry| entry.len() + 1);
                 }
@@ -332,7 +373,7 @@ impl Recipe {
             }
             Self::SilentCalls => {
                 let open = async || Ok(tokio::net::TcpStream::connect(target.admission).await?);
-                target.keeps(1088, until, open).await;
+                target.keeps(1088 / target.scale, until, open).await;
             }
             Self::IdleStrangers => {
                 let open = async || {
@@ -341,10 +382,10 @@ impl Recipe {
                     ensure!(stream.read(&mut [0; 1024]).await? > 0, "no reply");
                     Ok(stream)
                 };
-                target.keeps(1024, until, open).await;
+                target.keeps(1024 / target.scale, until, open).await;
             }
             Self::StuckBodies => {
-                let almost = vec![b' '; (8 << 20) - 1];
+                let almost = vec![b' '; (8 << 20) / target.scale - 1];
                 let stuck = || async {
                     while Instant::now() < until {
                         let Ok(mut stream) = target.connect().await else { continue };
