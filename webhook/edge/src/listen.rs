@@ -106,7 +106,7 @@ impl Port {
             metrics: metrics.clone(),
             phases,
             connections: JoinSet::new(),
-            slots: Arc::new(Semaphore::new(limits.max_connections)),
+            slots: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
             strangers: VecDeque::new(),
             known: Vec::new(),
             evicted: HashSet::new(),
@@ -202,7 +202,7 @@ impl Drained {
             ConnectionEnd::Aborted { handling } => self.cut += u64::from(handling),
             ConnectionEnd::Evicted => {
                 if let Some(metrics) = metrics {
-                    metrics.shed("stranger");
+                    metrics.shed("evicted");
                 }
             }
             ConnectionEnd::Done => {}

@@ -17,7 +17,7 @@ const BUCKETS: u16 = 19;
 /// What the causes of the counters may be.
 const PANICS: [&str; 2] = ["judge", "record"];
 const SHED: [&str; 9] =
-    ["body_size", "bodies", "connections", "stranger", "handshake", "header", "reply", "body", "judge"];
+    ["body_size", "bodies", "connections", "evicted", "handshake", "header", "reply", "body", "judge"];
 const MALFORMED: [&str; 9] =
     ["syntax", "missing", "type", "length", "duplicate", "version", "media_type", "broken", "target"];
 

@@ -32,7 +32,7 @@ async fn a_stranger_goes_before_a_peer_that_is_known() {
     let mut newcomer = server.connect().await;
     assert_eq!(newcomer.post(PATH, &review("put")).await.status, 200);
     stranger.closed().await;
-    server.metric_becomes(&shed("stranger"), 1.0).await;
+    server.metric_becomes(&shed("evicted"), 1.0).await;
     assert_eq!(server.metric(&shed("connections")), 0.0);
     for _ in 0..2 {
         assert_eq!(known.post(PATH, &review("put")).await.status, 200);
@@ -99,7 +99,7 @@ async fn thousands_of_connections_that_say_nothing() {
         }
     };
     timeout(PATIENCE, served).await.unwrap();
-    let (evicted, turned_away) = (server.metric(&shed("stranger")), server.metric(&shed("connections")));
+    let (evicted, turned_away) = (server.metric(&shed("evicted")), server.metric(&shed("connections")));
     assert!(evicted >= 1000.0, "room came from those: {evicted}, {turned_away} turned away");
     server.stop().await;
 }
@@ -181,7 +181,7 @@ async fn a_flood_of_connections_that_end_leaves_no_trace() {
     sleep(10 * SHORT).await;
     over.store(true, Ordering::Relaxed);
     timeout(PATIENCE, flood.join_all()).await.unwrap();
-    assert!(server.metric(&shed("stranger")) > 16.0);
+    assert!(server.metric(&shed("evicted")) > 16.0);
     timeout(PATIENCE, server.metric_becomes("statusguard_connections", 0.0)).await.unwrap();
     for _ in 0..20 {
         assert_eq!(timeout(PATIENCE, server.post(&review("put"))).await.unwrap().status, 200);

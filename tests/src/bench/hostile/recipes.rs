@@ -273,6 +273,7 @@ impl AttackContext {
     async fn call(&self, path: &str, body: &[u8]) -> anyhow::Result<u16> {
         let mut stream = self.connect().await?;
         stream.write_all(&[header(path, body.len()).as_bytes(), body].concat()).await.context("sending")?;
+        stream.flush().await.context("sending")?;
         Ok(RawReply::read(&mut stream).await?.context("no reply")?.code)
     }
 
@@ -317,7 +318,7 @@ impl Recipe {
     /// What the guard has counted when the attack has reached the limit that it is for.
     fn counters(self) -> &'static [&'static str] {
         match self {
-            Self::SilentCalls | Self::IdleStrangers => &["statusguard_shed_total{cause=\"stranger\"}"],
+            Self::SilentCalls | Self::IdleStrangers => &["statusguard_shed_total{cause=\"evicted\"}"],
             Self::StuckBodies => &["statusguard_shed_total{cause=\"bodies\"}"],
             Self::LongBodies => &["statusguard_admission_requests_total"],
             _ => &[],
