@@ -69,7 +69,7 @@ fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, sche
     if !compiler.rules_fit(&set) {
         return None;
     }
-    let rules = compiler.rules(&set, "spec", PathScope::Root, schema);
+    let rules = compiler.rules(&set, "spec", PathScope::Root, false, schema);
     // A rule that could not be compiled may be the one that guards a witness.
     let kinds = ["spec.monotone", "spec.setOnce", "spec.collections"];
     let compiled = rules.monotone.len() + rules.set_once.len() + rules.collections.len();

@@ -72,6 +72,9 @@ pub(crate) struct CollectionRule {
 pub(crate) struct EqualRule {
     pub(crate) left: Vec<Term>,
     pub(crate) right: Vec<Term>,
+    /// Whether an older state may have had less on the left, and on the right (R9).
+    pub(crate) left_lags: bool,
+    pub(crate) right_lags: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -87,13 +90,9 @@ pub(crate) struct Resets {
     pub(crate) from: Vec<usize>,
     pub(crate) to: Vec<usize>,
     pub(crate) with: Vec<Path>,
-}
-
-impl Resets {
-    /// Whether the rule has resets at all.
-    pub(crate) fn any(&self) -> bool {
-        !(self.from.is_empty() && self.to.is_empty() && self.with.is_empty())
-    }
+    /// Whether what the rule judges may have begun anew since an older state: the rule has resets, or it is inside an
+    /// entry that may go and come back (R8.6).
+    pub(crate) restarts: bool,
 }
 
 impl Policy {

@@ -9,7 +9,7 @@ use crate::rules::PhaseRule;
 use crate::spec;
 
 impl Compiler {
-    pub(super) fn phase(&mut self, phase: &spec::Phase, at: &str, scope: PathScope) -> PhaseRule {
+    pub(super) fn phase(&mut self, phase: &spec::Phase, at: &str, scope: PathScope, returns: bool) -> PhaseRule {
         let path = self.path(&phase.path, scope, &format!("{at}.path"));
         let (mut names, mut known): (Vec<Box<str>>, HashMap<&str, usize>) = Default::default();
         let mut know = |name| {
@@ -51,7 +51,7 @@ impl Compiler {
             }
         }
         let states = self.states(phase, &known, at);
-        let restarts = phase
+        let has_resets = phase
             .resets
             .as_ref()
             .is_some_and(|resets| resets.from.is_some() || resets.to.is_some() || resets.with.is_some());
@@ -62,7 +62,7 @@ impl Compiler {
             transitions: &phase.transitions,
             final_phases: &phase.final_phases,
             skip: &phase.skip,
-            restarts,
+            restarts: has_resets || returns,
         };
         let graph = Graph::new(parts, &self.budget).unwrap_or_else(|unfinished| {
             self.error(at, format!("compiling the graph: {unfinished}"), "use fewer phases and transitions");
@@ -72,7 +72,7 @@ impl Compiler {
         if scope == PathScope::Root {
             self.root = Some(Arc::clone(&graph));
         }
-        let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"));
+        let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"), returns);
         if all_read && !self.unread_below(&format!("{at}.resets")) {
             self.shape(&graph, phase.resets.as_ref(), at, scope);
         }

@@ -7,29 +7,39 @@ use serde_json::Value as Json;
 
 use super::compiler::{Compiler, PathScope};
 use crate::graph::Graph;
+use crate::path::Path;
 use crate::rules::{CollectionRule, EqualRule, MonotoneRule, Resets, Rules, SetOnceRule, Term};
 use crate::spec::{self, Keep, Order};
 
 impl Compiler {
-    /// Compiles the rules of the object or item that `schema` speaks of.
-    pub(super) fn rules(&mut self, set: &spec::RuleSet, at: &str, scope: PathScope, schema: &Json) -> Rules {
-        let phase = set.phase.as_ref().map(|phase| self.phase(phase, &format!("{at}.phase"), scope));
+    /// Compiles the rules of the object or item that `schema` speaks of. An item `returns` if it may go and come back.
+    pub(super) fn rules(
+        &mut self,
+        set: &spec::RuleSet,
+        at: &str,
+        scope: PathScope,
+        returns: bool,
+        schema: &Json,
+    ) -> Rules {
+        let phase = set.phase.as_ref().map(|phase| self.phase(phase, &format!("{at}.phase"), scope, returns));
         self.duplicates(at, "monotone", set.monotone.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "setOnce", set.set_once.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "collections", set.collections.iter().map(|rule| rule.path.as_str()));
         let graph = phase.as_ref().map(|rule| Arc::clone(&rule.graph));
         let mut rules = Rules { phase, ..Rules::default() };
         for (index, rule) in set.monotone.iter().enumerate() {
-            rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope));
+            rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope, returns));
         }
         for (index, rule) in set.set_once.iter().enumerate() {
-            rules.set_once.extend(self.set_once(rule, at, index, scope, graph.as_deref()));
+            rules.set_once.extend(self.set_once(rule, at, index, scope, returns, graph.as_deref()));
         }
         for (index, rule) in set.collections.iter().enumerate() {
-            rules.collections.extend(self.collection(rule, &format!("{at}.collections[{index}]"), scope, schema));
+            let at = format!("{at}.collections[{index}]");
+            rules.collections.extend(self.collection(rule, &at, scope, returns, schema));
         }
         for (index, rule) in set.equal.iter().enumerate() {
-            rules.equal.extend(self.equal(rule, &format!("{at}.equal[{index}]"), scope));
+            let compiled = self.equal(rule, &format!("{at}.equal[{index}]"), scope, returns, &rules.collections);
+            rules.equal.extend(compiled);
         }
         rules
     }
@@ -53,16 +63,18 @@ impl Compiler {
         }
     }
 
-    pub(super) fn resets(&mut self, resets: Option<&spec::Resets>, at: &str) -> Resets {
+    pub(super) fn resets(&mut self, resets: Option<&spec::Resets>, at: &str, returns: bool) -> Resets {
         // No rule has this id: there is nothing to look up.
-        let Some(resets) = resets else { return Resets { id: usize::MAX, ..Resets::default() } };
+        let Some(resets) = resets else {
+            return Resets { id: usize::MAX, restarts: returns, ..Resets::default() };
+        };
         let phases = |compiler: &mut Self, names: Option<&Vec<String>>, at: String| {
             compiler.not_empty(names, &at, "omit it, or name a phase");
             let names = names.into_iter().flatten();
             names.filter_map(|name| compiler.root_phase(name, &at)).collect()
         };
-        let from = phases(self, resets.from.as_ref(), format!("{at}.from"));
-        let to = phases(self, resets.to.as_ref(), format!("{at}.to"));
+        let from: Vec<usize> = phases(self, resets.from.as_ref(), format!("{at}.from"));
+        let to: Vec<usize> = phases(self, resets.to.as_ref(), format!("{at}.to"));
         self.not_empty(resets.with.as_ref(), &format!("{at}.with"), "omit it, or name a witness");
         let mut with = Vec::new();
         for (index, text) in resets.with.iter().flatten().enumerate() {
@@ -70,7 +82,8 @@ impl Compiler {
         }
         let id = self.resets;
         self.resets += 1;
-        Resets { id, from, to, with }
+        let restarts = returns || !(from.is_empty() && to.is_empty() && with.is_empty());
+        Resets { id, from, to, with, restarts }
     }
 
     fn root_phase(&mut self, name: &str, at: &str) -> Option<usize> {
@@ -91,9 +104,9 @@ impl Compiler {
         node
     }
 
-    fn monotone(&mut self, rule: &spec::Monotone, at: &str, scope: PathScope) -> Option<MonotoneRule> {
+    fn monotone(&mut self, rule: &spec::Monotone, at: &str, scope: PathScope, returns: bool) -> Option<MonotoneRule> {
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
-        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), returns);
         if let Some(bound) = rule.at_most.as_deref().filter(|bound| *bound != ".metadata.generation") {
             self.error(
                 format!("{at}.atMost"),
@@ -110,11 +123,12 @@ impl Compiler {
         set: &str,
         index: usize,
         scope: PathScope,
+        returns: bool,
         graph: Option<&Graph>,
     ) -> Option<SetOnceRule> {
         let at = format!("{set}.setOnce[{index}]");
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
-        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), returns);
         let mut required_in = Vec::new();
         let phases = if self.unread_phases(&format!("{set}.phase")) { &[] } else { rule.required_in.as_slice() };
         for (index, name) in phases.iter().enumerate() {
@@ -135,12 +149,13 @@ impl Compiler {
         rule: &spec::Collection,
         at: &str,
         scope: PathScope,
+        returns: bool,
         schema: &Json,
     ) -> Option<CollectionRule> {
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
         let schema = schema_at(schema, &rule.path);
         let is_map = schema["type"] == "object";
-        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"));
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), returns);
         for (index, name) in rule.key.iter().enumerate() {
             let bare = !name.is_empty()
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
@@ -175,12 +190,21 @@ impl Compiler {
             );
         }
         let entry = &schema[if is_map { "additionalProperties" } else { "items" }];
-        let each = rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), PathScope::Item, entry));
+        let returns = resets.restarts || rule.keep != Keep::All;
+        let each =
+            rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), PathScope::Item, returns, entry));
         let key = rule.key.iter().map(|name| name.as_str().into()).collect();
         Some(CollectionRule { path: path?, key, order, keep: rule.keep, each, resets })
     }
 
-    fn equal(&mut self, rule: &spec::Equal, at: &str, scope: PathScope) -> Option<EqualRule> {
+    fn equal(
+        &mut self,
+        rule: &spec::Equal,
+        at: &str,
+        scope: PathScope,
+        returns: bool,
+        collections: &[CollectionRule],
+    ) -> Option<EqualRule> {
         let mut side = |terms: &[String], name: &str| {
             let mut compiled = Vec::new();
             for (index, text) in terms.iter().enumerate() {
@@ -188,7 +212,16 @@ impl Compiler {
             }
             compiled
         };
-        Some(EqualRule { left: side(&rule.left, "left"), right: side(&rule.right, "right") })
+        let (left, right) = (side(&rule.left, "left"), side(&rule.right, "right"));
+        let is_whole = |path: &Path| {
+            let mut whole = collections.iter().filter(|rule| rule.keep == Keep::All && !rule.resets.restarts);
+            whole.any(|rule| rule.path == *path)
+        };
+        let lags = |terms: &[Term]| {
+            returns || terms.iter().any(|term| matches!(term, Term::Number(_)) || !is_whole(term.path()))
+        };
+        let (left_lags, right_lags) = (lags(&left), lags(&right));
+        Some(EqualRule { left, right, left_lags, right_lags })
     }
 
     fn term(&mut self, text: &str, scope: PathScope, at: &str) -> Option<Term> {

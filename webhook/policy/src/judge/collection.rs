@@ -91,9 +91,8 @@ impl<'v> Evaluation<'v> {
                 Ok(Pairs::None)
             }
             (Shape::List, Shape::Map) | (Shape::Map, Shape::List) => {
-                let replaced = rule.resets.any() || rule.keep == Keep::Newest(0);
-                let class = if replaced { Class::Stale } else { Class::Invalid };
-                self.report(location, violation(class), |_| "changed between a list and a map".into());
+                // From unset either is legal: an older state may have been unset.
+                self.report(location, violation(Class::Stale), |_| "changed between a list and a map".into());
                 Ok(Pairs::None)
             }
             (Shape::Map, _) | (_, Shape::Map) => self.map(rule, reset, (old, new), location),
@@ -222,7 +221,7 @@ impl<'v> Evaluation<'v> {
         location: &Location<'_>,
     ) -> Result<(), Unfinished> {
         let Some(class) = lists.order_violation(rule.keep)? else { return Ok(()) };
-        let class = if rule.resets.any() { Class::Stale } else { class };
+        let class = if rule.resets.restarts { Class::Stale } else { class };
         let mut gone = lists.old.iter().filter(|entry| lists.pair(&lists.new_of, entry).is_none());
         if lists.went() {
             let first = gone.next();

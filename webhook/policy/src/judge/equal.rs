@@ -39,7 +39,7 @@ impl Evaluation<'_> {
             self.waive(&location, Reason::CountMismatch);
             return Ok(());
         }
-        let lags = smaller.iter().any(|term| matches!(term, Term::Number(_)));
+        let lags = if l < r { rule.left_lags } else { rule.right_lags };
         let class = if lags { Class::Stale } else { Class::Invalid };
         let redacted = smaller.iter().chain(larger).any(|term| self.redacted(&Location::under(parent, term.path())));
         let what = if redacted {

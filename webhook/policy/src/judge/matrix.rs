@@ -46,9 +46,11 @@ impl Matrix {
         if old == 0 || (0..old).any(slides) {
             return None;
         }
-        // Whether all shared entries are in the run that begins at these two, without the newest old entry.
+        // Whether all shared entries are in the run that begins at these two, which is without the newest old entry or all
+        // that there is.
         let explains = |(from, at): (usize, usize)| {
-            let length = self.run(from, at).min(old - 1 - from);
+            let run = self.run(from, at);
+            let length = if run == old { old } else { run.min(old - 1 - from) };
             let run = first(at + length) & !first(at);
             let is_in_run = |row: usize| (from..from + length).contains(&row);
             (0..old).all(|row| self.rows[row] & if is_in_run(row) { 0 } else { !run } == 0)

@@ -39,7 +39,10 @@ pub(super) fn window_violation(
         return Ok(None);
     }
     let shared = shared(old, new, budget)?;
-    let explained = shared == 0 || have_common_run(&old[..old.len() - 1], new, shared, budget)?;
+    // What an older window shares is one run: without the newest old entry, or all that there is.
+    let explained = shared == 0
+        || have_common_run(&old[..old.len() - 1], new, shared, budget)?
+        || (shared == old.len() && have_common_run(old, new, shared, budget)?);
     Ok(Some(if explained { Class::Stale } else { Class::Invalid }))
 }
 

@@ -29,7 +29,7 @@ impl Evaluation<'_> {
         if required(before) && old.is_unset() {
             return self.waive(location, Reason::FieldMissing);
         }
-        let class = if rule.resets.any() { Class::Stale } else { Class::Invalid };
+        let class = if rule.resets.restarts { Class::Stale } else { Class::Invalid };
         let phase = self.phase_name(&phase_rule.graph, &after.reading, &location.beside(&phase_rule.path));
         self.report(location, Violation { reason: Reason::FieldMissing, class, old, new }, |_| {
             format!("must be set in phase {phase}")

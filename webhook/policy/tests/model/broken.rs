@@ -16,7 +16,7 @@ fn rules(rules: &Val, object: &Val, item: &Val, reasons: &mut Vec<String>) {
     let value = |rule: &Val| get(item, rule.at("path").as_str().expect("a rule has a path")).clone();
     let mut phase = String::new();
     if rules.has("phase") {
-        let graph = Graph(rules.at("phase"));
+        let graph = Graph(rules.at("phase"), false);
         match graph.read(item).0 {
             Reading::Plain(name) if !graph.unknown(&name) || graph.any_target() => phase = name,
             reading => say(&format!("phase {reading:?}"), rules.at("phase")),

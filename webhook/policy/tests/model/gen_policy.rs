@@ -156,7 +156,7 @@ fn graph(choices: &mut Choices, names: &[&str], here: impl Fn(&str) -> Val) -> V
     let unnamed: Vec<&str> = names
         .iter()
         .copied()
-        .filter(|n| !known.contains(n) && !super::graph::Graph(&phase).known().contains(*n))
+        .filter(|n| !known.contains(n) && !super::graph::Graph(&phase, false).known().contains(*n))
         .collect();
     if !unnamed.is_empty() {
         let mut all = known;

@@ -11,7 +11,7 @@ use super::value::Val;
 /// How values are made.
 pub(crate) struct Maker {
     /// Wrong types, unknown names and copies are wanted, too; without junk no entry of a list
-    /// is made twice, and a window slides only by what is added.
+    /// is made twice.
     pub(crate) junk: bool,
     /// Entries made so far.
     pub(crate) made: usize,
@@ -141,7 +141,7 @@ impl Maker {
     }
 
     fn phase(&mut self, rule: &Val, item: &Val, now: &Val, choices: &mut Choices) -> Val {
-        let graph = Graph(rule);
+        let graph = Graph(rule, false);
         let mut names: Vec<String> = graph.known().into_iter().collect();
         names.push(String::new());
         if self.junk || graph.any_target() {
@@ -316,8 +316,8 @@ impl Maker {
         let choice = if list.is_empty() { 0 } else { choices.below(16) };
         match choice {
             0..=5 => self.add(rule, &mut list, front, choices),
-            // The newest go; without junk not from a window, which after an addition would be a trim alone.
-            6 if self.junk || !matches!(rule.at("keep"), Val::Num(_)) => {
+            // The newest go.
+            6 => {
                 let len = list.len();
                 list.remove(at(0, len));
             }
@@ -365,7 +365,7 @@ impl Maker {
     /// Mostly fills in what `requiredIn` and `equal` ask for.
     fn mend(&mut self, rules: &Val, item: &mut Val, choices: &mut Choices) {
         if rules.has("phase") {
-            let phase = Graph(rules.at("phase")).read(item).0;
+            let phase = Graph(rules.at("phase"), false).read(item).0;
             for rule in rules.at("setOnce").items() {
                 if phase.is_in(rule.at("requiredIn"))
                     && unset(get(item, &path_of(rule)))

@@ -33,8 +33,8 @@ pub(crate) fn has_resets(rule: &Val) -> bool {
     ["from", "to", "with"].iter().any(|k| rule.at("resets").has(k))
 }
 
-/// The `phase` of a rule set.
-pub(crate) struct Graph<'a>(pub(crate) &'a Val);
+/// The `phase` of a rule set, and whether it counts as having `resets` because its entry may go and come back.
+pub(crate) struct Graph<'a>(pub(crate) &'a Val, pub(crate) bool);
 
 const ANY: &str = "*";
 /// Stands for every unknown name; no generator makes it.
@@ -120,7 +120,7 @@ impl Graph<'_> {
             names.insert(UNKNOWN.to_owned());
         }
         let step = |a: &str, b: &str| {
-            let restart = has_resets(self.0) && (b.is_empty() || self.edge("", b));
+            let restart = (self.1 || has_resets(self.0)) && (b.is_empty() || self.edge("", b));
             self.edge(a, b) || restart
         };
         let reaches_p = |r: &str| {

@@ -92,7 +92,7 @@ pub(crate) fn judge(policy: &Val, case: &Case<'_>) -> Judgement {
     // R1, R2
     if case.operation == "UPDATE" && !same(case.old.at("status"), case.new.at("status")) {
         let whole = Whole { old: case.old, new: case.new, phases: phases(rules, case.old, case.new) };
-        rule_set(&whole, rules, case.old, case.new, "", &mut found);
+        rule_set(&whole, rules, false, case.old, case.new, "", &mut found);
     }
     let verdict = verdict(&found);
     Judgement {
@@ -118,26 +118,35 @@ fn verdict(found: &Found) -> Verdict {
 }
 
 fn phases(rules: &Val, old: &Val, new: &Val) -> Option<(Reading, Reading)> {
-    let graph = rules.has("phase").then(|| Graph(rules.at("phase")))?;
+    let graph = rules.has("phase").then(|| Graph(rules.at("phase"), false))?;
     Some((graph.read(old).0, graph.read(new).0))
 }
 
-/// The five rules of one rule set, on the whole objects or on an entry and its pair.
-pub(crate) fn rule_set(whole: &Whole<'_>, rules: &Val, old: &Val, new: &Val, at: &str, found: &mut Found) {
+/// The five rules of one rule set, on the whole objects or on an entry and its pair. An entry `returns` if it may have
+/// gone and come back.
+pub(crate) fn rule_set(
+    whole: &Whole<'_>,
+    rules: &Val,
+    returns: bool,
+    old: &Val,
+    new: &Val,
+    at: &str,
+    found: &mut Found,
+) {
     if rules.has("phase") {
-        phase(whole, rules.at("phase"), old, new, at, found);
+        phase(whole, rules.at("phase"), returns, old, new, at, found);
     }
     for rule in rules.at("monotone").items() {
         monotone(whole, rule, old, new, at, found);
     }
     for rule in rules.at("setOnce").items() {
-        set_once(whole, rule, phases(rules, old, new), old, new, at, found);
+        set_once(whole, rule, returns, phases(rules, old, new), (old, new), at, found);
     }
     for rule in rules.at("collections").items() {
-        collection(whole, rule, old, new, at, found);
+        collection(whole, rule, returns, old, new, at, found);
     }
     for rule in rules.at("equal").items() {
-        equal(rule, old, new, at, found);
+        equal(rules, rule, returns, old, new, at, found);
     }
 }
 
@@ -165,8 +174,8 @@ pub(crate) fn stale_if(condition: bool) -> Class {
 }
 
 // R5
-fn phase(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, found: &mut Found) {
-    let graph = Graph(rule);
+fn phase(whole: &Whole<'_>, rule: &Val, returns: bool, old: &Val, new: &Val, at: &str, found: &mut Found) {
+    let graph = Graph(rule, returns);
     let field = field(at, rule);
     let (p, absorbed) = graph.read(old);
     let (q, _) = graph.read(new);
@@ -270,9 +279,9 @@ fn monotone(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, found
 fn set_once(
     whole: &Whole<'_>,
     rule: &Val,
+    returns: bool,
     phases: Option<(Reading, Reading)>,
-    old: &Val,
-    new: &Val,
+    (old, new): (&Val, &Val),
     at: &str,
     found: &mut Found,
 ) {
@@ -296,7 +305,7 @@ fn set_once(
         if p.is_in(required) && unset(o) {
             found.waive("FieldMissing", &field);
         } else {
-            found.follow("FieldMissing", stale_if(has_resets(rule)), &field);
+            found.follow("FieldMissing", stale_if(returns || has_resets(rule)), &field);
         }
     }
 }
@@ -313,13 +322,12 @@ fn keeps_leaves(o: &Val, n: &Val) -> bool {
 }
 
 // R8
-fn collection(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, found: &mut Found) {
+fn collection(whole: &Whole<'_>, rule: &Val, returns: bool, old: &Val, new: &Val, at: &str, found: &mut Found) {
     let field = field(at, rule);
     let (o, n) = (get(old, path_of(rule)), get(new, path_of(rule)));
     if same(o, n) {
         return;
     }
-    let keeps_none = *rule.at("keep") == Val::int(0);
     if no_collection(n) {
         return if no_collection(o) {
             found.waive("Malformed", &field);
@@ -333,22 +341,25 @@ fn collection(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, fou
     let maps = |v: &Val| !unset(v) && matches!(v, Val::Map(_));
     let lists = |v: &Val| !unset(v) && matches!(v, Val::List(_));
     if (maps(o) && lists(n)) || (lists(o) && maps(n)) {
-        return found.find("Malformed", stale_if(has_resets(rule) || keeps_none), &field);
+        return found.find("Malformed", Class::Stale, &field);
     }
     let reset = fires(whole, rule);
+    let restarts = returns || has_resets(rule);
+    // R8.6
+    let may_go = restarts || matches!(rule.at("keep"), Val::Num(_));
     if maps(o) || maps(n) {
-        map(whole, rule, reset, o, n, &field, found);
+        map(whole, rule, may_go, reset, (o, n), &field, found);
     } else {
-        let pairs = lists::judge(rule, reset, o, n, &field, found);
+        let pairs = lists::judge(rule, restarts, reset, o, n, &field, found);
         for (index, pair, entry) in pairs {
             let at = format!("{field}[{index}]");
-            rule_set(whole, rule.at("each"), pair, entry, &at, found);
+            rule_set(whole, rule.at("each"), may_go, pair, entry, &at, found);
         }
     }
 }
 
 /// R8.2 and R8.6 for maps.
-fn map(whole: &Whole<'_>, rule: &Val, reset: bool, o: &Val, n: &Val, field: &str, found: &mut Found) {
+fn map(whole: &Whole<'_>, rule: &Val, may_go: bool, reset: bool, (o, n): (&Val, &Val), field: &str, found: &mut Found) {
     let (olds, news) = (set_members(o), set_members(n));
     for (key, entry) in olds {
         let now = n.at(key);
@@ -363,7 +374,7 @@ fn map(whole: &Whole<'_>, rule: &Val, reset: bool, o: &Val, n: &Val, field: &str
     for (key, entry) in news {
         let at = format!("{field}[\"{key}\"]");
         let pair = if unset(o.at(key)) { &NULL } else { o.at(key) };
-        rule_set(whole, rule.at("each"), pair, entry, &at, found);
+        rule_set(whole, rule.at("each"), may_go, pair, entry, &at, found);
     }
 }
 
@@ -376,7 +387,7 @@ fn set_members(value: &Val) -> Vec<(&String, &Val)> {
 }
 
 // R9
-fn equal(rule: &Val, old: &Val, new: &Val, at: &str, found: &mut Found) {
+fn equal(rules: &Val, rule: &Val, returns: bool, old: &Val, new: &Val, at: &str, found: &mut Found) {
     let sums = |root: &Val| (sum(root, rule.at("left")), sum(root, rule.at("right")));
     let ((old_left, old_right), (left, right)) = (sums(old), sums(new));
     let is = |a: &Decimal, b: &Decimal| a.compare(b).is_eq();
@@ -388,6 +399,13 @@ fn equal(rule: &Val, old: &Val, new: &Val, at: &str, found: &mut Found) {
         return found.waive("CountMismatch", at);
     }
     let smaller = if left.compare(&right).is_lt() { "left" } else { "right" };
-    let plain = rule.at(smaller).words().iter().any(|term| !term.starts_with("len("));
-    found.follow("CountMismatch", stale_if(plain), at);
+    let whole = |path: &str| {
+        let mut kept = rules.at("collections").items().iter();
+        kept.any(|rule| path_of(rule) == path && !matches!(rule.at("keep"), Val::Num(_)) && !has_resets(rule))
+    };
+    let lags = |term: &String| match term.strip_prefix("len(") {
+        Some(path) => !whole(path.trim_end_matches(')')),
+        None => true,
+    };
+    found.follow("CountMismatch", stale_if(returns || rule.at(smaller).words().iter().any(lags)), at);
 }

@@ -1,6 +1,5 @@
 //! R8 for lists: duplicates, went, order and pairs.
 
-use super::graph::has_resets;
 use super::judge::{Class, Found, stale_if};
 use super::reading::{identity, same, same_identity};
 use super::value::{NULL, Val};
@@ -41,6 +40,7 @@ fn something_went(o: &[Entry<'_>], n: &[Entry<'_>]) -> bool {
 /// Judges R8.1 to R8.5; the result are the pairs for R8.6: index, old content, new content.
 pub(crate) fn judge<'a>(
     rule: &Val,
+    restarts: bool,
     reset: bool,
     old: &'a Val,
     new: &'a Val,
@@ -84,7 +84,7 @@ pub(crate) fn judge<'a>(
             };
             if let Some(class) = class {
                 let reason = if something_went(&o, &n) { "HistoryTruncated" } else { "HistoryRewritten" };
-                found.find(reason, stale_if(has_resets(rule) || class == Class::Stale), field);
+                found.find(reason, stale_if(restarts || class == Class::Stale), field);
             }
         }
     }
@@ -149,8 +149,8 @@ fn window<'a>(
         (0..list.len()).filter(|i| *i < at || *i >= at + len).collect()
     };
     let explained = (0..o.len()).any(|from| {
-        // Without o's newest: the run ends before it.
-        (0..o.len() - from).any(|len| {
+        // Without o's newest: the run ends before it. Or all of o.
+        (0..=o.len() - from).filter(|len| from + len < o.len() || from == 0).any(|len| {
             (0..=n.len()).any(|at| {
                 let os: Vec<&Entry<'a>> = without(o, from, len).into_iter().map(|i| &o[i]).collect();
                 let ns: Vec<&Entry<'a>> = without(n, at, len).into_iter().map(|i| &n[i]).collect();
