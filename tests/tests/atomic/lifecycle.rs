@@ -20,7 +20,7 @@ async fn deleted_and_recreated_mid_flight_the_new_object_gets_nothing_of_the_old
     writer.update(&old, count("before")).await.unwrap();
     let running = tokio::spawn({
         let (writer, old) = (writer.clone(), old.clone());
-        async move { storm(&writer, &old, 10, 20).await }
+        async move { storm(&writer, &old, 10, 200).await }
     });
     eventually("the storm is on", async || Ok(bench.read("reborn").await.counter > 20)).await.unwrap();
     bench.api().delete("reborn", &DeleteParams::default()).await.unwrap();
