@@ -240,15 +240,20 @@ impl Guarded<'_> {
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     }
 
-    /// Registers the guard exactly as its manifests would, for this namespace only.
-    async fn register(&self, policy: &Value) {
+    /// Where the API server finds the guard.
+    pub fn backend(&self) -> Backend {
         let service = &self.site.service;
-        let backend = Backend {
+        Backend {
             namespace: service.namespace.clone(),
             service: service.name.clone(),
             port: service.port,
             ca_bundle: self.site.authority.pem().into_bytes(),
-        };
+        }
+    }
+
+    /// Registers the guard exactly as its manifests would, for this namespace only.
+    async fn register(&self, policy: &Value) {
+        let backend = self.backend();
         let webhook = statusguard::webhook(&Policy::compile(policy).unwrap(), &backend);
         assert_eq!(webhook.name, WEBHOOK_NAME);
         let configuration = ValidatingWebhookConfiguration {
@@ -257,7 +262,10 @@ impl Guarded<'_> {
         };
         let probe = self.api().create(&Default::default(), &object::named("probe")).await.unwrap();
         self.settle(&probe).await;
-        self.plane.register_webhook(service, configuration, async || self.is_asked_by_all().await).await.unwrap();
+        self.plane
+            .register_webhook(&self.site.service, configuration, async || self.is_asked_by_all().await)
+            .await
+            .unwrap();
         self.api().delete("probe", &DeleteParams::default()).await.unwrap();
     }
 

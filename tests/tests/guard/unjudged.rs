@@ -7,7 +7,6 @@ use kube::api::{Api, DynamicObject, ObjectMeta, PostParams};
 use kube::client::Body;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
-use statusguard::Backend;
 use statusguard_policy::{Class, Policy};
 use statusguard_tests::{User, unique};
 
@@ -179,14 +178,8 @@ async fn a_status_that_is_nested_too_deep_is_refused_if_it_is_new_and_waived_if_
     };
     // A first mode that no case begins with: a policy that is the same would not be read again.
     put_policy("Enforce", "somebody").await;
-    let service = &guarded.site.service;
-    let backend = Backend {
-        namespace: service.namespace.clone(),
-        service: service.name.clone(),
-        port: service.port,
-        ca_bundle: guarded.site.authority.pem().into_bytes(),
-    };
-    let webhook = statusguard::webhook(&Policy::compile(&policy("Enforce", "somebody")).unwrap(), &backend);
+    let compiled = Policy::compile(&policy("Enforce", "somebody")).unwrap();
+    let webhook = statusguard::webhook(&compiled, &guarded.backend());
     let configuration = ValidatingWebhookConfiguration {
         metadata: ObjectMeta { name: Some(group.clone()), ..ObjectMeta::default() },
         webhooks: Some(vec![webhook]),
@@ -204,7 +197,7 @@ async fn a_status_that_is_nested_too_deep_is_refused_if_it_is_new_and_waived_if_
         anyhow::ensure!(code == 200, "{code} {text}");
         Ok(guarded.guard.calls().await > before)
     };
-    plane.register_webhook(service, configuration, is_asked).await.unwrap();
+    plane.register_webhook(&guarded.site.service, configuration, is_asked).await.unwrap();
 
     for (mode, exempt, outcome) in WAYS {
         put_policy(mode, exempt).await;

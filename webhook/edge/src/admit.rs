@@ -168,7 +168,7 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         let review = if bytes.len() <= LONG_BODY { Some(self.read(&call, &bytes)?) } else { None };
         self.wait_ready(&call, review.as_ref(), until).await?;
         let judged = match review {
-            Some(review) if review.differing_bytes() <= LONG_STATUS => self.judge(&call, &review)?,
+            Some(review) if !review.has_more_to_judge_than(LONG_STATUS) => self.judge(&call, &review)?,
             _ => self.judge_on_thread(&call, bytes, held, until).await?,
         };
         let Judged { response, policy, by_policy, record } = judged;

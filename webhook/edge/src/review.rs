@@ -113,13 +113,11 @@ impl<'a> Review<'a> {
         status(&self.object) == status(&self.old_object)
     }
 
-    /// The bytes that a judge may have to parse: those of both statuses, unless they are the same.
-    pub(crate) fn differing_bytes(&self) -> usize {
-        if self.status_unchanged() {
-            return 0;
-        }
+    /// Whether a judge has more than so many bytes to parse: those of both statuses, unless they are the same.
+    pub(crate) fn has_more_to_judge_than(&self, limit: usize) -> bool {
         let objects = [&self.object, &self.old_object];
-        objects.into_iter().flatten().filter_map(|object| object.status).map(<[u8]>::len).sum()
+        let statuses = objects.into_iter().flatten().filter_map(|object| object.status);
+        statuses.map(<[u8]>::len).sum::<usize>() > limit && !self.status_unchanged()
     }
 
     /// The writer's groups, parsed at each call. Empty when they are not a list of strings:

@@ -198,7 +198,6 @@ impl Guard {
 /// Runs the server until SIGTERM or SIGINT; a second one ends it at once. SIGHUP makes it read policies and certificate
 /// again; SIGUSR1 and SIGUSR2 are ignored.
 pub fn run(mut args: WebhookArgs) -> anyhow::Result<Exit> {
-    args.check()?;
     let log = start_log(&args)?;
     descriptors::make_room(&mut args.limits);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
