@@ -30,7 +30,7 @@ fn collect(rules: &Rules, at: &str, machines: &mut Vec<Machine>) {
         true => at.to_owned(),
         false => format!("{at}.{path}"),
     };
-    if let Some(rule) = &rules.phase {
+    for rule in &rules.phases {
         let graph = &rule.graph;
         let phases: Vec<String> = graph.names().iter().map(ToString::to_string).collect();
         let name = |node: usize| match phases.get(node) {

@@ -200,10 +200,7 @@ fn add_resets(rules: &Val) -> Val {
         rule
     };
     let mut all = rules.clone();
-    if rules.has("phase") {
-        all.set("phase", add(rules.at("phase")));
-    }
-    for kind in ["monotone", "setOnce", "collections"] {
+    for kind in ["phases", "monotone", "setOnce", "collections"] {
         if rules.has(kind) {
             all.set(kind, Val::List(rules.at(kind).items().iter().map(add).collect()));
         }

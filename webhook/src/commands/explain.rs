@@ -24,7 +24,7 @@ pub fn explain(policy: &Policy) -> String {
     }
     let mut text = lines.join("\n");
     text.push_str("\n\n");
-    rules(&root(spec), 0, &mut text);
+    rules(&spec.rules(), 0, &mut text);
     text
 }
 
@@ -68,16 +68,6 @@ fn namespaces(name: &str) -> String {
     }
 }
 
-fn root(spec: &StatusPolicySpec) -> RuleSet {
-    RuleSet {
-        phase: spec.phase.clone(),
-        monotone: spec.monotone.clone(),
-        set_once: spec.set_once.clone(),
-        collections: spec.collections.clone(),
-        equal: spec.equal.clone(),
-    }
-}
-
 fn head(policy: &Policy) -> String {
     let target = &policy.spec().target;
     let group = if target.group.is_empty() { "core" } else { &target.group };
@@ -98,9 +88,10 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         text.push_str(&sentence);
         text.push('\n');
     };
-    if let Some(phase) = &set.phase {
+    for phase in &set.phases {
         let path = place(&phase.path);
         say(match phase.states.is_empty() {
+            true if set.phases.len() > 1 => format!("{path} is a phase of its own."),
             true => format!("The phase is {path}."),
             false => {
                 let states: Vec<String> =
@@ -179,7 +170,7 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         };
         let content = match &rule.each {
             None => "; an entry's content never changes".into(),
-            Some(each) if is_empty(each) => "; the content of entries is free".into(),
+            Some(each) if each.is_empty() => "; the content of entries is free".into(),
             Some(_) => String::from("; for each entry:"),
         };
         say(format!("{path}{key}: {kept}{content}{}", if content.ends_with(':') { "" } else { "." }));
@@ -194,7 +185,7 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
 
 /// When a rule drops its comparison with the old value.
 fn when(resets: Option<&Resets>) -> Option<String> {
-    let Resets { from, to, with } = resets?;
+    let Resets { from, to, with, within } = resets?;
     let mut when = Vec::new();
     if let Some(from) = from {
         when.push(format!("the old phase is {}", or(&names(from, false))));
@@ -205,19 +196,14 @@ fn when(resets: Option<&Resets>) -> Option<String> {
     if let Some(with) = with {
         when.push(format!("{} advances", or(&ticked(with))));
     }
+    if let Some(within) = within {
+        when.push(format!("the entry's {} advances", or(&ticked(within))));
+    }
     (!when.is_empty()).then(|| or(&when))
 }
 
 fn except(resets: Option<&Resets>) -> String {
     when(resets).map(|when| format!(", except in a write where {when}")).unwrap_or_default()
-}
-
-fn is_empty(set: &RuleSet) -> bool {
-    set.phase.is_none()
-        && set.monotone.is_empty()
-        && set.set_once.is_empty()
-        && set.collections.is_empty()
-        && set.equal.is_empty()
 }
 
 fn place(path: &str) -> String {

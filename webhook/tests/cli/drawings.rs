@@ -30,8 +30,8 @@ fn draw(format: &str, rules: &Value) -> String {
 fn two_machines() -> Value {
     let phase = |path: &str| json!({ "path": path, "initial": ["A"], "transitions": [{ "from": ["A"], "to": ["B"] }], "final": ["B"] });
     json!({
-        "phase": phase(".status.phase"),
-        "collections": [{ "path": ".status.nodes", "each": { "phase": phase(".phase") } }],
+        "phases": [phase(".status.phase")],
+        "collections": [{ "path": ".status.nodes", "each": { "phases": [phase(".phase")] } }],
     })
 }
 
@@ -87,10 +87,10 @@ fn several_machines_are_one_drawing() {
 
 #[test]
 fn no_phase_is_a_state_where_an_edge_leads_to_it() {
-    let rules = json!({ "phase": {
+    let rules = json!({ "phases": [{
         "path": ".status.phase", "initial": ["A"], "final": ["B"],
         "transitions": [{ "from": ["A"], "to": ["", "B"] }, { "from": ["A"], "to": ["*"] }],
-    } });
+    }] });
     let mermaid = draw("mermaid", &rules);
     let lines: BTreeSet<&str> = mermaid.lines().map(str::trim).collect();
     for line in [
@@ -115,7 +115,7 @@ fn no_phase_is_a_state_where_an_edge_leads_to_it() {
 
 #[test]
 fn odd_names_stay_strings() {
-    let rules = json!({ "phase": { "path": ".status.phase", "initial": ["a\"b\\c"], "final": ["a\"b\\c"] } });
+    let rules = json!({ "phases": [{ "path": ".status.phase", "initial": ["a\"b\\c"], "final": ["a\"b\\c"] }] });
     assert!(draw("dot", &rules).contains(r#"m0p0 [label="a\"b\\c", shape=doublecircle];"#));
     assert!(draw("mermaid", &rules).contains(r#"state "a'b\c" as m0p0"#));
     assert_eq!(draw("mermaid", &json!({})), "%% jobs.example.org has no phase rule\n");
@@ -143,7 +143,7 @@ fn resets_lift_neither_bounds_nor_what_is_required() {
         &["explain"],
         target,
         &json!({
-            "phase": { "path": ".status.phase", "transitions": [{ "from": [""], "to": ["Done"] }], "final": ["Done"] },
+            "phases": [{ "path": ".status.phase", "transitions": [{ "from": [""], "to": ["Done"] }], "final": ["Done"] }],
             "monotone": [{ "path": ".status.n", "atMost": ".metadata.generation", "resets": resets }],
             "setOnce": [{ "path": ".status.at", "requiredIn": ["Done"], "resets": resets }],
         }),
