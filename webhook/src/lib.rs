@@ -8,6 +8,7 @@ mod commands;
 pub mod document;
 mod exit;
 mod guard;
+mod output;
 pub mod policies;
 
 use std::process::ExitCode;

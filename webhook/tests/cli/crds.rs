@@ -60,11 +60,11 @@ fn the_schema_is_that_of_the_target() {
     assert!(ran.code == 1 && ran.out.contains(&format!("spec.collections[0].order: {MAP}")), "{}{}", ran.out, ran.err);
     for (resource, version) in [("jobs", "v2"), ("tasks", "v1")] {
         let ran = lint(&all, resource, version, rules.clone());
-        assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"), "{resource} {version}");
+        assert_eq!((ran.code, ran.out.as_str()), (0, "1 policy, 0 errors, 0 warnings\n"), "{resource} {version}");
     }
     // No CRD of the target is a warning, a version that its CRD does not have is an error.
     let ran = lint(&[jobs], "tasks", "v1", rules.clone());
-    assert!(ran.code == 0 && ran.out.ends_with("0 errors, 1 warnings\n"), "{}", ran.out);
+    assert!(ran.code == 0 && ran.out.ends_with("0 errors, 1 warning\n"), "{}", ran.out);
     assert!(
         ran.out.contains("crds.yaml has no CRD of tasks.example.org\n    name the file of that CRD"),
         "{}",
@@ -114,7 +114,7 @@ fn first_policies_of_own_groups_lint_clean() {
         assert_eq!(first.out.contains("\n    core: true\n"), core, "{}", first.out);
         assert_eq!(first.out.contains("one of Kubernetes' own"), core, "{}", first.out);
         let lint = run(&["policy", "lint", &folder.write("first.yaml", &first.out)]);
-        assert_eq!(lint.out, "1 policies, 0 errors, 0 warnings\n", "{}", first.out);
+        assert_eq!(lint.out, "1 policy, 0 errors, 0 warnings\n", "{}", first.out);
     }
 }
 
@@ -132,6 +132,6 @@ fn first_policies_lint_clean_whatever_the_names_are() {
         crd["spec"]["names"]["kind"] = "X\nevil: 1".into();
         let first = run(&["policy", "init", "--crd", &folder.write("crd.json", &crd.to_string())]);
         let lint = run(&["policy", "lint", &folder.write("first.yaml", &first.out)]);
-        assert_eq!(lint.out, "1 policies, 0 errors, 0 warnings\n", "{}{}", first.err, first.out);
+        assert_eq!(lint.out, "1 policy, 0 errors, 0 warnings\n", "{}{}", first.err, first.out);
     }
 }

@@ -8,6 +8,7 @@ mod drawings;
 mod folders;
 mod language;
 mod objects;
+mod pipes;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -195,7 +196,7 @@ fn lint_names_every_problem_at_once() {
     assert_eq!(errors, ["spec.phases[0].finals", "metadata.name", "spec.monotone[0].path"]);
     assert!(problems.iter().all(|p| p["file"] == *file && p["hint"] != ""));
     let ran = run(&["policy", "lint", POLICY]);
-    assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"));
+    assert_eq!((ran.code, ran.out.as_str()), (0, "1 policy, 0 errors, 0 warnings\n"));
 }
 
 #[test]
@@ -285,7 +286,7 @@ fn a_first_policy_lints_clean() {
         assert_eq!(ran.code, 0, "{}: {}", crd.display(), ran.err);
         let file = folder.write("first.yaml", &ran.out);
         let lint = run(&["policy", "lint", &file]);
-        assert_eq!(lint.out, "1 policies, 0 errors, 0 warnings\n", "{}:\n{}", crd.display(), ran.out);
+        assert_eq!(lint.out, "1 policy, 0 errors, 0 warnings\n", "{}:\n{}", crd.display(), ran.out);
         seen += 1;
     }
     assert_eq!(seen, 6);
