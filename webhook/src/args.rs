@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args as Group, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args as Group, ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use statusguard_edge::{Limits, duration};
 
 /// Refuses status writes that only a stale reader could make.
@@ -17,6 +17,9 @@ pub struct Args {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Colours in results and errors; `auto`: on a terminal, unless NO_COLOR is set.
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub color: ColorChoice,
 }
 
 /// What to do.
@@ -33,6 +36,12 @@ pub enum Command {
     Completion {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+    /// Write the man pages of all commands into a folder.
+    Man {
+        /// The folder, which must be there.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
 }
 
@@ -152,17 +161,7 @@ pub enum PolicyCommand {
         file: PathBuf,
     },
     /// Run policy test files.
-    Test {
-        /// Test files or folders of them.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// Judge with this policy in place of the one that each file names.
-        #[arg(long, value_name = "FILE")]
-        policy: Option<PathBuf>,
-        /// Table or JSON.
-        #[arg(short, long, value_enum, default_value_t)]
-        output: OutputFormat,
-    },
+    Test(TestArgs),
     /// Write a commented first policy from a CRD's schema.
     Init {
         /// The CustomResourceDefinition, YAML or JSON.
@@ -175,6 +174,38 @@ pub enum PolicyCommand {
         #[arg(long)]
         version: Option<String>,
     },
+}
+
+/// Arguments of `policy test`.
+#[derive(Debug, Group)]
+pub struct TestArgs {
+    /// Test files or folders of them.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Judge with this policy in place of the one that each file names.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Run only the cases with this text in their names.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// List the cases that pass, too.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Table, JSON or JUnit's XML.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: TestOutput,
+}
+
+/// How the results of tests look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TestOutput {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For CI systems.
+    Junit,
 }
 
 /// The language of a drawing.

@@ -13,9 +13,12 @@ pub mod policies;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::CommandFactory as _;
 
-pub use args::{Args, CheckArgs, Command, GraphFormat, LogFormat, OutputFormat, PolicyCommand, WebhookArgs};
+pub use args::{
+    Args, CheckArgs, Command, GraphFormat, LogFormat, OutputFormat, PolicyCommand, TestArgs, TestOutput, WebhookArgs,
+};
 pub use exit::Exit;
 pub use guard::{Backend, Guard, Refusal, Refusals, webhook};
 
@@ -27,7 +30,7 @@ pub fn main(args: Args) -> ExitCode {
         Err(error) => match error.downcast_ref::<clap::Error>() {
             Some(usage) => usage.exit(),
             None => {
-                eprintln!("statusguard: {error:#}");
+                output::remark(&format!("{error:#}"));
                 Exit::Failure.into()
             }
         },
@@ -39,13 +42,21 @@ pub fn main(args: Args) -> ExitCode {
 /// # Errors
 /// What kept it from its work.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { command } = args;
+    let Args { command, color } = args;
+    output::choose(color);
     match command {
         Command::Webhook(webhook) => guard::run(*webhook),
         Command::Check(check) => commands::check::run(&check),
         Command::Policy(policy) => commands::policy(policy),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "statusguard", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "statusguard", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+            Ok(Exit::Success)
+        }
+        Command::Man { folder } => {
+            clap_mangen::generate_to(Args::command(), &folder)
+                .with_context(|| format!("cannot write man pages to {}", folder.display()))?;
             Ok(Exit::Success)
         }
     }

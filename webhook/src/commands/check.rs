@@ -9,13 +9,13 @@ use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Va
 
 use crate::args::{CheckArgs, OutputFormat};
 use crate::exit::Exit;
-use crate::{document, policies};
+use crate::{document, output, policies};
 
 use super::table::table;
 
 /// Judges one write and prints the result.
 pub fn run(check: &CheckArgs) -> anyhow::Result<Exit> {
-    let CheckArgs { policy, old, new, review, output } = check;
+    let CheckArgs { policy, old, new, review, output: form } = check;
     let policy = policies::load_one(policy)?;
     let (operation, old, new) = match (review, old, new) {
         (Some(review), _, _) => from_review(review)?,
@@ -24,9 +24,9 @@ pub fn run(check: &CheckArgs) -> anyhow::Result<Exit> {
     };
     let judgement = policy.judge(operation, &Object::of(&old), &Object::of(&new), &Budget::unlimited())?;
     let report = CheckReport::new(&policy, &judgement);
-    match output {
-        OutputFormat::Json => println!("{}", serde_json::to_string(&report)?),
-        OutputFormat::Table => print!("{}", report.table(&judgement, &new)),
+    match form {
+        OutputFormat::Json => output::print_json(&report)?,
+        OutputFormat::Table => output::print(&report.table(&judgement, &new))?,
     }
     Ok(match judgement.refusal() {
         None => Exit::Success,

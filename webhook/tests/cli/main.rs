@@ -9,6 +9,7 @@ mod folders;
 mod language;
 mod objects;
 mod pipes;
+mod results;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
