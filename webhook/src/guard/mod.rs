@@ -8,6 +8,7 @@
 mod certificate;
 mod configuration;
 mod damping;
+mod denial;
 mod descriptors;
 mod fit;
 mod judge;

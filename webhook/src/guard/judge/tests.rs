@@ -101,6 +101,30 @@ fn a_record_says_what_was_refused_to_whom() {
 }
 
 #[test]
+fn a_conflict_names_the_judged_version_first_and_each_cause_names_the_policy() {
+    let review = with(stale(), "/oldObject/metadata/resourceVersion", "1838");
+    let Decision::Deny(conflict) = answer(&judge_with(&json!({}), 0), &review).decision else { panic!("refused") };
+    let causes: Vec<_> = conflict.causes.iter().map(|cause| (&*cause.reason, &*cause.field)).collect();
+    let expected = [("JudgedVersion", "metadata.resourceVersion"), ("CounterRegression", "status.attempts")];
+    assert_eq!((conflict.code, causes), (409, expected.to_vec()));
+    assert_eq!(conflict.causes[0].message, "1838", "the version of the old object, and nothing else");
+    let begins = "refused by StatusPolicy jobs.example.org: fell from 3 to 2; read the object again";
+    assert!(conflict.causes[1].message.starts_with(begins), "{conflict:?}");
+    let ends = "If a fresh read leads to the same write, the policy is at fault: StatusPolicy jobs.example.org.";
+    assert!(conflict.message.ends_with(ends), "{conflict:?}");
+
+    // Nothing to be waited for: a write that is never legal, and a version that is not known.
+    let invalid = with(stale(), "/object/status", json!({ "attempts": "x" }));
+    let no_version = with(stale(), "/oldObject/metadata/resourceVersion", Json::Null);
+    for (review, code, reason) in [(invalid, 422, "Malformed"), (no_version, 409, "CounterRegression")] {
+        let Decision::Deny(denial) = answer(&judge_with(&json!({}), 0), &review).decision else { panic!("refused") };
+        let causes: Vec<_> = denial.causes.iter().map(|cause| (&*cause.reason, &*cause.field)).collect();
+        assert_eq!((denial.code, causes), (code, vec![(reason, "status.attempts")]));
+        assert!(denial.causes[0].message.starts_with("refused by StatusPolicy jobs.example.org: "), "{denial:?}");
+    }
+}
+
+#[test]
 fn a_review_that_does_not_fit_its_policy_is_malformed_and_fails_only_where_it_would_be_denied() {
     type Change = fn(Json) -> Json;
     let no_fit = "the webhook's rules and the policy's target do not fit: the review is of ";
