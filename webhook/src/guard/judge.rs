@@ -14,32 +14,10 @@ use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Re
 use super::damping::{Damping, RefusedWrite};
 use super::denial::Refused;
 use super::fit;
+use super::outcome::Outcome;
+use super::refusal_log;
 use super::refusals::Refusal;
 use super::store::{ActivePolicy, PolicyStore};
-
-/// What happened to a write, and what the client gets to know of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Allowed,
-    Repaired,
-    Bypassed,
-    Warned,
-    Audited,
-    Denied,
-}
-
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Allowed => "Allowed",
-            Outcome::Repaired => "Repaired",
-            Outcome::Bypassed => "Bypassed",
-            Outcome::Warned => "Warned",
-            Outcome::Audited => "Audited",
-            Outcome::Denied => "Denied",
-        }
-    }
-}
 
 /// Steps of one judgement. The most expensive inputs of the policy crate's tests take 36 steps a byte, so that a review of
 /// 8 MiB stays far below.
@@ -159,11 +137,17 @@ impl Judge for PolicyJudge {
         }
         if outcome != Outcome::Allowed {
             answer.annotations = vec![annotation(review, outcome, &grounds(&judgement))];
-            if !review.dry_run {
-                let record = refusal(name, outcome, call, review);
-                let (findings, waivers) = (judgement.findings, judgement.waivers);
-                answer.record = Some(Refusal { class, findings, waivers, ..record });
+            let code = match &answer.decision {
+                Decision::Deny(denial) => Some(denial.code),
+                _ => None,
+            };
+            let record = refusal(&entry, outcome, call, review);
+            let Judgement { findings, more, waivers, .. } = judgement;
+            let record = Refusal { class, code, findings, more, waivers, ..record };
+            if !record.findings.is_empty() {
+                refusal_log::log(&record, review.dry_run);
             }
+            answer.record = Some(record).filter(|_| !review.dry_run);
         }
         answer
     }
@@ -206,7 +190,7 @@ fn unjudged(
         answer.warnings = vec![ground];
     }
     if !review.dry_run {
-        answer.record = Some(Refusal { unjudged: message.clone(), ..refusal(name, outcome, call, review) });
+        answer.record = Some(Refusal { unjudged: message.clone(), ..refusal(entry, outcome, call, review) });
     }
     answer.decision = Decision::AllowUnjudged(problem);
     answer
@@ -267,14 +251,16 @@ fn annotation(review: &Review<'_>, outcome: Outcome, grounds: &str) -> (String, 
 }
 
 /// The record of a write, without the grounds for it.
-fn refusal(policy: &'static str, outcome: Outcome, call: &CallContext<'_>, review: &Review<'_>) -> Refusal {
+fn refusal(entry: &ActivePolicy, outcome: Outcome, call: &CallContext<'_>, review: &Review<'_>) -> Refusal {
     let metadata = review.subject().map(|object| &object.metadata);
     let text = |field: Option<&Cow<'_, str>>| field.map(|text| shown(text).into_owned()).unwrap_or_default();
     Refusal {
         time: SystemTime::now(),
         outcome: outcome.as_str(),
         class: None,
-        policy,
+        code: None,
+        mode: entry.policy.mode_in(&review.namespace),
+        policy: entry.name,
         namespace: text(Some(&review.namespace)),
         name: text(Some(&review.name)),
         uid: text(metadata.and_then(|metadata| metadata.uid.as_ref())),
@@ -283,6 +269,7 @@ fn refusal(policy: &'static str, outcome: Outcome, call: &CallContext<'_>, revie
         field_manager: text(review.field_manager.as_ref()),
         trace_id: call.trace_id.unwrap_or_default().to_owned(),
         findings: Vec::new(),
+        more: 0,
         waivers: Vec::new(),
         unjudged: String::new(),
     }

@@ -13,7 +13,10 @@ mod descriptors;
 mod fit;
 mod judge;
 mod log;
+mod log_json;
+mod outcome;
 mod process;
+mod refusal_log;
 mod refusals;
 mod store;
 
@@ -38,6 +41,7 @@ pub use refusals::{Refusal, Refusals};
 use certificate::ServingCertificate;
 use judge::PolicyJudge;
 use log::LogQueue;
+use log_json::JsonLines;
 use store::PolicyStore;
 
 /// Refused writes that are kept in memory, and bytes of their texts.
@@ -258,7 +262,7 @@ fn start_log(args: &WebhookArgs) -> anyhow::Result<LogQueue> {
         .with_writer(queue.clone());
     let set = match args.log_format {
         LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Json => lines.event_format(JsonLines).try_init(),
     };
     set.map_err(|error| anyhow::anyhow!("setting up the log: {error}"))?;
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));

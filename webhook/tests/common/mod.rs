@@ -221,12 +221,17 @@ impl GuardProcess {
 
     /// Waits for a line of the log with this message; its fields.
     pub fn log_line(&self, message: &str) -> Value {
+        self.log_line_that(message, |fields| fields["message"] == message)
+    }
+
+    /// Waits for a line of the log whose fields are such; the first.
+    pub fn log_line_that(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
-            if let Some(line) = self.log.lock().unwrap().iter().find(|line| line["fields"]["message"] == message) {
+            if let Some(line) = self.log.lock().unwrap().iter().find(|line| holds(&line["fields"])) {
                 return line["fields"].clone();
             }
-            assert!(start.elapsed() < PATIENCE, "the server does not log `{message}`");
+            assert!(start.elapsed() < PATIENCE, "the server does not log `{what}`");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -8,6 +8,8 @@ use statusguard_policy::Reason;
 
 use super::*;
 
+mod told;
+
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const RESOURCE: GroupResource<'static> = GroupResource { group: "example.org", resource: "jobs" };
 
@@ -98,30 +100,6 @@ fn a_record_says_what_was_refused_to_whom() {
     assert_eq!((&*record.resource_version, &*record.user, &*record.field_manager), ("7", "alice", "worker"));
     assert_eq!((&*record.trace_id, &*record.unjudged), (TRACE_ID, ""));
     assert_eq!(record.findings[0].field, "status.attempts");
-}
-
-#[test]
-fn a_conflict_names_the_judged_version_first_and_each_cause_names_the_policy() {
-    let review = with(stale(), "/oldObject/metadata/resourceVersion", "1838");
-    let Decision::Deny(conflict) = answer(&judge_with(&json!({}), 0), &review).decision else { panic!("refused") };
-    let causes: Vec<_> = conflict.causes.iter().map(|cause| (&*cause.reason, &*cause.field)).collect();
-    let expected = [("JudgedVersion", "metadata.resourceVersion"), ("CounterRegression", "status.attempts")];
-    assert_eq!((conflict.code, causes), (409, expected.to_vec()));
-    assert_eq!(conflict.causes[0].message, "1838", "the version of the old object, and nothing else");
-    let begins = "refused by StatusPolicy jobs.example.org: fell from 3 to 2; read the object again";
-    assert!(conflict.causes[1].message.starts_with(begins), "{conflict:?}");
-    let ends = "If a fresh read leads to the same write, the policy is at fault: StatusPolicy jobs.example.org.";
-    assert!(conflict.message.ends_with(ends), "{conflict:?}");
-
-    // Nothing to be waited for: a write that is never legal, and a version that is not known.
-    let invalid = with(stale(), "/object/status", json!({ "attempts": "x" }));
-    let no_version = with(stale(), "/oldObject/metadata/resourceVersion", Json::Null);
-    for (review, code, reason) in [(invalid, 422, "Malformed"), (no_version, 409, "CounterRegression")] {
-        let Decision::Deny(denial) = answer(&judge_with(&json!({}), 0), &review).decision else { panic!("refused") };
-        let causes: Vec<_> = denial.causes.iter().map(|cause| (&*cause.reason, &*cause.field)).collect();
-        assert_eq!((denial.code, causes), (code, vec![(reason, "status.attempts")]));
-        assert!(denial.causes[0].message.starts_with("refused by StatusPolicy jobs.example.org: "), "{denial:?}");
-    }
 }
 
 #[test]
