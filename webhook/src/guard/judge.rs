@@ -15,9 +15,10 @@ use super::damping::{Damping, RefusedWrite};
 use super::denial::Refused;
 use super::fit;
 use super::outcome::Outcome;
+use super::policy_file::ActivePolicy;
 use super::refusal_log;
 use super::refusals::Refusal;
-use super::store::{ActivePolicy, PolicyStore};
+use super::store::PolicyStore;
 
 /// Steps of one judgement. The most expensive inputs of the policy crate's tests take 36 steps a byte, so that a review of
 /// 8 MiB stays far below.

@@ -15,6 +15,9 @@ mod judge;
 mod log;
 mod log_json;
 mod outcome;
+mod policy_changes;
+mod policy_file;
+mod policy_folder;
 mod process;
 mod refusal_log;
 mod refusals;
@@ -145,7 +148,7 @@ impl Guard {
         move || {
             match store.refresh() {
                 Ok(()) => tracing::info!("policies read again"),
-                Err(error) => tracing::warn!(%error, "policies cannot be read; the last ones stay"),
+                Err(error) => tracing::error!(error = error.text(), "policies cannot be read; the last ones stay"),
             }
             match certificate.reload() {
                 Ok(()) => tracing::info!("serving certificate read again"),
@@ -191,11 +194,10 @@ impl Guard {
             metrics,
             registry: Arc::new(registry),
         };
-        policies.ready();
+        store.announce(policies);
         let reload = tokio::spawn(store.follow(reload_interval));
         let drained = statusguard_edge::serve(admission, plain, edge, shutdown).await;
         reload.abort();
-        drop(policies);
         Ok(drained?)
     }
 }

@@ -236,6 +236,13 @@ impl GuardProcess {
         }
     }
 
+    /// The level of the first line of the log with this message.
+    pub fn log_level(&self, message: &str) -> String {
+        let log = self.log.lock().unwrap();
+        let line = log.iter().find(|line| line["fields"]["message"] == message).unwrap();
+        line["level"].as_str().unwrap().to_owned()
+    }
+
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }

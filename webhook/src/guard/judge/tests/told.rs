@@ -1,6 +1,6 @@
 //! What the client and the log are told.
 
-use std::sync::{Arc, Mutex};
+use crate::guard::log::capture;
 
 use super::*;
 
@@ -28,31 +28,11 @@ fn a_conflict_names_the_judged_version_first_and_each_cause_names_the_policy() {
     }
 }
 
-/// What is logged for people while something is done.
-fn logged(work: impl FnOnce()) -> String {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, work);
-    String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
-}
-
 #[test]
 fn the_log_says_of_each_write_that_breaks_a_rule_what_its_client_is_told() {
     let line = |spec: Json| {
         let judge = judge_with(&spec, 0);
-        logged(|| drop(answer(&judge, &stale())))
+        capture(|| drop(answer(&judge, &stale())))
     };
     let shown = |line: &str, parts: &[&str]| {
         assert_eq!(line.lines().count(), 1, "{line}");
