@@ -8,6 +8,8 @@ use clap::error::ErrorKind;
 use clap::{Args as Group, ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use statusguard_edge::{Limits, duration};
 
+use crate::address::listen_address;
+
 /// Refuses status writes that only a stale reader could make.
 ///
 /// Exit codes: 0 done or allowed, 1 failures, 2 wrong usage, 3 stale, 4 invalid.
@@ -57,11 +59,11 @@ pub struct WebhookArgs {
     /// Private key in PEM.
     #[arg(long, value_name = "FILE")]
     pub tls_key: PathBuf,
-    /// Address of the admission port (HTTPS).
-    #[arg(long, value_name = "ADDR", default_value = "[::]:8443")]
+    /// Address of the admission port (HTTPS). `:8443` is port 8443 of all addresses.
+    #[arg(long, value_name = "ADDR", default_value = ":8443", value_parser = listen_address)]
     pub listen: SocketAddr,
     /// Address of the plain port: /livez, /readyz, /metrics.
-    #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
+    #[arg(long, value_name = "ADDR", default_value = ":8080", value_parser = listen_address)]
     pub plain_listen: SocketAddr,
     /// How often the policy folder is looked at.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
@@ -223,6 +225,19 @@ pub enum GraphFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_read_is_wrong_usage_of_its_flag() {
+        for flag in ["--listen", "--plain-listen"] {
+            let given = format!("{flag}=localhost:8443");
+            let args = ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", &given];
+            let Err(error) = Args::try_parse_from(args) else { unreachable!("not an address: {flag}") };
+            assert_eq!(error.exit_code(), 2);
+            let expected =
+                format!("invalid value 'localhost:8443' for '{flag} <ADDR>': an IP address and a port are expected");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+    }
 
     #[test]
     fn a_value_out_of_range_is_wrong_usage_of_its_flag() {

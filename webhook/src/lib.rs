@@ -3,6 +3,7 @@
 //! A library as well as a binary, so that the demo, the tests and the benches run the
 //! same [`run`] as an operator does.
 
+mod address;
 mod args;
 mod commands;
 pub mod document;

@@ -148,6 +148,7 @@ fn refused(cluster: &DemoCluster, stale: &Value) -> anyhow::Result<()> {
         "totalAttempts fell from 3 to 2",
         "deliveryAttempts lost entry",
         "read it again and decide again",
+        "the policy is at fault: StatusPolicy notificationrequests.kubernaut.ai",
     ] {
         ensure!(text.contains(part), "the refusal does not say {part:?}: {text}");
     }
@@ -179,7 +180,12 @@ async fn never_legal(cluster: &DemoCluster) -> anyhow::Result<()> {
     let arguments = ["patch", "notificationrequest", "n3", "--subresource=status", "--type=merge", "-p", &patch];
     let (succeeded, text) = cluster.kubectl(User::Bob, &arguments)?;
     ensure!(!succeeded, "the jump was accepted");
-    for part in ["is invalid", "status.phase", "from \"Pending\" to \"Sent\"", "can never be legal"] {
+    for part in [
+        "is invalid",
+        "status.phase: refused by StatusPolicy notificationrequests.kubernaut.ai: ",
+        "from \"Pending\" to \"Sent\"",
+        "can never be legal",
+    ] {
         ensure!(text.contains(part), "the refusal does not say {part:?}: {text}");
     }
     println!();

@@ -86,6 +86,7 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
     });
     let listener = health.gate("admission listener");
     let admission = Port {
+        name: "admission",
         listener: admission,
         tls: Some(tls),
         routes: admit::routes(Arc::clone(&state)),
@@ -97,6 +98,7 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
     };
     let routes = plain_routes(health, phase, registry);
     let plain_port = move |listener| Port {
+        name: "plain",
         listener,
         tls: None,
         // A probe is answered as long as there is any way.

@@ -123,7 +123,7 @@ impl<'j> CheckReport<'j> {
             _ => format!("{}\n", self.outcome),
         };
         if self.class.is_some() {
-            text.push_str(&format!("{}\n", judgement.summary(&name)));
+            text.push_str(&format!("{}\n", judgement.summary(&name, self.policy)));
         }
         if !judgement.findings.is_empty() {
             let rows: Vec<Vec<String>> = judgement

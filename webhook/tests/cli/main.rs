@@ -82,7 +82,8 @@ fn check_answers_as_the_guard_would() {
             "policy": "jobs.example.org", "outcome": "Denied", "class": "Stale", "code": 409, "reason": "Conflict",
             "findings": [{
                 "reason": "CounterRegression", "class": "Stale", "field": "status.attempts", "old": 3, "new": 2,
-                "message": "fell from 3 to 2; read the object again and decide again",
+                "message": "fell from 3 to 2; read the object again and decide again; \
+                            if a fresh read leads to the same write, the policy is at fault",
             }],
             "waivers": [],
         })
