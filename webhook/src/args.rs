@@ -250,7 +250,7 @@ mod tests {
             ("--idle-close-after=0s", "--idle-close-after: must"),
         ] {
             let args = ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", flag];
-            let Ok(Args { command: Command::Webhook(args) }) = Args::try_parse_from(args) else {
+            let Ok(Args { command: Command::Webhook(args), .. }) = Args::try_parse_from(args) else {
                 unreachable!("parses: {flag}")
             };
             let Err(error) = args.check() else { unreachable!("out of range: {flag}") };

@@ -14,7 +14,7 @@ use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Re
 use super::damping::{Damping, RefusedWrite};
 use super::denial::Refused;
 use super::fit;
-use super::outcome::Outcome;
+use super::outcome::{self, Outcome};
 use super::policy_file::ActivePolicy;
 use super::refusal_log;
 use super::refusals::Refusal;
@@ -116,11 +116,7 @@ impl Judge for PolicyJudge {
                 return unjudged(Unjudged::Unfinished { cause: unfinished.category(), message });
             }
         };
-        let outcome = match judgement.verdict {
-            Verdict::Allow => Outcome::Allowed,
-            Verdict::Repair => Outcome::Repaired,
-            Verdict::Stale | Verdict::Invalid => unless_legal(policy, review, judgement.softened),
-        };
+        let outcome = Outcome::of(&judgement, policy.mode_in(&review.namespace), is_exempt(policy, review));
         let class = judgement.verdict.class();
         let decision = match (outcome, class) {
             (Outcome::Denied, Some(class)) => {
@@ -154,20 +150,6 @@ impl Judge for PolicyJudge {
     }
 }
 
-/// What becomes of a write that is not legal, or that cannot be judged: a call fails only where a write is denied.
-fn unless_legal(policy: &Policy, review: &Review<'_>, softened: bool) -> Outcome {
-    if is_exempt(policy, review) {
-        return Outcome::Bypassed;
-    }
-    match policy.mode_in(&review.namespace) {
-        Mode::Audit => Outcome::Audited,
-        Mode::Warn => Outcome::Warned,
-        Mode::Enforce if softened => Outcome::Warned,
-        Mode::Enforce => Outcome::Denied,
-        Mode::Off => Outcome::Allowed,
-    }
-}
-
 /// The answer to a write that cannot be judged.
 fn unjudged(
     entry: &ActivePolicy,
@@ -178,7 +160,8 @@ fn unjudged(
     let ActivePolicy { policy, name, .. } = entry;
     // R11: the object may have to be written before its finalizers can go.
     let deleting = review.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some());
-    let outcome = unless_legal(policy, review, deleting);
+    // A call fails only where a write is denied.
+    let outcome = Outcome::unless_legal(policy.mode_in(&review.namespace), is_exempt(policy, review), deleting);
     let labels = labels(name, outcome, None);
     if outcome == Outcome::Denied {
         return ReviewAnswer::new(Decision::Fail(problem), labels);
@@ -212,19 +195,14 @@ fn labels(policy: &'static str, outcome: Outcome, class: Option<Class>) -> Label
 }
 
 fn is_exempt(policy: &Policy, review: &Review<'_>) -> bool {
-    policy.spec().exempt.as_ref().is_some_and(|exempt| {
-        exempt.users.iter().any(|user| **user == *review.user)
-            || (!exempt.groups.is_empty() && review.groups().iter().any(|group| exempt.groups.contains(group)))
-    })
+    policy.is_exempt(&review.user, || review.groups())
 }
 
-/// `notificationrequests.kubernaut.ai web/n1`, as kubectl names objects.
+/// As [`outcome::object_name`].
 fn object_name(review: &Review<'_>) -> String {
     let [group, resource] = [&review.resource.group, &review.resource.name].map(|text| shown(text));
     let [namespace, name] = [&review.namespace, &review.name].map(|text| shown(text));
-    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
-    let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
-    format!("{resource}{group} {namespace}{name}")
+    outcome::object_name((&group, &resource), &namespace, &name)
 }
 
 /// The version of the object that the write was to replace.
