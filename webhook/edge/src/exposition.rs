@@ -1,5 +1,5 @@
-//! The body of `/metrics`: OpenMetrics for who asks for it, as Prometheus does, and for others the older text format, which
-//! more collectors, and `promtool check metrics`, can read.
+//! The body of `/metrics`: OpenMetrics for who asks for it, as Prometheus does, and for others the older text format,
+//! which more collectors, and `promtool check metrics`, can read.
 
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
@@ -24,8 +24,8 @@ pub(crate) fn reply(registry: &Registry, headers: &HeaderMap) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], plain_text(&text)).into_response()
 }
 
-/// The text format 0.0.4 of what is OpenMetrics. The formats differ in what describes a family: in OpenMetrics the names of
-/// counters and infos stand there without the suffix that their samples have, and infos are gauges elsewhere.
+/// The text format 0.0.4 of what is OpenMetrics. The formats differ in what describes a family: in OpenMetrics the
+/// names of counters and infos stand there without the suffix that their samples have, and infos are gauges elsewhere.
 fn plain_text(open_metrics: &str) -> String {
     let mut plain = String::with_capacity(open_metrics.len());
     // The type follows the help.
