@@ -37,7 +37,7 @@ fn a_folder_that_vanishes_is_said_loudly_and_changes_nothing() {
     server.wait("said by the metric", |server| server.metric(USABLE) == 0.0);
     let loud = server.log_line_that("the folder is gone", |fields| fields["error"].is_string());
     let message = loud["message"].as_str().unwrap();
-    let says = format!("the policy folder cannot be used: what was loaded stays in force ({loaded} policies)");
+    let says = format!("the policy folder cannot be used; still in force: {loaded} policies");
     assert_eq!(message, says, "{loud}");
     assert!(loud["error"].as_str().unwrap().contains("No such file or directory"), "{loud}");
     assert_eq!(server.log_level(message), "ERROR");

@@ -21,8 +21,8 @@ impl Class {
 }
 
 impl Finding {
-    /// What happened, what to do, and what it means if that does not help; complete together with the names of field and
-    /// policy.
+    /// What happened, what to do, and what it means if that does not help; complete together with the names of field
+    /// and policy.
     #[must_use]
     pub fn message(&self) -> String {
         self.advised(self.class, "")

@@ -27,14 +27,16 @@ impl Refused<'_> {
         if self.repeated { Class::Invalid } else { self.class }
     }
 
-    /// The answer. A conflict names the version that the write was judged on: a client that reads from a cache waits for it.
-    /// Nothing is to be waited for after an invalid write.
+    /// The answer. A conflict names the version that the write was judged on: a client that reads from a cache waits
+    /// for it. Nothing is to be waited for after an invalid write.
     pub fn denial(&self, version: Option<Cow<'_, str>>) -> Denial {
         let Self { object, policy, judgement, class, repeated } = *self;
         let answered = self.answered();
         let mut message = judgement.summary(object, policy);
         if repeated {
-            message.push_str(" The same write was repeated too often without reading the object again, so it is answered as invalid.");
+            message.push_str(
+                " The same write was repeated too often without reading the object again, so it is answered as invalid.",
+            );
         }
         let version = version.filter(|_| answered == Class::Stale).map(|version| Cause {
             reason: Cow::Borrowed(JUDGED_VERSION),

@@ -1,8 +1,8 @@
 //! Log lines as JSON, one object each:
 //! `{"timestamp": ..., "level": ..., "fields": {"message": ..., ...}, "target": ...}`.
 //!
-//! Of our own, because the findings of a refusal are objects, and the subscriber's JSON knows no fields but texts, numbers
-//! and booleans.
+//! Of our own, because the findings of a refusal are objects, and the subscriber's JSON knows no fields but texts,
+//! numbers and booleans.
 
 use std::fmt;
 

@@ -33,8 +33,8 @@ pub struct ActivePolicy {
 }
 
 impl PolicyFile {
-    /// Compiles what has changed since the file gave the policies `before`. Of a document that does not compile, the one
-    /// it gave before stays in force.
+    /// Compiles what has changed since the file gave the policies `before`. Of a document that does not compile, the
+    /// one it gave before stays in force.
     pub fn compile(path: &Path, content: Vec<u8>, before: &[Arc<ActivePolicy>], seconds: &Histogram) -> Self {
         let file = path.display();
         let (mut policies, mut broken) = (Vec::new(), 0);
@@ -79,8 +79,8 @@ impl PolicyFile {
     }
 }
 
-/// The documents of a file. One with nothing but comments holds none; one without any text may be half written, and is not
-/// taken for that.
+/// The documents of a file. One with nothing but comments holds none; one without any text may be half written, and is
+/// not taken for that.
 fn documents(path: &Path, content: &[u8]) -> Result<Vec<Json>, document::Error> {
     let documents = document::documents(path, content)?;
     if documents.is_empty() && !content.trim_ascii().is_empty() {

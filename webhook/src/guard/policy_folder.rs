@@ -1,7 +1,7 @@
 //! The policy folder on disk: what is in it now, and whether that can be known.
 //!
-//! A folder without any policy file counts as unusable: that is how a mount looks that has vanished, and taking it for "no
-//! policies" would end the protection of every kind at once. Who wants no policy leaves a file that holds none.
+//! A folder without any policy file counts as unusable: that is how a mount looks that has vanished, and taking it for
+//! "no policies" would end the protection of every kind at once. Who wants no policy leaves a file that holds none.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,10 @@ pub enum FolderError {
     #[error(transparent)]
     Unreadable(#[from] document::Error),
     /// No policy file is in it.
-    #[error("{} holds no policy file (*.yaml, *.yml or *.json); leave one without policies if none is wanted", .0.display())]
+    #[error(
+        "{} holds no policy file (*.yaml, *.yml or *.json); leave one without policies if none is wanted",
+        .0.display()
+    )]
     Empty(PathBuf),
 }
 
@@ -63,8 +66,8 @@ fn read_once(folder: &Path) -> Result<FolderContents, FolderError> {
     for file in document::files(folder, false)? {
         match fs::read(&file) {
             Ok(content) => drop(contents.insert(file, content)),
-            // Removed between listing and reading. A link that leads nowhere was not: those of a mounted ConfigMap do so
-            // when its data is gone.
+            // Removed between listing and reading. A link that leads nowhere was not: those of a mounted ConfigMap do
+            // so when its data is gone.
             Err(error) if error.kind() == ErrorKind::NotFound && file.symlink_metadata().is_err() => {}
             Err(source) => return Err(unreadable(&file, source).into()),
         }

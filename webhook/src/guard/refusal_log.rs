@@ -1,5 +1,5 @@
-//! The log line of a write that breaks a rule. It says what the client is told, so that who starts from the log can tell a
-//! stale write from a wrong policy: each field with what happened to it, and the version that was judged.
+//! The log line of a write that breaks a rule. It says what the client is told, so that who starts from the log can
+//! tell a stale write from a wrong policy: each field with what happened to it, and the version that was judged.
 
 use std::fmt;
 

@@ -191,10 +191,10 @@ impl PolicyStore {
     fn tell_unusable(&self, error: &FolderError, in_force: usize) {
         let (folder, error) = (self.folder.display(), error.text());
         if in_force == 0 {
-            tracing::error!(%folder, error, "the policy folder cannot be used: nothing is guarded");
+            tracing::error!(%folder, error, "the policy folder cannot be used; nothing is guarded");
         } else {
             let count = counted(in_force);
-            tracing::error!(%folder, error, "the policy folder cannot be used: what was loaded stays in force ({count})");
+            tracing::error!(%folder, error, "the policy folder cannot be used; still in force: {count}");
         }
     }
 

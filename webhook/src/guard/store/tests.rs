@@ -119,7 +119,7 @@ fn a_folder_that_vanishes_or_is_empty_keeps_what_was_loaded() {
 
         damage(&folder);
         let said = look(&store);
-        let loud = "ERROR statusguard::guard::store: the policy folder cannot be used: what was loaded stays in force (1 policy)";
+        let loud = "ERROR statusguard::guard::store: the policy folder cannot be used; still in force: 1 policy";
         assert!(said.contains(loud) && said.contains(error) && said.lines().count() == 1, "{what}: {said}");
         assert_eq!((guarded(&store), store.count.get(), store.usable.get()), (vec!["jobs"], 1, 0), "{what}");
         assert_eq!(look(&store), "", "{what}: it is not said at each look");
@@ -164,7 +164,7 @@ fn a_guard_is_not_ready_before_its_folder_held_a_policy_file() {
         assert!(store.refresh().is_err());
         assert_eq!(health.missing(), [""; 0], "it stays ready");
     });
-    assert!(said.contains("ERROR") && said.contains("the policy folder cannot be used: nothing is guarded"), "{said}");
+    assert!(said.contains("ERROR") && said.contains("the policy folder cannot be used; nothing is guarded"), "{said}");
     // One that has its files when it starts.
     fs::create_dir(&folder).unwrap();
     write(&folder, "jobs.yaml", &policy("jobs", "n"));
