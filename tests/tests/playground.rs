@@ -160,9 +160,11 @@ async fn on_a_running_cluster_nothing_calls_a_guard_that_is_gone() {
         api.get_opt("statusguard-local").await.unwrap().is_some()
     };
 
-    let (code, stdout, stderr) =
-        parts(up_on(plane, &["--crds", text(&crds), "--", "no-such-command"]).output().unwrap());
+    let policy = folder.path().join("policies/widgets.policy.yaml");
+    let arguments = ["--crds", text(&crds), "--policies", text(&policy), "--", "no-such-command"];
+    let (code, stdout, stderr) = parts(up_on(plane, &arguments).output().unwrap());
     assert_eq!((code, &*stdout), (127, ""), "{stderr}");
+    assert!(stderr.contains("In force: StatusPolicy widgets.example.org"), "{stderr}");
     assert!(stderr.contains("cannot run no-such-command: No such file"), "{stderr}");
     assert!(!is_registered().await);
 

@@ -25,3 +25,16 @@ impl Console {
         };
     }
 }
+
+/// An error with all its causes. Of what the API server refused, its own message is the end.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut parts = Vec::new();
+    for cause in error.chain() {
+        if let Some(kube::Error::Api(status)) = cause.downcast_ref() {
+            parts.push(status.message.clone());
+            break;
+        }
+        parts.push(cause.to_string());
+    }
+    parts.join(": ")
+}

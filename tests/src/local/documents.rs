@@ -12,7 +12,7 @@ use super::sources::{Snapshot, Sources};
 
 /// A CRD as it is applied.
 #[derive(Clone, PartialEq)]
-pub struct PlayedCrd {
+pub struct CrdDocument {
     pub file: PathBuf,
     pub name: String,
     pub document: Json,
@@ -20,7 +20,7 @@ pub struct PlayedCrd {
 
 /// A policy that compiles.
 #[derive(Clone)]
-pub struct PlayedPolicy {
+pub struct PolicyDocument {
     pub file: PathBuf,
     pub document: Json,
     pub policy: Arc<Policy>,
@@ -47,10 +47,10 @@ const SERVER_FIELDS: [&str; 6] =
     ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
 
 /// The CRDs of all files, those of lists included.
-pub fn crds(sources: &Sources, snapshot: &Snapshot) -> ReadDocuments<PlayedCrd> {
+pub fn crds(sources: &Sources, snapshot: &Snapshot) -> ReadDocuments<CrdDocument> {
     let mut found = ReadDocuments::default();
     for (file, content) in snapshot {
-        let before = found.documents.len();
+        let before = (found.documents.len(), found.problems.len());
         match read(file, content) {
             Err(problem) => found.problems.push(problem),
             Ok(documents) => {
@@ -59,7 +59,7 @@ pub fn crds(sources: &Sources, snapshot: &Snapshot) -> ReadDocuments<PlayedCrd> 
                         add_crd(&mut found, file, document);
                     }
                 }
-                if sources.names(file) && found.documents.len() == before && found.problems.is_empty() {
+                if sources.names(file) && (found.documents.len(), found.problems.len()) == before {
                     found.problems.push(format!("{}: no CustomResourceDefinition in it", file.display()));
                 }
             }
@@ -68,7 +68,7 @@ pub fn crds(sources: &Sources, snapshot: &Snapshot) -> ReadDocuments<PlayedCrd> 
     found
 }
 
-fn add_crd(found: &mut ReadDocuments<PlayedCrd>, file: &Path, mut document: Json) {
+fn add_crd(found: &mut ReadDocuments<CrdDocument>, file: &Path, mut document: Json) {
     let shown = file.display();
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     if name.is_empty() {
@@ -97,11 +97,11 @@ fn add_crd(found: &mut ReadDocuments<PlayedCrd>, file: &Path, mut document: Json
         document["spec"]["conversion"] = json!({ "strategy": "None" });
         found.remarks.push(format!("{shown}: CRD {name} is applied without its conversion webhook"));
     }
-    found.documents.push(PlayedCrd { file: file.to_owned(), name, document });
+    found.documents.push(CrdDocument { file: file.to_owned(), name, document });
 }
 
 /// The policies of all files. Of a file with a problem, the policies that it held `before` stay.
-pub fn policies_of(sources: &Sources, snapshot: &Snapshot, before: &[PlayedPolicy]) -> ReadDocuments<PlayedPolicy> {
+pub fn policies_of(sources: &Sources, snapshot: &Snapshot, before: &[PolicyDocument]) -> ReadDocuments<PolicyDocument> {
     let mut found = ReadDocuments::default();
     for (file, content) in snapshot {
         let problems = found.problems.len();
@@ -117,7 +117,7 @@ pub fn policies_of(sources: &Sources, snapshot: &Snapshot, before: &[PlayedPolic
     found
 }
 
-fn add_policies(found: &mut ReadDocuments<PlayedPolicy>, sources: &Sources, file: &Path, content: &[u8]) {
+fn add_policies(found: &mut ReadDocuments<PolicyDocument>, sources: &Sources, file: &Path, content: &[u8]) {
     let shown = file.display();
     let parsed = document::documents(file, content);
     match Content::of(&parsed) {
@@ -154,7 +154,7 @@ fn add_policies(found: &mut ReadDocuments<PlayedPolicy>, sources: &Sources, file
                 policy.name(),
                 first.file.display()
             )),
-            None => found.documents.push(PlayedPolicy { file: file.to_owned(), document, policy: Arc::new(policy) }),
+            None => found.documents.push(PolicyDocument { file: file.to_owned(), document, policy: Arc::new(policy) }),
         }
     }
 }

@@ -11,14 +11,14 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 use statusguard::{Backend, Command, Guard, Refusals};
 use statusguard_edge::{Drained, Shutdown};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::documents::PlayedPolicy;
+use super::documents::PolicyDocument;
 use crate::{Authority, ControlPlane, User, WebhookService, eventually, unique};
 
 const SYSTEM_NAMESPACE: &str = "statusguard-system";
@@ -89,7 +89,7 @@ impl RunningGuard {
     }
 
     /// Puts these policies in force and no others, and returns once the API server asks the guard about them.
-    pub async fn enforce(&mut self, plane: &ControlPlane, policies: &[PlayedPolicy]) -> anyhow::Result<()> {
+    pub async fn enforce(&mut self, plane: &ControlPlane, policies: &[PolicyDocument]) -> anyhow::Result<()> {
         self.stage(policies).await?;
         let backend = Backend {
             namespace: self.service.namespace.clone(),
@@ -99,15 +99,15 @@ impl RunningGuard {
         };
         let configuration = ValidatingWebhookConfiguration {
             metadata: ObjectMeta { name: Some(NAME.into()), ..ObjectMeta::default() },
-            webhooks: Some(policies.iter().map(|played| statusguard::webhook(&played.policy, &backend)).collect()),
+            webhooks: Some(policies.iter().map(|document| statusguard::webhook(&document.policy, &backend)).collect()),
         };
         plane.register_webhook(&self.service, configuration, async || Ok(true)).await?;
         self.wait_in_force(plane).await
     }
 
     /// Gives the policies to the guard and waits until it has read them.
-    async fn stage(&mut self, policies: &[PlayedPolicy]) -> anyhow::Result<()> {
-        let documents: String = policies.iter().map(|played| format!("---\n{}\n", played.document)).collect();
+    async fn stage(&mut self, policies: &[PolicyDocument]) -> anyhow::Result<()> {
+        let documents: String = policies.iter().map(|document| format!("---\n{}\n", document.document)).collect();
         if documents == self.staged {
             return Ok(());
         }
@@ -192,13 +192,21 @@ impl RunningGuard {
 
     /// Takes back the webhook configuration where the API server outlives this process, and stops the guard at once.
     pub async fn abandon(self, plane: &ControlPlane) -> anyhow::Result<()> {
-        if plane.is_external() {
-            plane.remove_webhook(NAME, async || Ok(true)).await?;
-        }
+        let removed = match plane.is_external() {
+            true => {
+                let api = Api::<ValidatingWebhookConfiguration>::all(plane.client(User::Admin));
+                api.delete(NAME, &DeleteParams::default()).await.map(drop)
+            }
+            false => Ok(()),
+        };
         self.shutdown.request();
         self.shutdown.request();
         // It was told to break off: how it ended says nothing.
         let _ = self.task.await;
-        Ok(())
+        match removed {
+            // There was no policy, or the user has deleted it.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            removed => removed.context("removing the webhook configuration"),
+        }
     }
 }

@@ -10,8 +10,8 @@ use kube::Client;
 use kube::api::Api;
 use serde_json::Value as Json;
 
-use super::console::Console;
-use super::documents::{self, PlayedCrd, PlayedPolicy, ReadDocuments, news};
+use super::console::{Console, told};
+use super::documents::{self, CrdDocument, PolicyDocument, ReadDocuments, news};
 use super::guard::RunningGuard;
 use super::served;
 use super::sources::{Snapshot, Sources};
@@ -20,9 +20,9 @@ use crate::{ControlPlane, Options, Scope, User, eventually};
 /// How often files are looked at, and whether the API server serves what a policy waits for.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// What the user wants to play with.
+/// What the user has named.
 #[derive(Clone)]
-pub struct Game {
+pub struct Inputs {
     pub crds: Sources,
     pub policies: Sources,
 }
@@ -31,17 +31,19 @@ pub struct Game {
 pub struct Playground {
     pub plane: ControlPlane,
     pub guard: RunningGuard,
-    pub game: Game,
+    pub inputs: Inputs,
     console: Console,
     client: Client,
     /// The files as they were last read.
-    files: GameFiles,
+    files: InputFiles,
     /// CRDs that were given to the API server, as they were written.
     applied: BTreeMap<String, Json>,
-    policies: ReadDocuments<PlayedPolicy>,
-    enforced: Vec<PlayedPolicy>,
+    policies: ReadDocuments<PolicyDocument>,
+    enforced: Vec<PolicyDocument>,
     /// Policies that are not in force, and why.
     waiting: BTreeMap<String, String>,
+    /// Whether the last try to put the policies in force has not come to its end.
+    unfinished: bool,
     /// Kinds that alice and bob have rights on: group and resource.
     granted: BTreeSet<(String, String)>,
     /// The last error of [`Self::follow`].
@@ -50,14 +52,14 @@ pub struct Playground {
 
 /// The content of all files.
 #[derive(Default, PartialEq)]
-struct GameFiles {
+struct InputFiles {
     crds: Snapshot,
     policies: Snapshot,
 }
 
-impl Game {
-    fn read(&self) -> Result<GameFiles, statusguard::document::Error> {
-        Ok(GameFiles { crds: self.crds.read()?, policies: self.policies.read()? })
+impl Inputs {
+    fn read(&self) -> Result<InputFiles, statusguard::document::Error> {
+        Ok(InputFiles { crds: self.crds.read()?, policies: self.policies.read()? })
     }
 }
 
@@ -67,13 +69,16 @@ impl Playground {
     /// # Errors
     /// When a document is broken, before anything is started; when the API server refuses one; when something does not
     /// start.
-    pub async fn start(game: Game, console: Console) -> anyhow::Result<Self> {
-        let files = game.read()?;
-        let crds = documents::crds(&game.crds, &files.crds);
-        let policies = documents::policies_of(&game.policies, &files.policies, &[]);
+    pub async fn start(inputs: Inputs, console: Console) -> anyhow::Result<Self> {
+        let files = inputs.read()?;
+        let crds = documents::crds(&inputs.crds, &files.crds);
+        let policies = documents::policies_of(&inputs.policies, &files.policies, &[]);
         let problems: Vec<&str> = crds.problems.iter().chain(&policies.problems).map(String::as_str).collect();
         ensure!(problems.is_empty(), "{}", problems.join("\n"));
         crds.remarks.iter().chain(&policies.remarks).for_each(|remark| console.say(remark));
+        if policies.documents.is_empty() && !inputs.policies.is_empty() {
+            console.say(format!("There is no StatusPolicy in {} yet.", inputs.policies));
+        }
 
         console.say("Starting kube-apiserver and etcd; the first time, they are built from source.");
         let plane = ControlPlane::start(Options::default()).await?;
@@ -86,7 +91,7 @@ impl Playground {
         let mut playground = Self {
             plane,
             guard,
-            game,
+            inputs,
             console,
             client,
             files,
@@ -94,12 +99,11 @@ impl Playground {
             policies,
             enforced: Vec::new(),
             waiting: BTreeMap::new(),
+            unfinished: false,
             granted: BTreeSet::new(),
             complaint: String::new(),
         };
-        if !crds.documents.is_empty() {
-            console.say(format!("Applying {}.", count(crds.documents.len(), "CRD")));
-        }
+        console.say(format!("Applying {}.", count(crds.documents.len(), "CRD")));
         for crd in &crds.documents {
             playground.apply(crd).await?;
         }
@@ -108,8 +112,13 @@ impl Playground {
     }
 
     /// The policies in force.
-    pub fn enforced(&self) -> &[PlayedPolicy] {
+    pub fn enforced(&self) -> &[PolicyDocument] {
         &self.enforced
+    }
+
+    /// Stops the guard. On a cluster that was not started here nothing asks it any more.
+    pub async fn end(self) -> anyhow::Result<()> {
+        self.guard.abandon(&self.plane).await
     }
 
     /// Follows the files until something fails that cannot be mended by changing them.
@@ -120,7 +129,7 @@ impl Playground {
                 bail!("the guard has ended");
             }
             let error = self.look().await.err();
-            let complaint = error.map(|error| format!("{error:#}; what is in force stays")).unwrap_or_default();
+            let complaint = error.map(|error| format!("{}; what is in force stays", told(&error))).unwrap_or_default();
             if !complaint.is_empty() && complaint != self.complaint {
                 self.console.say(&complaint);
             }
@@ -129,9 +138,10 @@ impl Playground {
     }
 
     async fn look(&mut self) -> anyhow::Result<()> {
-        let files = self.game.read()?;
+        let files = self.inputs.read()?;
         if files == self.files {
-            return if self.waiting.is_empty() { Ok(()) } else { self.enforce(false).await };
+            let settled = self.waiting.is_empty() && !self.unfinished;
+            return if settled { Ok(()) } else { self.enforce(self.unfinished).await };
         }
         let before = std::mem::replace(&mut self.files, files);
         if before.crds != self.files.crds {
@@ -145,8 +155,8 @@ impl Playground {
 
     /// Applies the CRDs that are new or changed. A CRD whose file is gone stays: its removal would remove all objects.
     async fn take_crds(&mut self, before: &Snapshot) {
-        let before = documents::crds(&self.game.crds, before);
-        let now = documents::crds(&self.game.crds, &self.files.crds);
+        let before = documents::crds(&self.inputs.crds, before);
+        let now = documents::crds(&self.inputs.crds, &self.files.crds);
         news(&now.problems, &before.problems).for_each(|problem| self.console.say(problem));
         news(&now.remarks, &before.remarks).for_each(|remark| self.console.say(remark));
         for crd in &now.documents {
@@ -155,12 +165,12 @@ impl Playground {
             }
             match self.apply(crd).await {
                 Ok(()) => self.console.say(format!("Applied CRD {} from {}.", crd.name, crd.file.display())),
-                Err(error) => self.console.say(format!("{error:#}")),
+                Err(error) => self.console.say(told(&error)),
             }
         }
     }
 
-    async fn apply(&mut self, crd: &PlayedCrd) -> anyhow::Result<()> {
+    async fn apply(&mut self, crd: &CrdDocument) -> anyhow::Result<()> {
         // Also what is refused is not tried again until it changes.
         self.applied.insert(crd.name.clone(), crd.document.clone());
         self.plane
@@ -173,7 +183,7 @@ impl Playground {
     }
 
     fn take_policies(&mut self) {
-        let now = documents::policies_of(&self.game.policies, &self.files.policies, &self.policies.documents);
+        let now = documents::policies_of(&self.inputs.policies, &self.files.policies, &self.policies.documents);
         let new_problems: Vec<_> = news(&now.problems, &self.policies.problems).collect();
         new_problems.iter().for_each(|problem| self.console.say(problem));
         if !new_problems.is_empty() {
@@ -183,46 +193,46 @@ impl Playground {
         self.policies = now;
     }
 
-    /// Puts the policies in force whose kind is served, says what has changed, and gives rights on their kinds.
+    /// Puts the policies in force whose kind is served, says what has changed, and gives rights on their kinds. With
+    /// `changed`, the API server is asked anew about all kinds, and not only about those that are waited for.
     async fn enforce(&mut self, changed: bool) -> anyhow::Result<()> {
+        self.unfinished = true;
         let (mut served, mut waiting) = (Vec::new(), BTreeMap::new());
-        for played in &self.policies.documents {
-            let name = played.policy.name();
-            // What is in force and did not change is not asked about again.
-            let known = !changed && !self.waiting.contains_key(name);
-            match if known { None } else { self.obstacle(played).await? } {
-                None => served.push(played.clone()),
-                Some(obstacle) => drop(waiting.insert(name.to_owned(), obstacle)),
-            }
-        }
-        for played in self.policies.documents.iter() {
-            let name = played.policy.name();
-            if let Some(obstacle) = waiting.get(name)
-                && self.waiting.get(name) != Some(obstacle)
-            {
-                let file = played.file.display();
-                self.console.say(format!("Not in force yet: StatusPolicy {name} ({file}): {obstacle}."));
+        for document in &self.policies.documents {
+            let name = document.policy.name();
+            let ask = changed || self.waiting.contains_key(name);
+            match if ask { self.obstacle(document).await? } else { None } {
+                None => served.push(document.clone()),
+                Some(obstacle) => {
+                    if self.waiting.get(name) != Some(&obstacle) {
+                        let file = document.file.display();
+                        self.console.say(format!("Not in force yet: StatusPolicy {name} ({file}): {obstacle}."));
+                    }
+                    waiting.insert(name.to_owned(), obstacle);
+                }
             }
         }
         self.waiting = waiting;
         let lines = changes(&self.enforced, &served);
-        if lines.is_empty() {
-            return Ok(());
+        if !lines.is_empty() {
+            let targets = served.iter().map(|document| &document.policy.spec().target);
+            let kinds: Vec<_> = targets.map(|target| (target.group.clone(), target.resource.clone())).collect();
+            self.grant(kinds).await?;
+            self.guard.enforce(&self.plane, &served).await?;
+            self.enforced = served;
+            lines.iter().for_each(|line| self.console.say(line));
         }
-        let targets = served.iter().map(|played| &played.policy.spec().target);
-        let kinds: Vec<_> = targets.map(|target| (target.group.clone(), target.resource.clone())).collect();
-        self.grant(kinds).await?;
-        self.guard.enforce(&self.plane, &served).await?;
-        self.enforced = served;
-        lines.iter().for_each(|line| self.console.say(line));
+        self.unfinished = false;
         Ok(())
     }
 
-    async fn obstacle(&self, played: &PlayedPolicy) -> anyhow::Result<Option<String>> {
-        if played.policy.unconfirmed_core() {
+    async fn obstacle(&self, document: &PolicyDocument) -> anyhow::Result<Option<String>> {
+        if document.policy.unconfirmed_core() {
             return Ok(Some("it is one of Kubernetes' own kinds: write `core: true` in the target".to_owned()));
         }
-        served::obstacle(&self.client, &played.policy.spec().target).await.context("asking what the API server serves")
+        served::obstacle(&self.client, &document.policy.spec().target)
+            .await
+            .context("asking what the API server serves")
     }
 
     /// Gives alice and bob all rights on kinds that they have none on.
@@ -248,22 +258,22 @@ impl Playground {
 }
 
 /// What becomes different when `now` replaces `before`, a line each.
-fn changes(before: &[PlayedPolicy], now: &[PlayedPolicy]) -> Vec<String> {
-    let find = |policies: &[PlayedPolicy], name: &str| policies.iter().position(|it| it.policy.name() == name);
+fn changes(before: &[PolicyDocument], now: &[PolicyDocument]) -> Vec<String> {
+    let find = |policies: &[PolicyDocument], name: &str| policies.iter().position(|it| it.policy.name() == name);
     let mut lines = Vec::new();
-    for played in now {
-        let (name, file) = (played.policy.name(), played.file.display());
+    for document in now {
+        let (name, file) = (document.policy.name(), document.file.display());
         let verb = match find(before, name) {
             None => "In force",
-            Some(index) if before[index].document != played.document => "In force, changed",
+            Some(index) if before[index].document != document.document => "In force, changed",
             Some(_) => continue,
         };
-        lines.push(format!("{verb}: StatusPolicy {name} ({file}), mode {:?}.", played.policy.spec().mode));
+        lines.push(format!("{verb}: StatusPolicy {name} ({file}), mode {:?}.", document.policy.spec().mode));
     }
-    for played in before {
-        let name = played.policy.name();
+    for document in before {
+        let name = document.policy.name();
         if find(now, name).is_none() {
-            lines.push(format!("No longer in force: StatusPolicy {name} ({}).", played.file.display()));
+            lines.push(format!("No longer in force: StatusPolicy {name} ({}).", document.file.display()));
         }
     }
     lines

@@ -7,8 +7,8 @@ use clap::Args as Group;
 use statusguard::document;
 
 use super::command::{self, EndSignals};
-use super::console::Console;
-use super::playground::{Game, Playground};
+use super::console::{Console, told};
+use super::playground::{Inputs, Playground};
 use super::project;
 use super::report::Reporter;
 use super::sources::Sources;
@@ -44,7 +44,7 @@ pub struct UpArgs {
 
 /// What to play, and what to say about it.
 struct Choice {
-    game: Game,
+    inputs: Inputs,
     remark: &'static str,
     /// Whether it is this project's example.
     example: bool,
@@ -66,8 +66,8 @@ impl UpArgs {
             true => vec![project("manifests/policies/kubernaut/notificationrequests.yaml")],
             false => self.policies.clone(),
         };
-        let game = Game { crds: Sources::new(crds), policies: Sources::new(policies) };
-        Ok(Choice { game, remark, example })
+        let inputs = Inputs { crds: Sources::new(crds), policies: Sources::new(policies) };
+        Ok(Choice { inputs, remark, example })
     }
 }
 
@@ -85,19 +85,19 @@ pub async fn run(args: UpArgs) -> u8 {
         false => (Console::BesideCommand, FAILED_BESIDE_COMMAND),
     };
     up(&args, console).await.unwrap_or_else(|error| {
-        Console::BesideCommand.say(format!("{error:#}"));
+        Console::BesideCommand.say(told(&error));
         failed
     })
 }
 
 async fn up(args: &UpArgs, console: Console) -> anyhow::Result<u8> {
     let mut signals = EndSignals::listen()?;
-    let Choice { game, remark, example } = args.choice()?;
+    let Choice { inputs, remark, example } = args.choice()?;
     if !remark.is_empty() {
         console.say(remark);
     }
     let mut playground = tokio::select! {
-        started = Playground::start(game, console) => started?,
+        started = Playground::start(inputs, console) => started?,
         _ = signals.next() => return Ok(INTERRUPTED),
     };
     let mut reporter = Reporter::new(console, playground.guard.refusals.clone());
@@ -109,7 +109,7 @@ async fn up(args: &UpArgs, console: Console) -> anyhow::Result<u8> {
             Ok(started) => child = Some(started),
             Err(error) => {
                 console.say(format!("cannot run {}: {error}", args.command[0].display()));
-                playground.guard.abandon(&playground.plane).await?;
+                playground.end().await?;
                 return Ok(command::not_started(&error));
             }
         }
@@ -128,26 +128,26 @@ async fn up(args: &UpArgs, console: Console) -> anyhow::Result<u8> {
         never = reporter.follow() => match never {},
     };
     reporter.report();
-    playground.guard.abandon(&playground.plane).await?;
+    playground.end().await?;
     ended
 }
 
 /// How to use what is up.
 fn introduction(playground: &Playground, example: bool) -> String {
-    let Playground { plane, game, .. } = playground;
+    let Playground { plane, inputs, .. } = playground;
     let kubeconfig = |user| plane.kubeconfig(user).display().to_string();
     let path = command::kubectl_folder(plane);
     let path = path.map(|folder| format!(" PATH={}:$PATH", folder.display())).unwrap_or_default();
     let commands = match (example, playground.enforced().first()) {
         (true, _) => EXAMPLE.to_owned(),
-        (false, Some(played)) => format!(
+        (false, Some(document)) => format!(
             "Write a status, and see what the guard makes of it:\n\n  \
              kubectl patch {} NAME --subresource=status --type=merge -p '{{\"status\":{{...}}}}'\n",
-            played.policy.name()
+            document.policy.name()
         ),
         (false, None) => String::new(),
     };
-    let policies = if game.policies.is_empty() { "(none)".to_owned() } else { game.policies.to_string() };
+    let policies = if inputs.policies.is_empty() { "(none)".to_owned() } else { inputs.policies.to_string() };
     format!(
         "
 A real API server with the guard in front of it is up. In another terminal:
@@ -168,7 +168,7 @@ broken, appears below. Ctrl-C stops everything and removes it.
         admin = kubeconfig(User::Admin),
         alice = kubeconfig(User::Alice),
         bob = kubeconfig(User::Bob),
-        crds = game.crds,
+        crds = inputs.crds,
     )
 }
 
