@@ -32,8 +32,9 @@ pub async fn obstacle(client: &Client, target: &Target) -> Result<Option<String>
         }));
     }
     if !subresource.is_empty() && !has(&format!("{resource}/{subresource}")) {
+        let cure = if target.core { "" } else { "add it to the CRD, or " };
         return Ok(Some(format!(
-            "{resource} in {} has no subresource {subresource}: add it to the CRD, or write `subresource: \"\"` in the target",
+            "{resource} in {} has no subresource {subresource}: {cure}write `subresource: \"\"` in the target",
             joined(group, version)
         )));
     }
