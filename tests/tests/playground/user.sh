@@ -14,18 +14,28 @@ patch() {
     kubectl patch "$resource" a --subresource=status --type=merge -p "{\"status\":$status}" "$@" >/dev/null 2>>"$log"
 }
 
-# until_refused RESOURCE STATUS: tries a dry run until the guard refuses it
-until_refused() {
+# eventually COMMAND...: tries it until it succeeds, and gives up after a minute or two
+eventually() {
     tries=0
-    while patch "$1" "$2" --dry-run=server; do
+    until "$@"; do
         tries=$((tries + 1))
-        [ $tries -lt 300 ] || { echo "$1: never refused"; exit 1; }
+        [ $tries -lt 300 ] || { echo "in vain: $*"; exit 1; }
         sleep 0.1
     done
 }
 
-entries() {
-    kubectl get validatingwebhookconfigurations statusguard-local -o 'jsonpath={.webhooks[*].name}'
+# Whether the guard refuses a dry run.
+is_refused() {
+    ! patch "$1" "$2" --dry-run=server
+}
+
+is_served() {
+    kubectl get "$1" >/dev/null 2>&1
+}
+
+# Whether the webhook configuration has these entries and no others.
+has_entries() {
+    [ "$(kubectl get validatingwebhookconfigurations statusguard-local -o 'jsonpath={.webhooks[*].name}')" = "$1" ]
 }
 
 log=$1/kubectl.log
@@ -41,24 +51,19 @@ echo "bob writes what is stale: $?"
 # a policy that is added, for one of Kubernetes' own kinds, and one that goes
 mv "$1/jobs.policy.yaml" "$1/policies/"
 rm "$1/policies/widgets.policy.yaml"
-tries=0
-until [ "$(entries)" = "jobs.batch.statusguard.dev" ]; do
-    tries=$((tries + 1))
-    [ $tries -lt 300 ] || { echo "entries: $(entries)"; exit 1; }
-    sleep 0.1
-done
+eventually has_entries jobs.batch.statusguard.dev
 echo "the entries have followed"
 kubectl create job a --image=none >/dev/null
 patch jobs '{"startTime":"2026-01-05T03:00:00Z"}'
-until_refused jobs '{"startTime":"2026-01-05T03:00:01Z"}'
+eventually is_refused jobs '{"startTime":"2026-01-05T03:00:01Z"}'
 echo "jobs are guarded"
 
 # a policy whose kind comes later
 mv "$1/gadgets.crd.yaml" "$1/crds/"
-until kubectl get gadgets >/dev/null 2>&1; do sleep 0.1; done
+eventually is_served gadgets
 create Gadget
 patch gadgets '{"attempts":3}'
-until_refused gadgets '{"attempts":2}'
+eventually is_refused gadgets '{"attempts":2}'
 echo "gadgets are guarded"
 kubectl auth can-i update gadgets/status --as=bob
 exit 7
