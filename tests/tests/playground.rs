@@ -27,7 +27,7 @@ const FILES: [(&str, &str); 6] = [
     ("gadgets.crd.yaml", include_str!("playground/gadgets.crd.yaml")),
     ("widgets.policy.yaml", include_str!("playground/widgets.policy.yaml")),
     ("gadgets.policy.yaml", include_str!("playground/gadgets.policy.yaml")),
-    ("jobs.policy.yaml", include_str!("playground/jobs.policy.yaml")),
+    ("deployments.policy.yaml", include_str!("playground/deployments.policy.yaml")),
     ("user.sh", include_str!("playground/user.sh")),
 ];
 
@@ -110,7 +110,8 @@ async fn own_kinds_and_policies_are_guarded_and_followed_until_the_command_ends(
             "alice writes: 0",
             "bob writes what is stale: 1",
             "the entries have followed",
-            "jobs are guarded",
+            "deployments are guarded",
+            "deployments are guarded otherwise",
             "gadgets are guarded",
             "yes",
         ],
@@ -124,8 +125,11 @@ async fn own_kinds_and_policies_are_guarded_and_followed_until_the_command_ends(
         ("In force: StatusPolicy widgets.example.org", 1),
         ("Not in force yet: StatusPolicy gadgets.example.org", 1),
         ("does not serve gadgets in example.org/v1: give the CRD with --crds", 1),
+        ("In force, changed: StatusPolicy deployments.apps", 1),
+        ("policies/gadgets.policy.yaml: ", 1),
+        ("The last good version of each policy stays in force", 1),
         ("Applied CRD gadgets.example.org from", 1),
-        ("In force: StatusPolicy jobs.batch", 1),
+        ("In force: StatusPolicy deployments.apps", 1),
         ("No longer in force: StatusPolicy widgets.example.org", 1),
         ("Denied Stale  bob  widgets.example.org default/a", 1),
     ] {

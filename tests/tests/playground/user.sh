@@ -26,7 +26,11 @@ eventually() {
 
 # Whether the guard refuses a dry run.
 is_refused() {
-    ! patch "$1" "$2" --dry-run=server
+    ! patch "$1" "$2" --dry-run=server && tail -n 1 "$log" | grep -q "webhook .* denied the request"
+}
+
+is_allowed() {
+    patch "$1" "$2" --dry-run=server
 }
 
 is_served() {
@@ -49,16 +53,22 @@ patch widgets '{"attempts":2}' --as=bob
 echo "bob writes what is stale: $?"
 
 # a policy that is added, for one of Kubernetes' own kinds, and one that goes
-mv "$1/jobs.policy.yaml" "$1/policies/"
+mv "$1/deployments.policy.yaml" "$1/policies/"
 rm "$1/policies/widgets.policy.yaml"
-eventually has_entries jobs.batch.statusguard.dev
+eventually has_entries deployments.apps.statusguard.dev
 echo "the entries have followed"
-kubectl create job a --image=none >/dev/null
-patch jobs '{"startTime":"2026-01-05T03:00:00Z"}'
-eventually is_refused jobs '{"startTime":"2026-01-05T03:00:01Z"}'
-echo "jobs are guarded"
+kubectl create deployment a --image=none >/dev/null
+patch deployments '{"observedGeneration":3}'
+eventually is_refused deployments '{"observedGeneration":2}'
+echo "deployments are guarded"
 
-# a policy whose kind comes later
+# a policy that changes
+sed -i 's/observedGeneration/replicas/' "$1/policies/deployments.policy.yaml"
+eventually is_allowed deployments '{"observedGeneration":2}'
+echo "deployments are guarded otherwise"
+
+# a policy whose kind comes later, and which is broken by then
+echo 'a: [' >"$1/policies/gadgets.policy.yaml"
 mv "$1/gadgets.crd.yaml" "$1/crds/"
 eventually is_served gadgets
 create Gadget
