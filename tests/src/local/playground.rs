@@ -31,7 +31,7 @@ pub struct Inputs {
 pub struct Playground {
     pub plane: ControlPlane,
     pub guard: RunningGuard,
-    pub inputs: Inputs,
+    inputs: Inputs,
     console: Console,
     client: Client,
     /// The files as they were last read.

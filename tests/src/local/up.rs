@@ -134,7 +134,7 @@ async fn up(args: &UpArgs, console: Console) -> anyhow::Result<u8> {
 
 /// How to use what is up.
 fn introduction(playground: &Playground, example: bool) -> String {
-    let Playground { plane, inputs, .. } = playground;
+    let plane = &playground.plane;
     let kubeconfig = |user| plane.kubeconfig(user).display().to_string();
     let path = command::kubectl_folder(plane);
     let path = path.map(|folder| format!(" PATH={}:$PATH", folder.display())).unwrap_or_default();
@@ -147,7 +147,6 @@ fn introduction(playground: &Playground, example: bool) -> String {
         ),
         (false, None) => String::new(),
     };
-    let policies = if inputs.policies.is_empty() { "(none)".to_owned() } else { inputs.policies.to_string() };
     format!(
         "
 A real API server with the guard in front of it is up. In another terminal:
@@ -160,25 +159,21 @@ You are admin then. Alice and bob have all rights on the kinds with a CRD or a p
   kubectl --as bob ...      or KUBECONFIG={bob}
 
 {commands}
-CRDs:     {crds}
-Policies: {policies}
-These files are followed: change them, and see what is different. What the guard refuses, or allows although a rule is
-broken, appears below. Ctrl-C stops everything and removes it.
+The files of your CRDs and policies are followed: change them, and see what is different. What the guard refuses, or
+allows although a rule is broken, appears below. Ctrl-C stops everything and removes it.
 ",
         admin = kubeconfig(User::Admin),
         alice = kubeconfig(User::Alice),
         bob = kubeconfig(User::Bob),
-        crds = inputs.crds,
     )
 }
 
 /// For the example: an object, a first phase that is not legal (422), two legal steps, and a step back (409).
 const EXAMPLE: &str = r#"Create an object. Try a first phase that is not legal (422), then two legal steps, then a step back (409):
 
-  kubectl create -f - <<'END'
-  {"apiVersion": "kubernaut.ai/v1alpha1", "kind": "NotificationRequest", "metadata": {"name": "n1"},
-   "spec": {"type": "Escalation", "subject": "Disk of node worker-2 is full", "body": "See the runbook."}}
-  END
+  echo '{"apiVersion": "kubernaut.ai/v1alpha1", "kind": "NotificationRequest", "metadata": {"name": "n1"},
+    "spec": {"type": "Escalation", "subject": "Disk of node worker-2 is full", "body": "See the runbook."}}' |
+    kubectl create -f -
   kubectl patch notif n1 --subresource=status --type=merge -p '{"status":{"phase":"Sent"}}'
   kubectl patch notif n1 --subresource=status --type=merge -p '{"status":{"phase":"Pending","totalAttempts":0}}'
   kubectl patch notif n1 --subresource=status --type=merge -p '{"status":{"phase":"Sending"}}'
