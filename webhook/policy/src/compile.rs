@@ -18,7 +18,7 @@ use compiler::{Compiler, PathScope};
 use crate::path::Path;
 use crate::problem::{Problem, Severity};
 use crate::rules::Policy;
-use crate::spec::{self, StatusPolicySpec};
+use crate::spec::StatusPolicySpec;
 
 impl Policy {
     /// Compiles a whole document: `apiVersion`, `kind`, `metadata.name` and `spec`.
@@ -59,15 +59,16 @@ fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, sche
     compiler.target(&name, &spec);
     let redact = spec.redact.iter().enumerate();
     let redact = redact.filter_map(|(index, path)| redact_path(compiler, path, index)).collect();
-    let set = spec::RuleSet {
-        phase: spec.phase.clone(),
-        monotone: spec.monotone.clone(),
-        set_once: spec.set_once.clone(),
-        collections: spec.collections.clone(),
-        equal: spec.equal.clone(),
-    };
+    let set = spec.rules();
     if !compiler.rules_fit(&set) {
         return None;
+    }
+    if set.is_empty() && compiler.problems.iter().all(|problem| problem.severity == Severity::Warning) {
+        compiler.warning(
+            "spec",
+            "there is no rule, so every write is allowed",
+            "see `statusguard policy init` for a first policy",
+        );
     }
     let rules = compiler.rules(&set, "spec", PathScope::Root, false, schema);
     // A rule that could not be compiled may be the one that guards a witness.
@@ -75,7 +76,7 @@ fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, sche
     let compiled = rules.monotone.len() + rules.set_once.len() + rules.collections.len();
     let written = set.monotone.len() + set.set_once.len() + set.collections.len();
     if compiled == written && !kinds.iter().any(|kind| compiler.unread_below(kind)) {
-        compiler.witnesses(&set, &rules);
+        compiler.witnesses(&set);
     }
     Some(Policy { name, spec, warnings: Vec::new(), redact, resets: compiler.resets, rules })
 }

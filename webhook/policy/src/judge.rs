@@ -23,6 +23,7 @@ mod set_once;
 
 use changes::Changes;
 use evaluation::{Evaluation, Violation};
+use phase::PhaseChange;
 
 use crate::budget::{Budget, Unfinished};
 use crate::path::{Location, Path};
@@ -82,39 +83,38 @@ fn judge_rules<'v>(
     evaluation.spend(rules.count())?;
     evaluation.spend_on(old, new)?;
     let changes = Changes::between(old, new);
-    let phases = rules.phase.as_ref().map(|rule| {
-        let read = |value| rule.graph.read(rule.path.of(value));
-        (rule, read(old), read(new))
-    });
-    let phase_changed = phases.as_ref().is_some_and(|(_, before, after)| before.reading != after.reading);
-    if let Some((rule, before, after)) = &phases
-        && changes.touch(&rule.path)
-    {
-        let location = Location::under(parent, &rule.path);
-        let reset = evaluation.resets_apply(&rule.resets)?;
-        evaluation.phase(rule, reset, (before, after), (rule.path.of(old), rule.path.of(new)), &location);
+    for rule in rules.phases.iter().skip(1) {
+        evaluation.spend_on(rule.path.of(old), rule.path.of(new))?;
+    }
+    let phases: Vec<PhaseChange<'_>> = rules.phases.iter().map(|rule| PhaseChange::between(rule, old, new)).collect();
+    for phase in phases.iter().filter(|phase| changes.touch(&phase.rule.path)) {
+        let path = &phase.rule.path;
+        let location = Location::under(parent, path);
+        let reset = evaluation.resets_apply(&phase.rule.resets, (old, new))?;
+        evaluation.phase(phase, reset, (path.of(old), path.of(new)), &location);
     }
     for rule in rules.monotone.iter().filter(|rule| changes.touch(&rule.path)) {
         let location = Location::under(parent, &rule.path);
+        let reset = evaluation.resets_apply(&rule.resets, (old, new))?;
         let (old, new) = (rule.path.of(old), rule.path.of(new));
         evaluation.spend_on(old, new)?;
-        let reset = evaluation.resets_apply(&rule.resets)?;
         evaluation.monotone(rule, reset, (old, new), &location);
     }
-    let changed = |rule: &&SetOnceRule| changes.touch(&rule.path) || (phase_changed && !rule.required_in.is_empty());
+    let changed = |rule: &&SetOnceRule| {
+        changes.touch(&rule.path) || rule.required_in.iter().any(|phase| phases[phase.machine].changed)
+    };
     for rule in rules.set_once.iter().filter(changed) {
         let location = Location::under(parent, &rule.path);
+        let reset = evaluation.resets_apply(&rule.resets, (old, new))?;
         let (old, new) = (rule.path.of(old), rule.path.of(new));
         evaluation.spend(rule.required_in.len())?;
         evaluation.spend_on(old, new)?;
-        let reset = evaluation.resets_apply(&rule.resets)?;
-        let phases = phases.as_ref().map(|(rule, before, after)| (*rule, before, after));
-        evaluation.set_once(rule, reset, (old, new), phases, &location);
+        evaluation.set_once(rule, reset, (old, new), &phases, &location);
     }
     for rule in rules.collections.iter().filter(|rule| changes.touch(&rule.path)) {
         let location = Location::under(parent, &rule.path);
+        let reset = evaluation.resets_apply(&rule.resets, (old, new))?;
         let (old, new) = (rule.path.of(old), rule.path.of(new));
-        let reset = evaluation.resets_apply(&rule.resets)?;
         let pairs = evaluation.collection(rule, reset, (old, new), &location)?;
         if let Some(each) = &rule.each {
             for pair in pairs.iter() {

@@ -21,7 +21,7 @@ pub struct Policy {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
-    pub(crate) phase: Option<PhaseRule>,
+    pub(crate) phases: Vec<PhaseRule>,
     pub(crate) monotone: Vec<MonotoneRule>,
     pub(crate) set_once: Vec<SetOnceRule>,
     pub(crate) collections: Vec<CollectionRule>,
@@ -31,8 +31,8 @@ pub(crate) struct Rules {
 impl Rules {
     /// How many rules there are, without those of entries.
     pub(crate) fn count(&self) -> usize {
-        let lists = self.monotone.len() + self.set_once.len() + self.collections.len() + self.equal.len();
-        usize::from(self.phase.is_some()) + lists
+        let Self { phases, monotone, set_once, collections, equal } = self;
+        phases.len() + monotone.len() + set_once.len() + collections.len() + equal.len()
     }
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct MonotoneRule {
 #[derive(Clone, Debug)]
 pub(crate) struct SetOnceRule {
     pub(crate) path: Path,
-    pub(crate) required_in: Vec<usize>,
+    pub(crate) required_in: Vec<PhaseOf>,
     pub(crate) resets: Resets,
 }
 
@@ -83,13 +83,24 @@ pub(crate) enum Term {
     Length(Path),
 }
 
-/// When a rule does not compare with the old value. Phases are nodes of the root's graph.
+/// A phase of one of the machines that stand side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PhaseOf {
+    /// The machine's place in the rule set.
+    pub(crate) machine: usize,
+    /// The phase as a node of its graph.
+    pub(crate) node: usize,
+}
+
+/// When a rule does not compare with the old value. Phases are those of the root's machines.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resets {
     pub(crate) id: usize,
-    pub(crate) from: Vec<usize>,
-    pub(crate) to: Vec<usize>,
+    pub(crate) from: Vec<PhaseOf>,
+    pub(crate) to: Vec<PhaseOf>,
     pub(crate) with: Vec<Path>,
+    /// Witnesses of the entry that is judged.
+    pub(crate) within: Vec<Path>,
     /// Whether what the rule judges may have begun anew since an older state: the rule has resets, or it is inside an
     /// entry that may go and come back (R8.6).
     pub(crate) restarts: bool,

@@ -60,9 +60,9 @@ pub struct StatusPolicySpec {
     /// Paths whose values never leave the guard: they appear neither in messages nor in records nor in logs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redact: Vec<String>,
-    /// The phase machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<Phase>,
+    /// Phase machines; several may stand side by side, each judged alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
     /// Numbers, strings of digits and times that never decrease.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monotone: Vec<Monotone>,
@@ -75,6 +75,38 @@ pub struct StatusPolicySpec {
     /// Sums that are equal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub equal: Vec<Equal>,
+}
+
+impl StatusPolicySpec {
+    /// The rules for the whole object.
+    #[must_use]
+    pub fn rules(&self) -> RuleSet {
+        RuleSet {
+            phases: self.phases.clone(),
+            monotone: self.monotone.clone(),
+            set_once: self.set_once.clone(),
+            collections: self.collections.clone(),
+            equal: self.equal.clone(),
+        }
+    }
+}
+
+impl RuleSet {
+    /// Whether there is no rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { phases, monotone, set_once, collections, equal } = self;
+        phases.is_empty() && monotone.is_empty() && set_once.is_empty() && collections.is_empty() && equal.is_empty()
+    }
+}
+
+impl Resets {
+    /// Whether they say nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { from, to, with, within } = self;
+        [from, to, with, within].into_iter().all(Option::is_none)
+    }
 }
 
 /// The resource whose status is guarded.
@@ -146,9 +178,9 @@ pub struct Exempt {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleSet {
-    /// The phase machine of the item.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<Phase>,
+    /// The phase machines of the entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
     /// Numbers, strings of digits and times that never decrease.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monotone: Vec<Monotone>,
@@ -210,6 +242,9 @@ pub struct Resets {
     /// One of these witnesses advanced: it became set, or its number, time or list length increased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<Vec<String>>,
+    /// Inside `each`: one of these witnesses of the entry itself advanced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Vec<String>>,
 }
 
 /// A number, string of digits or time that never decreases.

@@ -188,7 +188,7 @@ fn statuses_that_are_nested_deep() {
 fn conditions_of_many_types() {
     let states: serde_json::Map<String, Json> =
         (0..1000).map(|n| (format!("S{n}"), json!(format!("C{n}=True")))).collect();
-    let rules = json!({ "phase": { "path": ".status.l", "states": states, "initial": ["S0"] } });
+    let rules = json!({ "phases": [{ "path": ".status.l", "states": states, "initial": ["S0"] }] });
     grows_with_the_input("conditions", rules, Verdict::Repair, |size| {
         let condition = |n: usize| format!("{{\"type\":\"C{}\",\"status\":\"True\"}}", n % 1000);
         (list((0..2000 * size).map(condition)), list((5..2000 * size - 5).filter(|n| n % 1000 > 0).map(condition)))
@@ -266,14 +266,14 @@ fn rings() -> Json {
     let named = |n: usize| (0..50).map(|k| format!("P{}", (n * 7 + k) % 2000)).collect::<Vec<_>>();
     let once: Vec<Json> =
         (0..2000).map(|n| json!({ "path": format!(".status.m{n}"), "requiredIn": named(n) })).collect();
-    json!({ "phase": phase, "setOnce": once })
+    json!({ "phases": [phase], "setOnce": once })
 }
 
 /// Writes in both directions between phases, of which neither all nor few pairs have one.
 fn mutual(phases: usize) -> Json {
     let to = |n: usize| (0..phases).filter(|m| (n * m) % 5 < 3 && n != *m).map(|m| format!("P{m}")).collect::<Vec<_>>();
     let edges: Vec<Json> = (0..phases).map(|n| json!({ "from": [format!("P{n}")], "to": to(n) })).collect();
-    json!({ "phase": { "path": ".status.phase", "transitions": edges } })
+    json!({ "phases": [{ "path": ".status.phase", "transitions": edges }] })
 }
 
 /// A machine of so many phases in a row.
@@ -281,13 +281,13 @@ fn chain(phases: usize) -> Json {
     let edges: Vec<Json> =
         (1..phases).map(|n| json!({ "from": [format!("P{}", n - 1)], "to": [format!("P{n}")] })).collect();
     let last = format!("P{}", phases - 1);
-    json!({ "phase": { "path": ".status.phase", "initial": ["P0"], "transitions": edges, "final": [last], "skip": ["*"] } })
+    json!({ "phases": [{ "path": ".status.phase", "initial": ["P0"], "transitions": edges, "final": [last], "skip": ["*"] }] })
 }
 
 #[test]
 fn large_policies_compile_at_once_or_are_refused() {
     let names = |prefix: &str, count: usize| (0..count).map(|n| format!("{prefix}{n}")).collect::<Vec<_>>();
-    let phases = |from: Vec<String>, to: Vec<String>| json!({ "phase": { "path": ".status.p", "initial": ["a0"], "transitions": [{ "from": from, "to": to }], "skip": ["*"] } });
+    let phases = |from: Vec<String>, to: Vec<String>| json!({ "phases": [{ "path": ".status.p", "initial": ["a0"], "transitions": [{ "from": from, "to": to }], "skip": ["*"] }] });
     let witnesses: Vec<Json> = (0..1000)
         .map(|n| json!({ "path": format!(".status.m{n}"), "resets": { "with": [format!(".status.m{}", (n * 7) % 1000)] } }))
         .collect();
@@ -305,7 +305,7 @@ fn large_policies_compile_at_once_or_are_refused() {
         ("many witnesses", json!({ "monotone": witnesses })),
         ("rings", rings()),
         ("a dense graph", mutual(420)),
-        ("mutual pairs", json!({ "phase": { "path": ".status.p", "transitions": pairs } })),
+        ("mutual pairs", json!({ "phases": [{ "path": ".status.p", "transitions": pairs }] })),
     ];
     for (what, rules) in fits {
         let (problems, time) = compiled(rules);
@@ -338,7 +338,7 @@ fn large_policies_compile_at_once_or_are_refused() {
 #[test]
 fn not_every_problem_of_a_hopeless_document_is_listed() {
     let transitions: Vec<Json> = (0..50_000).map(Json::from).collect();
-    let (problems, time) = compiled(json!({ "phase": { "path": ".status.p", "transitions": transitions } }));
+    let (problems, time) = compiled(json!({ "phases": [{ "path": ".status.p", "transitions": transitions }] }));
     assert_eq!(problems.len(), 257);
     assert!(problems[256].contains(" more are not listed"), "{}", problems[256]);
     assert!(time < LONGEST_COMPILATION, "{time:?}");

@@ -35,16 +35,16 @@ fn policy() -> Json {
         "spec": {
             "target": { "group": "example.org", "version": "v1", "resource": "a" },
             "redact": [".status.e"],
-            "phase": {
+            "phases": [{
                 "path": ".status.a", "initial": ["b"], "final": ["d"], "skip": ["c"],
                 "transitions": [{ "from": ["b"], "to": ["c"] }, { "from": ["c", "*"], "to": ["d", "*"] }],
                 "resets": { "with": [".status.f"] },
-            },
+            }],
             "monotone": [{ "path": ".status.f", "atMost": ".metadata.generation", "resets": { "from": ["b"], "to": [""] } }],
             "setOnce": [{ "path": ".status.e", "requiredIn": ["d"] }],
             "collections": [
                 { "path": ".status.c", "key": ["a", "b"], "keep": 2,
-                  "each": { "phase": { "path": ".a", "states": { "x": "b=c", "y": "c=d" } }, "setOnce": [{ "path": "." }] } },
+                  "each": { "phases": [{ "path": ".a", "states": { "x": "b=c", "y": "c=d" } }], "setOnce": [{ "path": "." }] } },
                 { "path": ".status.d", "order": "Prepend", "each": { "collections": [{ "path": ".", "order": "Any" }] } },
                 { "path": ".status.b", "keep": 0 },
             ],

@@ -26,20 +26,20 @@ fn neither_values_nor_names_below_a_redacted_path_are_shown() {
     let rows = [
         (
             "a phase",
-            json!({ "phase": { "path": path, "transitions": [{ "from": ["a"], "to": ["b"] }] } }),
+            json!({ "phases": [{ "path": path, "transitions": [{ "from": ["a"], "to": ["b"] }] }] }),
             "\"a\"",
             "\"SECRET\"",
         ),
         (
             "a phase that was",
-            json!({ "phase": { "path": path, "transitions": [{ "from": ["a"], "to": ["SECRET"] }], "initial": ["a"] } }),
+            json!({ "phases": [{ "path": path, "transitions": [{ "from": ["a"], "to": ["SECRET"] }], "initial": ["a"] }] }),
             "\"SECRET\"",
             "\"a\"",
         ),
         (
             "a phase that needs a field",
             json!({
-                "phase": { "path": ".status.hidden.phase", "transitions": [{ "from": ["a"], "to": ["SECRET"] }] },
+                "phases": [{ "path": ".status.hidden.phase", "transitions": [{ "from": ["a"], "to": ["SECRET"] }] }],
                 "setOnce": [{ "path": ".status.needed", "requiredIn": ["SECRET"] }],
             }),
             "{\"phase\":\"a\"}",
@@ -101,7 +101,7 @@ fn texts_of_any_length_are_cut() {
         "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy", "metadata": { "name": "a.example.org" },
         "spec": {
             "target": { "group": "example.org", "version": "v1", "resource": "a" },
-            "phase": { "path": ".status.phase", "transitions": [{ "from": ["a"], "to": ["b"] }] },
+            "phases": [{ "path": ".status.phase", "transitions": [{ "from": ["a"], "to": ["b"] }] }],
             "setOnce": [{ "path": ".status.map" }],
             "collections": [{ "path": ".status.nodes" }],
             "equal": [{ "left": [".status.n"], "right": [".status.m"] }],

@@ -1,6 +1,6 @@
 //! `statusguard policy explain`: a policy in plain sentences.
 
-use statusguard_policy::spec::{FailurePolicy, Keep, Mode, Order, Resets, RuleSet};
+use statusguard_policy::spec::{FailurePolicy, Keep, Mode, Order, Phase, Resets, RuleSet};
 use statusguard_policy::{Policy, StatusPolicySpec};
 
 /// Says every rule in words, one line each.
@@ -24,7 +24,7 @@ pub fn explain(policy: &Policy) -> String {
     }
     let mut text = lines.join("\n");
     text.push_str("\n\n");
-    rules(&root(spec), 0, &mut text);
+    rules(&spec.rules(), 0, &mut text);
     text
 }
 
@@ -68,16 +68,6 @@ fn namespaces(name: &str) -> String {
     }
 }
 
-fn root(spec: &StatusPolicySpec) -> RuleSet {
-    RuleSet {
-        phase: spec.phase.clone(),
-        monotone: spec.monotone.clone(),
-        set_once: spec.set_once.clone(),
-        collections: spec.collections.clone(),
-        equal: spec.equal.clone(),
-    }
-}
-
 fn head(policy: &Policy) -> String {
     let target = &policy.spec().target;
     let group = if target.group.is_empty() { "core" } else { &target.group };
@@ -91,51 +81,57 @@ fn head(policy: &Policy) -> String {
     )
 }
 
-fn rules(set: &RuleSet, depth: usize, text: &mut String) {
-    let mut say = |sentence: String| {
-        text.push_str(&"  ".repeat(depth));
-        text.push_str("- ");
-        text.push_str(&sentence);
-        text.push('\n');
-    };
-    if let Some(phase) = &set.phase {
-        let path = place(&phase.path);
-        say(match phase.states.is_empty() {
-            true => format!("The phase is {path}."),
+fn line(sentence: &str, depth: usize, text: &mut String) {
+    text.push_str(&format!("{}- {sentence}\n", "  ".repeat(depth)));
+}
+
+/// A machine: where it is, and below that what it may do.
+fn phases(phase: &Phase, first: bool, depth: usize, text: &mut String) {
+    let path = place(&phase.path);
+    let begin = if first { "The phase is" } else { "Beside it, a phase is" };
+    line(
+        &match phase.states.is_empty() {
+            true => format!("{begin} {path}."),
             false => {
                 let states: Vec<String> =
                     phase.states.iter().map(|(name, condition)| format!("{name} ({condition})")).collect();
-                format!("The phase is read from the conditions in {path}: {}.", and(&states))
+                format!("{begin} read from the conditions in {path}: {}.", and(&states))
             }
-        });
-        say(match &phase.initial {
-            Some(initial) => format!("It begins as {}.", or(initial)),
-            None => "It may begin as any phase.".into(),
-        });
-        for transition in &phase.transitions {
-            say(format!(
-                "From {} it may go to {}.",
-                or(&names(&transition.from, true)),
-                or(&names(&transition.to, false))
-            ));
-        }
-        if !phase.final_phases.is_empty() {
-            say(format!(
-                "{} {} left only by an edge that names {}.",
-                and(&phase.final_phases),
-                is(&phase.final_phases),
-                them(&phase.final_phases)
-            ));
-        }
-        if phase.skip.iter().any(|name| name == "*") {
-            say("Every phase may be passed without being written.".into());
-        } else if !phase.skip.is_empty() {
-            say(format!("{} may be passed without being written.", and(&phase.skip)));
-        }
-        if let Some(when) = when(phase.resets.as_ref()) {
-            say(format!("In a write where {when}, it may begin again."));
-        }
+        },
+        depth,
+        text,
+    );
+    let mut say = |sentence: String| line(&sentence, depth + 1, text);
+    say(match &phase.initial {
+        Some(initial) => format!("It begins as {}.", or(initial)),
+        None => "It may begin as any phase.".into(),
+    });
+    for transition in &phase.transitions {
+        say(format!("From {} it may go to {}.", or(&names(&transition.from, true)), or(&names(&transition.to, false))));
     }
+    if !phase.final_phases.is_empty() {
+        say(format!(
+            "{} {} left only by an edge that names {}.",
+            and(&phase.final_phases),
+            is(&phase.final_phases),
+            them(&phase.final_phases)
+        ));
+    }
+    if phase.skip.iter().any(|name| name == "*") {
+        say("Every phase may be passed without being written.".into());
+    } else if !phase.skip.is_empty() {
+        say(format!("{} may be passed without being written.", and(&phase.skip)));
+    }
+    if let Some(when) = when(phase.resets.as_ref()) {
+        say(format!("In a write where {when}, it may begin again."));
+    }
+}
+
+fn rules(set: &RuleSet, depth: usize, text: &mut String) {
+    for (index, machine) in set.phases.iter().enumerate() {
+        phases(machine, index == 0, depth, text);
+    }
+    let mut say = |sentence: String| line(&sentence, depth, text);
     for rule in &set.monotone {
         let mut sentence = format!("{} never falls", place(&rule.path));
         if rule.to_zero {
@@ -160,7 +156,7 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         say(format!("{} equals {}.", sum(&rule.left), sum(&rule.right)));
     }
     for rule in &set.collections {
-        let mut say = |sentence: String| text.push_str(&format!("{}- {sentence}\n", "  ".repeat(depth)));
+        let mut say = |sentence: String| line(&sentence, depth, text);
         let path = place(&rule.path);
         let kept = match (rule.keep, rule.order.unwrap_or_default()) {
             (Keep::Newest(0), _) => "its entries may come and go".into(),
@@ -179,7 +175,7 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         };
         let content = match &rule.each {
             None => "; an entry's content never changes".into(),
-            Some(each) if is_empty(each) => "; the content of entries is free".into(),
+            Some(each) if each.is_empty() => "; the content of entries is free".into(),
             Some(_) => String::from("; for each entry:"),
         };
         say(format!("{path}{key}: {kept}{content}{}", if content.ends_with(':') { "" } else { "." }));
@@ -187,14 +183,14 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
             rules(each, depth + 1, text);
         }
         if let Some(when) = when(rule.resets.as_ref()) {
-            text.push_str(&format!("{}- In a write where {when}, {path} may be replaced.\n", "  ".repeat(depth)));
+            line(&format!("In a write where {when}, {path} may be replaced."), depth, text);
         }
     }
 }
 
 /// When a rule drops its comparison with the old value.
 fn when(resets: Option<&Resets>) -> Option<String> {
-    let Resets { from, to, with } = resets?;
+    let Resets { from, to, with, within } = resets?;
     let mut when = Vec::new();
     if let Some(from) = from {
         when.push(format!("the old phase is {}", or(&names(from, false))));
@@ -205,19 +201,14 @@ fn when(resets: Option<&Resets>) -> Option<String> {
     if let Some(with) = with {
         when.push(format!("{} advances", or(&ticked(with))));
     }
+    if let Some(within) = within {
+        when.push(format!("the entry's {} advances", or(&ticked(within))));
+    }
     (!when.is_empty()).then(|| or(&when))
 }
 
 fn except(resets: Option<&Resets>) -> String {
     when(resets).map(|when| format!(", except in a write where {when}")).unwrap_or_default()
-}
-
-fn is_empty(set: &RuleSet) -> bool {
-    set.phase.is_none()
-        && set.monotone.is_empty()
-        && set.set_once.is_empty()
-        && set.collections.is_empty()
-        && set.equal.is_empty()
 }
 
 fn place(path: &str) -> String {

@@ -220,11 +220,11 @@ fn write_phase(fields: &[(&str, Guess)], out: &mut String) {
         Some((name, _)) => {
             let _ = write!(
                 out,
-                "  # The schema does not list the phases of .status.{name}. Fill them in:\n  # phase:\n  #   path: .status.{name}\n  #   initial: [Pending]\n  #   transitions:\n  #     - {{ from: [Pending], to: [Running] }}\n  #   final: []\n"
+                "  # The schema does not list the phases of .status.{name}. Fill them in:\n  # phases:\n  #   - path: .status.{name}\n  #     initial: [Pending]\n  #     transitions:\n  #       - {{ from: [Pending], to: [Running] }}\n  #     final: []\n"
             );
         }
         None if conditions => out.push_str(
-            "  # The state of this kind seems to be in its conditions:\n  # phase:\n  #   path: .status.conditions\n  #   states: { Done: Complete=True, Failed: Failed=True }\n  #   final: [Done, Failed]\n",
+            "  # The state of this kind seems to be in its conditions:\n  # phases:\n  #   - path: .status.conditions\n  #     states: { Done: Complete=True, Failed: Failed=True }\n  #     final: [Done, Failed]\n",
         ),
         None => {}
     }
@@ -235,7 +235,7 @@ fn write_graph(name: &str, names: &[String], out: &mut String) {
     let (ends, open): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_final(name));
     let _ = write!(
         out,
-        "  # The edges follow the order of the schema's enum: a guess. Remove those that never happen, add those\n  # that are missing.\n  phase:\n    path: .status.{name}\n"
+        "  # The edges follow the order of the schema's enum: a guess. Remove those that never happen, add those\n  # that are missing.\n  phases:\n    - path: .status.{name}\n"
     );
     let mut final_phases = ends.clone();
     let mut edges = String::new();
@@ -245,13 +245,13 @@ fn write_graph(name: &str, names: &[String], out: &mut String) {
         if targets.is_empty() {
             final_phases.push(phase);
         } else {
-            let _ = writeln!(edges, "      - {{ from: [{}], to: [{}] }}", scalar(phase), list(targets));
+            let _ = writeln!(edges, "        - {{ from: [{}], to: [{}] }}", scalar(phase), list(targets));
         }
     }
     if !edges.is_empty() {
-        let _ = write!(out, "    transitions:\n{edges}");
+        let _ = write!(out, "      transitions:\n{edges}");
     }
-    let _ = writeln!(out, "    final: [{}]", list(final_phases));
+    let _ = writeln!(out, "      final: [{}]", list(final_phases));
 }
 
 fn section(

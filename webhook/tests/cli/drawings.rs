@@ -30,23 +30,24 @@ fn draw(format: &str, rules: &Value) -> String {
 fn two_machines() -> Value {
     let phase = |path: &str| json!({ "path": path, "initial": ["A"], "transitions": [{ "from": ["A"], "to": ["B"] }], "final": ["B"] });
     json!({
-        "phase": phase(".status.phase"),
-        "collections": [{ "path": ".status.nodes", "each": { "phase": phase(".phase") } }],
+        "phases": [phase(".status.phase")],
+        "collections": [{ "path": ".status.nodes", "each": { "phases": [phase(".phase")] } }],
     })
 }
 
 #[test]
-fn several_machines_are_one_drawing() {
+fn several_machines_have_a_frame_each() {
     let mermaid = draw("mermaid", &two_machines());
     assert_eq!(
         mermaid,
         "stateDiagram-v2
-    %% .status.phase
-    state \"A\" as m0p0
-    state \"B\" as m0p1
-    [*] --> m0p0
-    m0p0 --> m0p1
-    m0p1 --> [*]
+    state \".status.phase\" as m0 {
+        state \"A\" as m0p0
+        state \"B\" as m0p1
+        [*] --> m0p0
+        m0p0 --> m0p1
+        m0p1 --> [*]
+    }
     state \"each .status.nodes[].phase\" as m1 {
         state \"A\" as m1p0
         state \"B\" as m1p1
@@ -70,7 +71,7 @@ fn several_machines_are_one_drawing() {
         m0p0 -> m0p1;
     }
     subgraph cluster_m1 {
-        label=\".status.nodes[].phase\";
+        label=\"each .status.nodes[].phase\";
         m1none [label=\"\", shape=point];
         m1p0 [label=\"A\", shape=box];
         m1p1 [label=\"B\", shape=doublecircle];
@@ -82,15 +83,49 @@ fn several_machines_are_one_drawing() {
     );
     let text = draw("text", &two_machines());
     assert!(text.contains(".status.phase\n  (none) -> A\n  A -> B\n  B is final\n"), "{text}");
-    assert!(text.contains("\n\n.status.nodes[].phase\n  (none) -> A\n"), "{text}");
+    assert!(text.contains("\n\neach .status.nodes[].phase\n  (none) -> A\n"), "{text}");
+    // Conditions of one list are told apart by their types.
+    let flag = |kind: &str| json!({ "path": ".status.conditions", "states": { kind: format!("{kind}=True") }, "final": [kind] });
+    let flags = json!({ "phases": [flag("Up"), flag("Old")] });
+    let text = draw("text", &flags);
+    assert!(text.starts_with(".status.conditions (Up)\n") && text.contains("\n\n.status.conditions (Old)\n"), "{text}");
+    // A lone machine has no frame.
+    let alone = draw("mermaid", &json!({ "phases": [flag("Up")] }));
+    assert!(
+        alone.starts_with("stateDiagram-v2\n    %% .status.conditions (Up)\n    state \"Up\" as m0p0\n"),
+        "{alone}"
+    );
+}
+
+#[test]
+fn several_machines_are_said_one_by_one() {
+    let policy = json!({
+        "phases": [
+            { "path": ".status.phase", "initial": ["A"], "transitions": [{ "from": ["A"], "to": ["B"] }], "final": ["B"] },
+            { "path": ".status.conditions", "states": { "Up": "Up=True" }, "final": ["Up"], "resets": { "to": ["A"] } },
+        ],
+        "collections": [{ "path": ".status.pods", "each": {
+            "monotone": [{ "path": ".n" }],
+            "setOnce": [{ "path": ".x", "resets": { "within": [".n"] } }],
+        } }],
+    });
+    let text = show(&["explain"], json!({ "group": "example.org", "version": "v1", "resource": "jobs" }), &policy);
+    for sentence in [
+        "- The phase is `.status.phase`.\n  - It begins as A.\n  - From A it may go to B.\n",
+        "- Beside it, a phase is read from the conditions in `.status.conditions`: Up (Up=True).\n  - It may begin as any phase.\n",
+        "  - In a write where the new phase is A, it may begin again.\n",
+        "  - `.x`, once set, neither changes nor goes, except in a write where the entry's `.n` advances.\n",
+    ] {
+        assert!(text.contains(sentence), "no {sentence:?}: {text}");
+    }
 }
 
 #[test]
 fn no_phase_is_a_state_where_an_edge_leads_to_it() {
-    let rules = json!({ "phase": {
+    let rules = json!({ "phases": [{
         "path": ".status.phase", "initial": ["A"], "final": ["B"],
         "transitions": [{ "from": ["A"], "to": ["", "B"] }, { "from": ["A"], "to": ["*"] }],
-    } });
+    }] });
     let mermaid = draw("mermaid", &rules);
     let lines: BTreeSet<&str> = mermaid.lines().map(str::trim).collect();
     for line in [
@@ -115,7 +150,7 @@ fn no_phase_is_a_state_where_an_edge_leads_to_it() {
 
 #[test]
 fn odd_names_stay_strings() {
-    let rules = json!({ "phase": { "path": ".status.phase", "initial": ["a\"b\\c"], "final": ["a\"b\\c"] } });
+    let rules = json!({ "phases": [{ "path": ".status.phase", "initial": ["a\"b\\c"], "final": ["a\"b\\c"] }] });
     assert!(draw("dot", &rules).contains(r#"m0p0 [label="a\"b\\c", shape=doublecircle];"#));
     assert!(draw("mermaid", &rules).contains(r#"state "a'b\c" as m0p0"#));
     assert_eq!(draw("mermaid", &json!({})), "%% jobs.example.org has no phase rule\n");
@@ -143,7 +178,7 @@ fn resets_lift_neither_bounds_nor_what_is_required() {
         &["explain"],
         target,
         &json!({
-            "phase": { "path": ".status.phase", "transitions": [{ "from": [""], "to": ["Done"] }], "final": ["Done"] },
+            "phases": [{ "path": ".status.phase", "transitions": [{ "from": [""], "to": ["Done"] }], "final": ["Done"] }],
             "monotone": [{ "path": ".status.n", "atMost": ".metadata.generation", "resets": resets }],
             "setOnce": [{ "path": ".status.at", "requiredIn": ["Done"], "resets": resets }],
         }),

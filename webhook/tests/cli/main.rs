@@ -192,7 +192,7 @@ fn lint_names_every_problem_at_once() {
     let problems = report["problems"].as_array().unwrap();
     let errors: Vec<&str> =
         problems.iter().filter(|p| p["severity"] == "error").map(|p| p["path"].as_str().unwrap()).collect();
-    assert_eq!(errors, ["spec.phase.finals", "metadata.name", "spec.monotone[0].path"]);
+    assert_eq!(errors, ["spec.phases[0].finals", "metadata.name", "spec.monotone[0].path"]);
     assert!(problems.iter().all(|p| p["file"] == *file && p["hint"] != ""));
     let ran = run(&["policy", "lint", POLICY]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"));

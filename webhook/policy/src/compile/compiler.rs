@@ -27,8 +27,8 @@ pub(super) struct Compiler {
     pub(super) unread: BTreeSet<String>,
     /// How many rules have resets.
     pub(super) resets: usize,
-    /// The root's graph, which `resets` name the phases of.
-    pub(super) root: Option<Arc<Graph>>,
+    /// The graphs of the root's machines, which `resets` name the phases of.
+    pub(super) root: Vec<Arc<Graph>>,
 }
 
 /// Whether paths are relative to an item.
@@ -36,6 +36,16 @@ pub(super) struct Compiler {
 pub(super) enum PathScope {
     Root,
     Item,
+}
+
+impl PathScope {
+    /// Reads a path.
+    pub(super) fn parse(self, text: &str) -> Result<Path, &'static str> {
+        match self {
+            PathScope::Root => Path::parse_status(text),
+            PathScope::Item => Path::parse(text, true),
+        }
+    }
 }
 
 impl Compiler {
@@ -49,7 +59,7 @@ impl Compiler {
             searched: Cell::new(0),
             unread: BTreeSet::new(),
             resets: 0,
-            root: None,
+            root: Vec::new(),
         }
     }
 
@@ -97,11 +107,7 @@ impl Compiler {
     }
 
     pub(super) fn path(&mut self, text: &str, scope: PathScope, at: &str) -> Option<Path> {
-        let parsed = match scope {
-            PathScope::Root => Path::parse_status(text),
-            PathScope::Item => Path::parse(text, true),
-        };
-        parsed.map_err(|reason| self.error(at, format!("bad path `{text}`"), reason)).ok()
+        scope.parse(text).map_err(|reason| self.error(at, format!("bad path `{text}`"), reason)).ok()
     }
 
     /// Whether a place, or something around it, could not be read.
@@ -119,9 +125,15 @@ impl Compiler {
         self.unread(path) || below('.') || below('[')
     }
 
-    /// Whether phases or edges of the `phase` at a path could not be read.
-    pub(super) fn unread_phases(&self, at: &str) -> bool {
+    /// Whether phases or edges of the machine at a path could not be read.
+    pub(super) fn unread_machine(&self, at: &str) -> bool {
         let parts = ["states", "initial", "transitions", "final", "skip"];
         self.unread(at) || parts.iter().any(|part| self.unread_below(&format!("{at}.{part}")))
+    }
+
+    /// Whether some phase of a rule set's machines could not be read; then nothing is said of names that are not known.
+    pub(super) fn unread_phases(&self, set: &str, machines: usize) -> bool {
+        let at = format!("{set}.phases");
+        self.unread(&at) || (0..machines).any(|index| self.unread_machine(&format!("{at}[{index}]")))
     }
 }

@@ -82,11 +82,9 @@ struct Counts {
 
 impl Counts {
     fn add(&mut self, set: &RuleSet) {
-        if let Some(phase) = &set.phase {
-            self.rules += 1;
-            self.add_phase(phase);
-        }
-        self.rules += set.monotone.len() + set.set_once.len() + set.collections.len() + set.equal.len();
+        set.phases.iter().for_each(|phase| self.add_phase(phase));
+        self.rules +=
+            set.phases.len() + set.monotone.len() + set.set_once.len() + set.collections.len() + set.equal.len();
         set.collections.iter().filter_map(|rule| rule.each.as_ref()).for_each(|each| self.add(each));
     }
 

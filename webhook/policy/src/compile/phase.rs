@@ -1,16 +1,84 @@
-//! Phases: names, states and the graph.
+//! Phases: names, states and the graphs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::compiler::{Compiler, PathScope};
 use crate::graph::{Graph, Parts, States};
-use crate::rules::PhaseRule;
+use crate::rules::{PhaseOf, PhaseRule};
 use crate::spec;
 
+/// Which machine a name speaks of.
+pub(super) enum Named {
+    /// A phase of the only machine that knows it; `""` is the first one's.
+    One(PhaseOf),
+    /// No machine knows it.
+    None,
+    /// More than one machine knows it.
+    Several,
+}
+
+/// Finds a name in machines that stand side by side.
+pub(super) fn phase_of(graphs: &[Arc<Graph>], name: &str) -> Named {
+    if let ("", Some(first)) = (name, graphs.first()) {
+        return Named::One(PhaseOf { machine: 0, node: first.empty() });
+    }
+    let found = graphs.iter().enumerate();
+    let mut found = found.filter_map(|(machine, graph)| Some(PhaseOf { machine, node: graph.index(name)? }));
+    match (found.next(), found.next()) {
+        (Some(phase), None) => Named::One(phase),
+        (None, _) => Named::None,
+        (Some(_), Some(_)) => Named::Several,
+    }
+}
+
 impl Compiler {
-    pub(super) fn phase(&mut self, phase: &spec::Phase, at: &str, scope: PathScope, returns: bool) -> PhaseRule {
-        let path = self.path(&phase.path, scope, &format!("{at}.path"));
+    /// Compiles the machines of a rule set: all graphs first, because the resets of one may name phases of another.
+    pub(super) fn phases(&mut self, set: &spec::RuleSet, at: &str, scope: PathScope, returns: bool) -> Vec<PhaseRule> {
+        self.machines_apart(&set.phases, at);
+        let machines = || set.phases.iter().enumerate().map(|(index, phase)| (phase, format!("{at}.phases[{index}]")));
+        let graphs: Vec<Arc<Graph>> = machines().map(|(phase, at)| Arc::new(self.graph(phase, &at, returns))).collect();
+        if scope == PathScope::Root {
+            self.root.clone_from(&graphs);
+        }
+        let mut rules = Vec::new();
+        for ((phase, at), graph) in machines().zip(graphs) {
+            let path = self.path(&phase.path, scope, &format!("{at}.path"));
+            let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"), scope, returns);
+            if !self.unread_machine(&at) && !self.unread_below(&format!("{at}.resets")) {
+                self.shape(&graph, phase, &at, scope, times_move(set, phase));
+            }
+            // A bad path is reported; the other rules still name the phases.
+            rules.push(PhaseRule { path: path.unwrap_or_default(), graph, resets });
+        }
+        rules
+    }
+
+    /// Reports machines on one path, unless they read conditions of different types.
+    fn machines_apart(&mut self, phases: &[spec::Phase], at: &str) {
+        for (index, phase) in phases.iter().enumerate() {
+            let types = condition_types(phase);
+            for (earlier, other) in phases[..index].iter().enumerate().filter(|(_, other)| other.path == phase.path) {
+                let others = condition_types(other);
+                let shared: Vec<&str> = types.intersection(&others).copied().collect();
+                if types.is_empty() || others.is_empty() {
+                    self.error(
+                        format!("{at}.phases[{index}].path"),
+                        format!("`{}` already has a machine, `phases[{earlier}]`", phase.path),
+                        "merge the two, or give each its `states`",
+                    );
+                } else if let [first, ..] = &*shared {
+                    self.error(
+                        format!("{at}.phases[{index}].states"),
+                        format!("the condition `{first}` is already read by `phases[{earlier}]`"),
+                        "one machine for each condition type",
+                    );
+                }
+            }
+        }
+    }
+
+    fn graph(&mut self, phase: &spec::Phase, at: &str, returns: bool) -> Graph {
         let (mut names, mut known): (Vec<Box<str>>, HashMap<&str, usize>) = Default::default();
         let mut know = |name| {
             if !["", "*"].contains(&name) && !known.contains_key(name) {
@@ -40,7 +108,7 @@ impl Compiler {
             self.not_empty(Some(&transition.from), &format!("{at}.from"), "name a phase, \"*\" or \"\"");
             self.not_empty(Some(&transition.to), &format!("{at}.to"), "name a phase, \"*\" or \"\"");
         }
-        let all_read = !self.unread_phases(at);
+        let all_read = !self.unread_machine(at);
         for (index, name) in phase.skip.iter().enumerate() {
             if all_read && name != "*" && !known.contains_key(name.as_str()) {
                 self.warning(
@@ -51,10 +119,6 @@ impl Compiler {
             }
         }
         let states = self.states(phase, &known, at);
-        let has_resets = phase
-            .resets
-            .as_ref()
-            .is_some_and(|resets| resets.from.is_some() || resets.to.is_some() || resets.with.is_some());
         let parts = Parts {
             names,
             states,
@@ -62,22 +126,12 @@ impl Compiler {
             transitions: &phase.transitions,
             final_phases: &phase.final_phases,
             skip: &phase.skip,
-            restarts: has_resets || returns,
+            restarts: returns || phase.resets.as_ref().is_some_and(|resets| !resets.is_empty()),
         };
-        let graph = Graph::new(parts, &self.budget).unwrap_or_else(|unfinished| {
+        Graph::new(parts, &self.budget).unwrap_or_else(|unfinished| {
             self.error(at, format!("compiling the graph: {unfinished}"), "use fewer phases and transitions");
             Graph::default()
-        });
-        let graph = Arc::new(graph);
-        if scope == PathScope::Root {
-            self.root = Some(Arc::clone(&graph));
-        }
-        let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"), returns);
-        if all_read && !self.unread_below(&format!("{at}.resets")) {
-            self.shape(&graph, phase.resets.as_ref(), at, scope);
-        }
-        // A bad path is reported; the other rules still name the phases.
-        PhaseRule { path: path.unwrap_or_default(), graph, resets }
+        })
     }
 
     fn plain_name(&mut self, name: &str, at: &str) {
@@ -106,5 +160,20 @@ impl Compiler {
             states.entry(kind.into()).or_default().insert(status.into(), index);
         }
         states
+    }
+}
+
+/// The types of the conditions that a machine reads.
+fn condition_types(phase: &spec::Phase) -> BTreeSet<&str> {
+    phase.states.values().filter_map(|condition| condition.split_once('=')).map(|(kind, _)| kind).collect()
+}
+
+/// Whether a rule guards the time of a machine's last transition, which moves with its phase.
+fn times_move(set: &spec::RuleSet, phase: &spec::Phase) -> bool {
+    let moves = |rules: &[spec::Monotone]| rules.iter().any(|rule| rule.path.ends_with(".lastTransitionTime"));
+    let mut conditions = set.collections.iter().filter(|rule| rule.path == phase.path);
+    match phase.states.is_empty() {
+        true => moves(&set.monotone),
+        false => conditions.any(|rule| rule.each.as_ref().is_some_and(|each| moves(&each.monotone))),
     }
 }

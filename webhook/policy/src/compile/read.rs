@@ -36,7 +36,16 @@ impl Compiler {
             match read {
                 Ok(spec) => {
                     for path in unknown {
-                        self.error(path, "unknown key", "check the spelling against the schema (names are camelCase)");
+                        let machine = path == "spec.phase" || path.ends_with(".each.phase");
+                        if machine {
+                            // What rules say of its phases is not their mistake.
+                            self.unread.insert(format!("{path}s"));
+                        }
+                        let hint = match machine {
+                            true => "write `phases`, a list with one machine each",
+                            false => "check the spelling against the schema (names are camelCase)",
+                        };
+                        self.error(path, "unknown key", hint);
                     }
                     return Some(spec);
                 }
@@ -89,7 +98,7 @@ impl Compiler {
         let required: &[&str] = match name {
             "transitions" => &["from", "to"],
             "equal" => &["left", "right"],
-            "monotone" | "setOnce" | "collections" => &["path"],
+            "phases" | "monotone" | "setOnce" | "collections" => &["path"],
             "target" => &["group", "version", "resource"],
             _ => &[],
         };
@@ -134,10 +143,10 @@ impl Compiler {
 /// Members of an object whose values are objects, and those whose values are lists of objects.
 fn members(key: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match key {
-        "spec" => (&["target", "exempt", "modeIn", "phase"], &["monotone", "setOnce", "collections", "equal"]),
-        "each" => (&["phase"], &["monotone", "setOnce", "collections", "equal"]),
+        "spec" => (&["target", "exempt", "modeIn"], &["phases", "monotone", "setOnce", "collections", "equal"]),
+        "each" => (&[], &["phases", "monotone", "setOnce", "collections", "equal"]),
         "target" => (&["namespaceSelector", "objectSelector"], &[]),
-        "phase" => (&["states", "resets"], &["transitions"]),
+        "phases" => (&["states", "resets"], &["transitions"]),
         "monotone" | "setOnce" => (&["resets"], &[]),
         "collections" => (&["each", "resets"], &[]),
         _ => (&[], &[]),

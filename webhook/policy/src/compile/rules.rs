@@ -6,10 +6,15 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::compiler::{Compiler, PathScope};
+use super::phase::{Named, phase_of};
 use crate::graph::Graph;
 use crate::path::Path;
-use crate::rules::{CollectionRule, EqualRule, MonotoneRule, Resets, Rules, SetOnceRule, Term};
+use crate::rules::{CollectionRule, EqualRule, MonotoneRule, PhaseOf, Resets, Rules, SetOnceRule, Term};
+use crate::shown::cut;
 use crate::spec::{self, Keep, Order};
+
+/// Characters of a list of phases that a hint shows.
+const SHOWN_NAMES: usize = 120;
 
 impl Compiler {
     /// Compiles the rules of the object or item that `schema` speaks of. An item `returns` if it may go and come back.
@@ -21,17 +26,17 @@ impl Compiler {
         returns: bool,
         schema: &Json,
     ) -> Rules {
-        let phase = set.phase.as_ref().map(|phase| self.phase(phase, &format!("{at}.phase"), scope, returns));
+        let phases = self.phases(set, at, scope, returns);
         self.duplicates(at, "monotone", set.monotone.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "setOnce", set.set_once.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "collections", set.collections.iter().map(|rule| rule.path.as_str()));
-        let graph = phase.as_ref().map(|rule| Arc::clone(&rule.graph));
-        let mut rules = Rules { phase, ..Rules::default() };
+        let graphs: Vec<Arc<Graph>> = phases.iter().map(|rule| Arc::clone(&rule.graph)).collect();
+        let mut rules = Rules { phases, ..Rules::default() };
         for (index, rule) in set.monotone.iter().enumerate() {
             rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope, returns));
         }
         for (index, rule) in set.set_once.iter().enumerate() {
-            rules.set_once.extend(self.set_once(rule, at, index, scope, returns, graph.as_deref()));
+            rules.set_once.extend(self.set_once(rule, (at, index), scope, returns, &graphs));
         }
         for (index, rule) in set.collections.iter().enumerate() {
             let at = format!("{at}.collections[{index}]");
@@ -63,7 +68,13 @@ impl Compiler {
         }
     }
 
-    pub(super) fn resets(&mut self, resets: Option<&spec::Resets>, at: &str, returns: bool) -> Resets {
+    pub(super) fn resets(
+        &mut self,
+        resets: Option<&spec::Resets>,
+        at: &str,
+        scope: PathScope,
+        returns: bool,
+    ) -> Resets {
         // No rule has this id: there is nothing to look up.
         let Some(resets) = resets else {
             return Resets { id: usize::MAX, restarts: returns, ..Resets::default() };
@@ -73,40 +84,63 @@ impl Compiler {
             let names = names.into_iter().flatten();
             names.filter_map(|name| compiler.root_phase(name, &at)).collect()
         };
-        let from: Vec<usize> = phases(self, resets.from.as_ref(), format!("{at}.from"));
-        let to: Vec<usize> = phases(self, resets.to.as_ref(), format!("{at}.to"));
-        self.not_empty(resets.with.as_ref(), &format!("{at}.with"), "omit it, or name a witness");
-        let mut with = Vec::new();
-        for (index, text) in resets.with.iter().flatten().enumerate() {
-            with.extend(self.path(text, PathScope::Root, &format!("{at}.with[{index}]")));
-        }
+        let from: Vec<PhaseOf> = phases(self, resets.from.as_ref(), format!("{at}.from"));
+        let to: Vec<PhaseOf> = phases(self, resets.to.as_ref(), format!("{at}.to"));
+        let with = self.witness_paths(resets.with.as_ref(), &format!("{at}.with"), PathScope::Root);
+        let within = match (scope, &resets.within) {
+            (PathScope::Root, Some(_)) => {
+                let hint = "name the witness under `with`: at the root there is no entry around the rule";
+                self.error(format!("{at}.within"), "`within` is for rules inside `each`", hint);
+                self.unread.insert(format!("{at}.within"));
+                Vec::new()
+            }
+            (_, within) => self.witness_paths(within.as_ref(), &format!("{at}.within"), PathScope::Item),
+        };
         let id = self.resets;
         self.resets += 1;
-        let restarts = returns || !(from.is_empty() && to.is_empty() && with.is_empty());
-        Resets { id, from, to, with, restarts }
+        let restarts = returns || !(from.is_empty() && to.is_empty() && with.is_empty() && within.is_empty());
+        Resets { id, from, to, with, within, restarts }
     }
 
-    fn root_phase(&mut self, name: &str, at: &str) -> Option<usize> {
-        if self.unread_phases("spec.phase") {
+    fn witness_paths(&mut self, paths: Option<&Vec<String>>, at: &str, scope: PathScope) -> Vec<Path> {
+        self.not_empty(paths, at, "omit it, or name a witness");
+        let paths = paths.into_iter().flatten().enumerate();
+        paths.filter_map(|(index, text)| self.path(text, scope, &format!("{at}[{index}]"))).collect()
+    }
+
+    fn root_phase(&mut self, name: &str, at: &str) -> Option<PhaseOf> {
+        if self.root.is_empty() && !self.unread("spec.phases") {
+            self.error(at, "there is no machine in `spec.phases` to take a phase from", "add one, or use `with`");
             return None;
         }
-        let node = match (&self.root, name) {
-            (None, _) => {
-                self.error(at, "there is no `spec.phase` to take a phase from", "add one, or use `with`");
-                return None;
+        let root = std::mem::take(&mut self.root);
+        let phase = self.named_phase(name, at, "spec", &root);
+        self.root = root;
+        phase
+    }
+
+    /// The phase that a name speaks of; it is reported if there is not exactly one.
+    fn named_phase(&mut self, name: &str, at: &str, set: &str, graphs: &[Arc<Graph>]) -> Option<PhaseOf> {
+        match phase_of(graphs, name) {
+            Named::One(phase) => return Some(phase),
+            _ if self.unread_phases(set, graphs.len()) => {}
+            Named::None => {
+                let known: Vec<&str> = graphs.iter().flat_map(|graph| graph.names()).map(|name| &**name).collect();
+                let hint = format!("name a phase of `{set}.phases`: {}", cut(&known.join(", "), SHOWN_NAMES));
+                self.error(at, format!("no such phase `{name}`"), hint);
             }
-            (Some(root), "") => Some(root.empty()),
-            (Some(root), name) => root.index(name),
-        };
-        if node.is_none() {
-            self.error(at, format!("no such phase `{name}`"), "name a phase of `spec.phase`, or \"\"");
+            Named::Several => self.error(
+                at,
+                format!("more than one machine knows the phase `{name}`"),
+                "rename it in all but one with `states`, or use `with`",
+            ),
         }
-        node
+        None
     }
 
     fn monotone(&mut self, rule: &spec::Monotone, at: &str, scope: PathScope, returns: bool) -> Option<MonotoneRule> {
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
-        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), returns);
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), scope, returns);
         if let Some(bound) = rule.at_most.as_deref().filter(|bound| *bound != ".metadata.generation") {
             self.error(
                 format!("{at}.atMost"),
@@ -120,25 +154,23 @@ impl Compiler {
     fn set_once(
         &mut self,
         rule: &spec::SetOnce,
-        set: &str,
-        index: usize,
+        (set, index): (&str, usize),
         scope: PathScope,
         returns: bool,
-        graph: Option<&Graph>,
+        graphs: &[Arc<Graph>],
     ) -> Option<SetOnceRule> {
         let at = format!("{set}.setOnce[{index}]");
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
-        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), returns);
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), scope, returns);
         let mut required_in = Vec::new();
-        let phases = if self.unread_phases(&format!("{set}.phase")) { &[] } else { rule.required_in.as_slice() };
-        for (index, name) in phases.iter().enumerate() {
+        for (index, name) in rule.required_in.iter().enumerate() {
             let at = format!("{at}.requiredIn[{index}]");
-            match graph {
-                None => self.error(at, "this rule set has no `phase`", "add one, or remove `requiredIn`"),
-                Some(graph) => match graph.index(name) {
-                    Some(phase) => required_in.push(phase),
-                    None => self.error(at, format!("no such phase `{name}`"), "name a phase of the same rule set"),
-                },
+            if graphs.is_empty() && !self.unread(&format!("{set}.phases")) {
+                self.error(at, "this rule set has no machine in `phases`", "add one, or remove `requiredIn`");
+            } else if name.is_empty() {
+                self.error(at, "`\"\"` cannot require a field", "name phases one by one");
+            } else {
+                required_in.extend(self.named_phase(name, &at, set, graphs));
             }
         }
         Some(SetOnceRule { path: path?, required_in, resets })
@@ -155,7 +187,7 @@ impl Compiler {
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
         let schema = schema_at(schema, &rule.path);
         let is_map = schema["type"] == "object";
-        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), returns);
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), scope, returns);
         for (index, name) in rule.key.iter().enumerate() {
             let bare = !name.is_empty()
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');

@@ -9,18 +9,24 @@ use crate::spec;
 
 impl Compiler {
     /// Warnings about the shape of a graph.
-    pub(super) fn shape(&mut self, graph: &Graph, resets: Option<&spec::Resets>, at: &str, scope: PathScope) {
-        let any = resets.is_some_and(|resets| resets.to.is_some() || resets.with.is_some());
+    ///
+    /// `times_move` if a rule guards a time that changes with the phase.
+    pub(super) fn shape(&mut self, graph: &Graph, machine: &spec::Phase, at: &str, scope: PathScope, times_move: bool) {
+        let resets = machine.resets.as_ref();
+        let any = resets.is_some_and(|r| r.to.is_some() || r.with.is_some() || r.within.is_some());
         let from = resets.and_then(|resets| resets.from.as_ref());
+        // Names of another machine say nothing of these phases, and neither do those of the root inside `each`.
+        let first = at == "spec.phases[0]";
+        let own =
+            |name: &String| scope == PathScope::Root && (graph.index(name).is_some() || (first && name.is_empty()));
+        let foreign = from.is_some_and(|from| from.iter().any(|name| !own(name)));
         let count = graph.names().len();
         for phase in 0..count {
             let name = &graph.names()[phase];
             if !graph.reachable(phase) {
                 self.warning(at, format!("phase `{name}` cannot be reached"), "add an edge to it, or remove it");
             }
-            // Inside `each` the phases of `from` are the root's: they say nothing of these.
-            let restarts =
-                any || from.is_some_and(|from| scope == PathScope::Item || from.iter().any(|other| **other == **name));
+            let restarts = any || foreign || from.is_some_and(|from| from.iter().any(|other| **other == **name));
             if !graph.leaves(phase) && !graph.is_final(phase) && !restarts {
                 self.warning(
                     at,
@@ -31,8 +37,13 @@ impl Compiler {
         }
         let mut mutual = Relation::new(count);
         (0..count).for_each(|phase| graph.mutual(phase).for_each(|other| mutual.add(phase, other)));
+        let together = self.held_at_once(graph, machine, at);
+        if times_move {
+            return;
+        }
         let (sets, all) = mutual_sets(&mutual, count, &self.searched);
-        for set in &sets {
+        let explained = |set: &Vec<usize>| together.iter().any(|pair| pair.iter().all(|phase| set.contains(phase)));
+        for set in sets.iter().filter(|set| !explained(set)) {
             let names: Vec<&str> = set.iter().map(|member| &*graph.names()[*member]).collect();
             self.warning(
                 at,
@@ -50,6 +61,30 @@ impl Compiler {
                 "remove the edges that the controller does not need",
             );
         }
+    }
+}
+
+impl Compiler {
+    /// Warns of states that are read from conditions of different types and that edges lead to both ways: when both
+    /// hold at once, neither is the later one.
+    fn held_at_once(&mut self, graph: &Graph, machine: &spec::Phase, at: &str) -> Vec<[usize; 2]> {
+        let kind =
+            |name: &str| machine.states.get(name).and_then(|condition| condition.split_once('=')).map(|(kind, _)| kind);
+        let kinds: Vec<Option<&str>> = graph.names().iter().map(|name| kind(name)).collect();
+        let count = kinds.len();
+        let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| [a, b]));
+        let both = |[a, b]: &[usize; 2]| graph.edge(*a, *b) && graph.edge(*b, *a);
+        let apart = |[a, b]: &[usize; 2]| matches!((kinds[*a], kinds[*b]), (Some(a), Some(b)) if a != b);
+        let together: Vec<[usize; 2]> = pairs.filter(|pair| both(pair) && apart(pair)).collect();
+        for [a, b] in together.iter().take(MAX_SETS) {
+            let [a, b] = [a, b].map(|phase| &*graph.names()[*phase]);
+            self.warning(
+                format!("{at}.states"),
+                format!("`{a}` and `{b}` are different conditions, and edges lead both ways: when both hold, the phase is ambiguous"),
+                "if both may hold at once, make each condition type a machine of its own",
+            );
+        }
+        together
     }
 }
 

@@ -38,24 +38,24 @@ fn a_list_is_no_object() {
     let no_object = |paths: &[&str]| paths.iter().map(|path| format!("{path}: expected an object")).collect::<Vec<_>>();
     let rows = [
         (json!({ "target": ["example.org", "v1", "jobs"] }), no_object(&["spec.target"])),
-        (json!({ "phase": [".status.phase"] }), no_object(&["spec.phase"])),
+        (json!({ "phases": [[".status.phase"]] }), no_object(&["spec.phases[0]"])),
         (json!({ "exempt": [] }), no_object(&["spec.exempt"])),
         (json!({ "monotone": [[".status.a"], { "path": ".status.b" }] }), no_object(&["spec.monotone[0]"])),
         (json!({ "setOnce": [{ "path": ".status.a", "resets": [["A"]] }] }), no_object(&["spec.setOnce[0].resets"])),
         (json!({ "equal": [[[".status.a"], [".status.b"]]] }), no_object(&["spec.equal[0]"])),
         (
-            json!({ "phase": { "path": ".status.phase", "states": [], "transitions": [[["A"], ["B"]]], "resets": [] } }),
-            no_object(&["spec.phase.states", "spec.phase.resets", "spec.phase.transitions[0]"]),
+            json!({ "phases": [{ "path": ".status.phase", "states": [], "transitions": [[["A"], ["B"]]], "resets": [] }] }),
+            no_object(&["spec.phases[0].states", "spec.phases[0].resets", "spec.phases[0].transitions[0]"]),
         ),
         (json!({ "collections": [{ "path": ".status.log", "each": [] }] }), no_object(&["spec.collections[0].each"])),
         (
             json!({ "collections": [{ "path": ".status.a", "each": {
-                "phase": [".phase"],
+                "phases": [[".phase"]],
                 "monotone": [".n"],
                 "collections": [{ "path": ".log", "each": [] }],
             } }] }),
             no_object(&[
-                "spec.collections[0].each.phase",
+                "spec.collections[0].each.phases[0]",
                 "spec.collections[0].each.monotone[0]",
                 "spec.collections[0].each.collections[0].each",
             ]),
@@ -69,7 +69,7 @@ fn a_list_is_no_object() {
     let initial = json!(["phase", "each"]);
     let phase =
         json!({ "path": ".status.conditions", "states": states, "initial": initial, "final": ["phase", "each"] });
-    assert_eq!(said(json!({ "phase": phase })), Vec::<String>::new());
+    assert_eq!(said(json!({ "phases": [phase] })), Vec::<String>::new());
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn everything_of_a_wrong_type_is_named_at_once() {
     let mut document = document(json!({
         "mode": "enforce",
         "redact": 5,
-        "phase": { "path": ".status.phase", "finals": ["Done"] },
+        "phases": [{ "path": ".status.phase", "finals": ["Done"] }],
         "monotone": [
             { "path": "status.x" },
             { "path": 5, "toZero": "yes", "atMost": ".spec.x" },
@@ -98,7 +98,7 @@ fn everything_of_a_wrong_type_is_named_at_once() {
         "spec.collections[0]: missing field `path`".into(),
         "spec.collections[0].key[0]: invalid type: integer `1`, expected a string".into(),
         "spec.collections[0].each.setOnce[0].requiredIn: invalid type: string \"Done\", expected a sequence".into(),
-        "spec.phase.finals: unknown key".into(),
+        "spec.phases[0].finals: unknown key".into(),
         "spec.collections[0].each.setOnce[0].odd: unknown key".into(),
         "metadata.name: `job` does not match the target".into(),
         "spec.monotone[0].path: bad path `status.x`".into(),
@@ -116,7 +116,7 @@ fn many_wrong_items_hide_nothing() {
         let transitions: Vec<Json> = (0..count).map(|_| json!(["A", "B"])).collect();
         let said = said_of(&document(json!({
             "typo": 1,
-            "phase": { "path": ".status.phase", "transitions": transitions },
+            "phases": [{ "path": ".status.phase", "transitions": transitions }],
             "monotone": [{ "path": "bad" }],
         })));
         assert_eq!(said.len(), count + 2, "{said:?}");
@@ -134,14 +134,14 @@ fn what_cannot_be_read_has_no_other_consequence() {
         // Nothing is said of phases that may be in the part that was not read.
         (
             json!({
-                "phase": { "path": ".status.phase", "initial": ["A"], "transitions": [{ "from": "A", "to": ["B"] }] },
+                "phases": [{ "path": ".status.phase", "initial": ["A"], "transitions": [{ "from": "A", "to": ["B"] }] }],
                 "setOnce": [{ "path": ".status.a", "requiredIn": ["C"], "resets": { "to": ["D"] } }],
             }),
-            vec!["spec.phase.transitions[0].from: invalid type: string \"A\", expected a sequence"],
+            vec!["spec.phases[0].transitions[0].from: invalid type: string \"A\", expected a sequence"],
         ),
         (
-            json!({ "phase": 5, "setOnce": [{ "path": ".status.a", "requiredIn": ["C"], "resets": { "to": ["D"] } }] }),
-            vec!["spec.phase: expected an object"],
+            json!({ "phases": [5], "setOnce": [{ "path": ".status.a", "requiredIn": ["C"], "resets": { "to": ["D"] } }] }),
+            vec!["spec.phases[0]: expected an object"],
         ),
         // Nor of a witness that such a rule may guard, nor of a target that is not known.
         (
@@ -163,32 +163,32 @@ fn what_cannot_be_read_has_no_other_consequence() {
         // A bad path hides nothing of its rule, and nothing of the others.
         (
             json!({
-                "phase": { "path": "status.phase", "initial": [], "transitions": [{ "from": ["A"], "to": ["B"] }], "final": ["B"] },
+                "phases": [{ "path": "status.phase", "initial": [], "transitions": [{ "from": ["A"], "to": ["B"] }], "final": ["B"] }],
                 "setOnce": [{ "path": ".status.a", "requiredIn": ["B", "C"], "resets": { "from": ["A"] } }],
             }),
             vec![
-                "spec.phase.path: bad path `status.phase`",
-                "spec.phase.initial: empty list",
+                "spec.phases[0].initial: empty list",
+                "spec.phases[0].path: bad path `status.phase`",
                 "spec.setOnce[0].requiredIn[1]: no such phase `C`",
-                "spec.phase: phase `A` cannot be reached",
-                "spec.phase: phase `B` cannot be reached",
+                "spec.phases[0]: phase `A` cannot be reached",
+                "spec.phases[0]: phase `B` cannot be reached",
             ],
         ),
         // An item of a list hides neither the others nor their places.
         (
             json!({
                 "redact": [5, "x"],
-                "phase": { "path": ".status.phase", "initial": [5, "*"], "final": [{}, "A"], "skip": [1, "B"] },
+                "phases": [{ "path": ".status.phase", "initial": [5, "*"], "final": [{}, "A"], "skip": [1, "B"] }],
                 "equal": [{ "left": [1, "len(x"], "right": [] }],
             }),
             vec![
                 "spec.equal[0].left[0]: invalid type: integer `1`, expected a string",
-                "spec.phase.final[0]: invalid type: map, expected a string",
-                "spec.phase.initial[0]: invalid type: integer `5`, expected a string",
-                "spec.phase.skip[0]: invalid type: integer `1`, expected a string",
+                "spec.phases[0].final[0]: invalid type: map, expected a string",
+                "spec.phases[0].initial[0]: invalid type: integer `5`, expected a string",
+                "spec.phases[0].skip[0]: invalid type: integer `1`, expected a string",
                 "spec.redact[0]: invalid type: integer `5`, expected a string",
                 "spec.redact[1]: bad path `x`",
-                "spec.phase.initial[1]: `\"*\"` cannot be the name of a phase here",
+                "spec.phases[0].initial[1]: `\"*\"` cannot be the name of a phase here",
                 "spec.equal[0].left[1]: `len(x` has no closing bracket",
             ],
         ),
@@ -207,10 +207,10 @@ fn sets_without_a_stale_write_are_all_named() {
     let transitions = [edge("A", "B"), edge("B", "A"), edge("B", "C"), edge("C", "B")];
     let phase = json!({ "path": ".status.phase", "initial": ["A"], "transitions": transitions });
     assert_eq!(
-        said(json!({ "phase": phase })),
+        said(json!({ "phases": [phase] })),
         [
-            "spec.phase: every write among A, B is allowed, so a stale write among them is not detected",
-            "spec.phase: every write among B, C is allowed, so a stale write among them is not detected",
+            "spec.phases[0]: every write among A, B is allowed, so a stale write among them is not detected",
+            "spec.phases[0]: every write among B, C is allowed, so a stale write among them is not detected",
         ]
     );
 }
@@ -218,20 +218,23 @@ fn sets_without_a_stale_write_are_all_named() {
 #[test]
 fn a_reset_is_a_way_out() {
     let phase = |path: &str, resets: Json| json!({ "path": path, "initial": ["A"], "transitions": [{ "from": ["A"], "to": ["B"] }], "resets": resets });
-    let not_left = |at: &str| vec![format!("{at}.phase: no transition leaves phase `B`")];
-    let root = |resets: Json| said(json!({ "phase": phase(".status.phase", resets) }));
+    let not_left = |at: &str| vec![format!("{at}.phases[0]: no transition leaves phase `B`")];
+    let root = |resets: Json| said(json!({ "phases": [phase(".status.phase", resets)] }));
     assert_eq!(root(json!({})), not_left("spec"));
     assert_eq!(root(json!({ "from": ["A"] })), not_left("spec"));
     assert_eq!(root(json!({ "from": ["B"] })), Vec::<String>::new());
     // Also one that is wrong, so that only that is said.
-    assert_eq!(root(json!({ "with": ["x"] })), ["spec.phase.resets.with[0]: bad path `x`"]);
-    assert_eq!(root(json!({ "to": ["C"] })), ["spec.phase.resets.to: no such phase `C`"]);
-    assert_eq!(root(json!({ "from": 5 })), ["spec.phase.resets.from: invalid type: integer `5`, expected a sequence"]);
+    assert_eq!(root(json!({ "with": ["x"] })), ["spec.phases[0].resets.with[0]: bad path `x`"]);
+    assert_eq!(root(json!({ "to": ["C"] })), ["spec.phases[0].resets.to: no such phase `C`"]);
+    assert_eq!(
+        root(json!({ "from": 5 })),
+        ["spec.phases[0].resets.from: invalid type: integer `5`, expected a sequence"]
+    );
     // In an entry, `from` names phases of the root, whatever their numbers are.
     let entry = |resets: Json| {
         let root = json!({ "path": ".status.phase", "initial": ["X"], "final": ["X"] });
-        let each = json!({ "phase": phase(".phase", resets) });
-        said(json!({ "phase": root, "collections": [{ "path": ".status.nodes", "each": each }] }))
+        let each = json!({ "phases": [phase(".phase", resets)] });
+        said(json!({ "phases": [root], "collections": [{ "path": ".status.nodes", "each": each }] }))
     };
     assert_eq!(entry(json!({})), not_left("spec.collections[0].each"));
     assert_eq!(entry(json!({ "from": ["X"] })), Vec::<String>::new());
@@ -268,4 +271,114 @@ fn groups_of_kubernetes_are_known_by_name() {
         assert_eq!(is_core(group), core, "{group}");
     }
     assert!(!is_core("snapshot.storage.k8s.io") && !is_core("metrics.k8s.io") && !is_core("example"));
+}
+
+#[test]
+fn machines_stand_side_by_side() {
+    let plain = |path: &str, first: &str, last: &str| json!({ "path": path, "initial": [first], "transitions": [{ "from": [first], "to": [last] }], "final": [last] });
+    let flag = |kind: &str, name: &str| json!({ "path": ".status.conditions", "states": { name: format!("{kind}=True") }, "transitions": [{ "from": [name], "to": [""] }] });
+    let one = plain(".status.phase", "A", "B");
+    let two = plain(".status.state", "C", "D");
+    // Names speak of the machine that knows them, and `""` of the first.
+    let once = json!([{ "path": ".status.x", "requiredIn": ["B", "D"], "resets": { "from": ["A", ""], "to": ["C"] } }]);
+    assert_eq!(said(json!({ "phases": [one, two], "setOnce": once })), Vec::<String>::new());
+    let known = plain(".status.state", "A", "D");
+    assert_eq!(
+        said(
+            json!({ "phases": [one, known], "setOnce": [{ "path": ".status.x", "requiredIn": ["A", "E"], "resets": { "to": ["A"] } }] })
+        ),
+        [
+            "spec.setOnce[0].resets.to: more than one machine knows the phase `A`",
+            "spec.setOnce[0].requiredIn[0]: more than one machine knows the phase `A`",
+            "spec.setOnce[0].requiredIn[1]: no such phase `E`",
+        ]
+    );
+    assert_eq!(
+        said(json!({ "phases": [one], "setOnce": [{ "path": ".status.x", "requiredIn": [""] }] })),
+        ["spec.setOnce[0].requiredIn[0]: `\"\"` cannot require a field"]
+    );
+    assert_eq!(
+        said(json!({ "phases": [one, plain(".status.phase", "C", "D")] })),
+        ["spec.phases[1].path: `.status.phase` already has a machine, `phases[0]`"]
+    );
+    // A list of conditions holds a machine for each type, and may be a collection as well.
+    let collection = json!([{ "path": ".status.conditions", "key": ["type"], "order": "Any", "each": {} }]);
+    assert_eq!(
+        said(json!({ "phases": [flag("Up", "Up"), flag("Old", "Old")], "collections": collection })),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        said(json!({ "phases": [flag("Up", "Up"), flag("Up", "Down")] })),
+        ["spec.phases[1].states: the condition `Up` is already read by `phases[0]`"]
+    );
+    assert_eq!(
+        said(json!({ "phases": [flag("Up", "Up"), plain(".status.conditions", "A", "B")] })),
+        ["spec.phases[1].path: `.status.conditions` already has a machine, `phases[0]`"]
+    );
+}
+
+#[test]
+fn a_single_machine_is_a_list_of_one() {
+    let machine = json!({ "path": ".status.phase", "initial": ["A"], "final": ["A"] });
+    let spec = json!({ "phase": machine, "setOnce": [{ "path": ".status.x", "requiredIn": ["A"], "resets": { "to": ["A"] } }] });
+    let problems = Policy::compile(&document(spec)).unwrap_err();
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["error: spec.phase: unknown key; write `phases`, a list with one machine each"]);
+    let each = json!({ "phase": machine, "setOnce": [{ "path": ".x", "requiredIn": ["A"] }] });
+    let problems = said_of(&document(json!({ "collections": [{ "path": ".status.l", "each": each }] })));
+    assert_eq!(problems, ["spec.collections[0].each.phase: unknown key"]);
+}
+
+#[test]
+fn a_policy_without_rules_guards_nothing() {
+    let nothing = "spec: there is no rule, so every write is allowed";
+    assert_eq!(said(json!({})), [nothing]);
+    assert_eq!(said(json!({ "monotone": [] })), [nothing]);
+    assert_eq!(said(json!({ "monotone": 5 })), ["spec.monotone: invalid type: integer `5`, expected a sequence"]);
+    assert_eq!(said(json!({ "collections": [{ "path": ".status.x", "keep": 0 }] })), Vec::<String>::new());
+}
+
+#[test]
+fn a_witness_within_an_entry() {
+    let entry =
+        |rules: Json| said(json!({ "collections": [{ "path": ".status.pods", "key": ["name"], "each": rules }] }));
+    let started = |within: Json| json!([{ "path": ".started", "resets": { "within": within } }]);
+    assert_eq!(
+        entry(json!({ "monotone": [{ "path": ".restarts" }], "setOnce": started(json!([".restarts"])) })),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        entry(json!({ "setOnce": started(json!([".restarts"])) })),
+        ["spec.collections[0].each.setOnce[0].resets.within[0]: no rule guards the witness `.restarts`"]
+    );
+    assert_eq!(
+        entry(json!({ "setOnce": started(json!([])) })),
+        ["spec.collections[0].each.setOnce[0].resets.within: empty list"]
+    );
+    assert_eq!(
+        said(json!({ "setOnce": [{ "path": ".status.x", "resets": { "within": [".status.n"] } }] })),
+        ["spec.setOnce[0].resets.within: `within` is for rules inside `each`"]
+    );
+}
+
+#[test]
+fn conditions_that_may_hold_at_once_are_not_phases_of_one_machine() {
+    let machine = |states: Json, both: bool| {
+        let mut transitions = vec![json!({ "from": ["A"], "to": ["B"] })];
+        transitions.extend(both.then(|| json!({ "from": ["B"], "to": ["A"] })));
+        json!({ "path": ".status.conditions", "states": states, "transitions": transitions })
+    };
+    let two = json!({ "A": "Scaling=True", "B": "Replacing=True" });
+    let ambiguous = "spec.phases[0].states: `A` and `B` are different conditions, and edges lead both ways: when both hold, the phase is ambiguous";
+    assert_eq!(said(json!({ "phases": [machine(two.clone(), true)] })), [ambiguous]);
+    let left = "spec.phases[0]: no transition leaves phase `B`";
+    assert_eq!(said(json!({ "phases": [machine(two, false)] })), [left]);
+    // Of one condition only one status is there.
+    let one = json!({ "A": "Ready=True", "B": "Ready=False" });
+    let free = "spec.phases[0]: every write among A, B is allowed, so a stale write among them is not detected";
+    assert_eq!(said(json!({ "phases": [machine(one.clone(), true)] })), [free]);
+    // Unless the time of the transition tells a stale one.
+    let each = json!({ "monotone": [{ "path": ".lastTransitionTime" }] });
+    let conditions = json!([{ "path": ".status.conditions", "key": ["type"], "order": "Any", "each": each }]);
+    assert_eq!(said(json!({ "phases": [machine(one, true)], "collections": conditions })), Vec::<String>::new());
 }

@@ -2,30 +2,22 @@
 
 use std::collections::HashSet;
 
-use super::compiler::Compiler;
+use super::compiler::{Compiler, PathScope};
 use crate::path::Path;
-use crate::rules::Rules;
 use crate::spec;
 
 impl Compiler {
     /// Warns of witnesses that no rule keeps from falling.
-    pub(super) fn witnesses(&mut self, set: &spec::RuleSet, rules: &Rules) {
-        let exact = rules.monotone.iter().map(|rule| rule.path.names());
-        let exact: HashSet<_> = exact.chain(rules.collections.iter().map(|rule| rule.path.names())).collect();
-        let above: HashSet<_> = rules.set_once.iter().map(|rule| rule.path.names()).collect();
-        let guarded = |path: &str| {
-            // A path that cannot be read is reported as such.
-            Path::parse_status(path).ok().is_none_or(|path| {
-                let names = path.names();
-                exact.contains(names) || (0..=names.len()).any(|length| above.contains(&names[..length]))
-            })
-        };
+    pub(super) fn witnesses(&mut self, set: &spec::RuleSet) {
+        let root = Guarded::by(set, PathScope::Root);
         let mut found = Vec::new();
-        resets_of(set, "spec", &mut |at, resets| {
-            for (index, path) in resets.with.iter().flatten().enumerate() {
-                if !guarded(path) {
-                    found.push((format!("{at}.with[{index}]"), path.clone()));
-                }
+        rule_sets(set, "spec", &mut |set, at| {
+            let entry = Guarded::by(set, PathScope::Item);
+            for (at, resets) in resets_of(set, at) {
+                let with = resets.with.iter().flatten().enumerate().filter(|(_, path)| !root.holds(path));
+                found.extend(with.map(|(index, path)| (format!("{at}.with[{index}]"), path.clone())));
+                let within = resets.within.iter().flatten().enumerate().filter(|(_, path)| !entry.holds(path));
+                found.extend(within.map(|(index, path)| (format!("{at}.within[{index}]"), path.clone())));
             }
         });
         for (at, path) in found {
@@ -38,22 +30,46 @@ impl Compiler {
     }
 }
 
-/// Visits every `resets` of a rule set and of the sets inside.
-fn resets_of(set: &spec::RuleSet, at: &str, visit: &mut impl FnMut(&str, &spec::Resets)) {
-    let mut each = |at: String, resets: Option<&spec::Resets>| resets.into_iter().for_each(|resets| visit(&at, resets));
-    each(format!("{at}.phase.resets"), set.phase.as_ref().and_then(|rule| rule.resets.as_ref()));
-    for (index, rule) in set.monotone.iter().enumerate() {
-        each(format!("{at}.monotone[{index}].resets"), rule.resets.as_ref());
+/// What the rules of one set keep from falling.
+struct Guarded {
+    scope: PathScope,
+    exact: HashSet<Path>,
+    /// With everything below.
+    above: Vec<Path>,
+}
+
+impl Guarded {
+    fn by(set: &spec::RuleSet, scope: PathScope) -> Self {
+        let read = |path: &String| scope.parse(path).ok();
+        let exact = set.monotone.iter().map(|rule| &rule.path).chain(set.collections.iter().map(|rule| &rule.path));
+        let above = set.set_once.iter().map(|rule| &rule.path);
+        Self { scope, exact: exact.filter_map(read).collect(), above: above.filter_map(read).collect() }
     }
-    for (index, rule) in set.set_once.iter().enumerate() {
-        each(format!("{at}.setOnce[{index}].resets"), rule.resets.as_ref());
+
+    fn holds(&self, path: &str) -> bool {
+        // A path that cannot be read is reported as such.
+        self.scope.parse(path).ok().is_none_or(|path| {
+            self.exact.contains(&path) || self.above.iter().any(|above| path.names().starts_with(above.names()))
+        })
     }
-    for (index, rule) in set.collections.iter().enumerate() {
-        each(format!("{at}.collections[{index}].resets"), rule.resets.as_ref());
-    }
+}
+
+/// Visits a rule set and the sets inside.
+fn rule_sets<'s>(set: &'s spec::RuleSet, at: &str, visit: &mut impl FnMut(&'s spec::RuleSet, &str)) {
+    visit(set, at);
     for (index, rule) in set.collections.iter().enumerate() {
         if let Some(inner) = &rule.each {
-            resets_of(inner, &format!("{at}.collections[{index}].each"), visit);
+            rule_sets(inner, &format!("{at}.collections[{index}].each"), visit);
         }
     }
+}
+
+/// The resets of a set's own rules, each with its place.
+fn resets_of<'s>(set: &'s spec::RuleSet, at: &str) -> Vec<(String, &'s spec::Resets)> {
+    let phases = set.phases.iter().map(|rule| &rule.resets).enumerate().map(|rule| ("phases", rule));
+    let monotone = set.monotone.iter().map(|rule| &rule.resets).enumerate().map(|rule| ("monotone", rule));
+    let set_once = set.set_once.iter().map(|rule| &rule.resets).enumerate().map(|rule| ("setOnce", rule));
+    let collections = set.collections.iter().map(|rule| &rule.resets).enumerate().map(|rule| ("collections", rule));
+    let all = phases.chain(monotone).chain(set_once).chain(collections);
+    all.filter_map(|(kind, (index, resets))| Some((format!("{at}.{kind}[{index}].resets"), resets.as_ref()?))).collect()
 }

@@ -4,7 +4,7 @@ use super::object::Object;
 use crate::budget::{Budget, Unfinished};
 use crate::magnitude::advanced;
 use crate::path::Location;
-use crate::rules::{Policy, Resets};
+use crate::rules::{PhaseOf, PhaseRule, Policy, Resets};
 use crate::shown::{cut, shown};
 use crate::value::Value;
 use crate::verdict::{Class, Finding, Judgement, Reason, Verdict, Waiver};
@@ -24,9 +24,9 @@ pub(super) struct Evaluation<'v> {
     policy: &'v Policy,
     pub(super) old: &'v Object<'v>,
     pub(super) new: &'v Object<'v>,
-    /// The root's phases as nodes, for `resets.from` and `resets.to`.
-    old_phase: Option<usize>,
-    new_phase: Option<usize>,
+    /// What the root's machines read, as nodes, for `resets.from` and `resets.to`.
+    old_phases: Vec<Option<usize>>,
+    new_phases: Vec<Option<usize>>,
     /// Which resets apply, by their ids, as far as it is known.
     resets: Vec<Option<bool>>,
     pub(super) budget: &'v Budget<'v>,
@@ -52,20 +52,20 @@ impl<'v> Evaluation<'v> {
         new: &'v Object<'v>,
         budget: &'v Budget<'v>,
     ) -> Result<Self, Unfinished> {
-        let phase = |object: &Object<'_>| match &policy.rules.phase {
-            None => Ok(None),
-            Some(rule) => {
+        let phases = |object: &Object<'_>| {
+            let node = |rule: &PhaseRule| {
                 let value = rule.path.of(&object.status);
                 budget.spend(value.size())?;
                 Ok(rule.graph.node(&rule.graph.read(value).reading))
-            }
+            };
+            policy.rules.phases.iter().map(node).collect::<Result<Vec<_>, Unfinished>>()
         };
         Ok(Self {
             policy,
             old,
             new,
-            old_phase: phase(old)?,
-            new_phase: phase(new)?,
+            old_phases: phases(old)?,
+            new_phases: phases(new)?,
             resets: vec![None; policy.resets],
             budget,
             judgement: Judgement::allow(),
@@ -87,16 +87,32 @@ impl<'v> Evaluation<'v> {
         judgement
     }
 
-    /// R4: whether a rule does not compare with the old value.
-    ///
-    /// Resets depend on the whole object only: they are evaluated once, however many entries have the rule.
-    pub(super) fn resets_apply(&mut self, resets: &Resets) -> Result<bool, Unfinished> {
+    /// R4: whether a rule does not compare with the old value. `old` and `new` are the entry that the rule judges.
+    pub(super) fn resets_apply(
+        &mut self,
+        resets: &Resets,
+        (old, new): (&Value<'_>, &Value<'_>),
+    ) -> Result<bool, Unfinished> {
+        for path in &resets.within {
+            let (old, new) = (path.of(old), path.of(new));
+            self.spend_on(old, new)?;
+            if advanced(old, new) {
+                return Ok(true);
+            }
+        }
+        self.object_resets_apply(resets)
+    }
+
+    /// What of the resets depends on the whole object only: evaluated once, however many entries have the rule.
+    fn object_resets_apply(&mut self, resets: &Resets) -> Result<bool, Unfinished> {
         if let Some(Some(apply)) = self.resets.get(resets.id) {
             return Ok(*apply);
         }
         self.budget.spend(resets.from.len() + resets.to.len())?;
-        let named = |phase: Option<usize>, names: &[usize]| phase.is_some_and(|phase| names.contains(&phase));
-        let mut apply = named(self.old_phase, &resets.from) || named(self.new_phase, &resets.to);
+        let named = |phases: &[Option<usize>], names: &[PhaseOf]| {
+            names.iter().any(|name| phases.get(name.machine) == Some(&Some(name.node)))
+        };
+        let mut apply = named(&self.old_phases, &resets.from) || named(&self.new_phases, &resets.to);
         for path in &resets.with {
             let (old, new) = (path.of(&self.old.status), path.of(&self.new.status));
             self.spend_on(old, new)?;

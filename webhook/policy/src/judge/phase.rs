@@ -8,20 +8,38 @@ use crate::shown::cut;
 use crate::value::Value;
 use crate::verdict::{Class, Reason};
 
+/// What a machine reads before and after a write.
+pub(super) struct PhaseChange<'v> {
+    pub(super) rule: &'v PhaseRule,
+    pub(super) before: Read<'v>,
+    pub(super) after: Read<'v>,
+    /// Whether the two are different phases.
+    pub(super) changed: bool,
+}
+
+impl<'v> PhaseChange<'v> {
+    pub(super) fn between(rule: &'v PhaseRule, old: &'v Value<'_>, new: &'v Value<'_>) -> Self {
+        let read = |value| rule.graph.read(rule.path.of(value));
+        let (before, after) = (read(old), read(new));
+        // Two ways to write one time are one name.
+        let unknown = matches!((&before.reading, &after.reading), (Reading::Unknown(_), Reading::Unknown(_)));
+        let same =
+            before.reading == after.reading || (unknown && rule.path.of(old).semantically_equal(rule.path.of(new)));
+        Self { rule, before, after, changed: !same }
+    }
+}
+
 impl Evaluation<'_> {
     /// R5.
     pub(super) fn phase(
         &mut self,
-        rule: &PhaseRule,
+        PhaseChange { rule, before, after, changed }: &PhaseChange<'_>,
         reset: bool,
-        (before, after): (&Read<'_>, &Read<'_>),
         (old, new): (&Value<'_>, &Value<'_>),
         location: &Location<'_>,
     ) {
         let graph = &rule.graph;
-        // Two ways to write one time are one name.
-        let unknown = matches!((&before.reading, &after.reading), (Reading::Unknown(_), Reading::Unknown(_)));
-        if before.reading == after.reading || (unknown && old.semantically_equal(new)) {
+        if !changed {
             return;
         }
         let violation = |reason, class| Violation { reason, class, old, new };

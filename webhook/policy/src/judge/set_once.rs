@@ -1,9 +1,10 @@
 //! R7: fields that are set stay as they are.
 
 use super::evaluation::{Evaluation, Violation};
-use crate::graph::{Read, Reading};
+use super::phase::PhaseChange;
+use crate::graph::Reading;
 use crate::path::{Location, LocationStep};
-use crate::rules::{PhaseRule, SetOnceRule};
+use crate::rules::SetOnceRule;
 use crate::value::Value;
 use crate::verdict::{Class, Reason};
 
@@ -14,23 +15,24 @@ impl Evaluation<'_> {
         rule: &SetOnceRule,
         reset: bool,
         (old, new): (&Value<'_>, &Value<'_>),
-        phases: Option<(&PhaseRule, &Read<'_>, &Read<'_>)>,
+        phases: &[PhaseChange<'_>],
         location: &Location<'_>,
     ) {
         if !old.semantically_equal(new) && !reset {
             self.kept_leaves(old, new, location);
         }
-        let Some((phase_rule, before, after)) = phases else { return };
-        let required =
-            |read: &Read<'_>| matches!(read.reading, Reading::Known(phase) if rule.required_in.contains(&phase));
-        if !required(after) || !new.is_unset() || (before.reading == after.reading && old.semantically_equal(new)) {
+        if !new.is_unset() {
             return;
         }
-        if required(before) && old.is_unset() {
+        let named = || rule.required_in.iter().map(|phase| (&phases[phase.machine], phase.node));
+        let changed = named().any(|(phase, _)| phase.changed) || !old.is_unset();
+        let required = named().find(|(phase, node)| phase.after.reading == Reading::Known(*node));
+        let Some((phase, _)) = required.filter(|_| changed) else { return };
+        if old.is_unset() && named().any(|(phase, node)| phase.before.reading == Reading::Known(node)) {
             return self.waive(location, Reason::FieldMissing);
         }
         let class = if rule.resets.restarts { Class::Stale } else { Class::Invalid };
-        let phase = self.phase_name(&phase_rule.graph, &after.reading, &location.beside(&phase_rule.path));
+        let phase = self.phase_name(&phase.rule.graph, &phase.after.reading, &location.beside(&phase.rule.path));
         self.report(location, Violation { reason: Reason::FieldMissing, class, old, new }, |_| {
             format!("must be set in phase {phase}")
         });

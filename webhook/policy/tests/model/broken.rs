@@ -1,6 +1,6 @@
 //! What can be wrong with one state alone: what every rule would waive.
 
-use super::graph::{Graph, Reading};
+use super::graph::{Graph, Machine, Reading, speaks_of};
 use super::reading::{generation, get, identity, magnitude, no_collection, same_identity, sum, unset};
 use super::value::Val;
 
@@ -14,14 +14,15 @@ pub(crate) fn broken(policy: &Val, object: &Val) -> Vec<String> {
 fn rules(rules: &Val, object: &Val, item: &Val, reasons: &mut Vec<String>) {
     let mut say = |reason: &str, rule: &Val| reasons.push(format!("{reason} by {}", rule.json()));
     let value = |rule: &Val| get(item, rule.at("path").as_str().expect("a rule has a path")).clone();
-    let mut phase = String::new();
-    if rules.has("phase") {
-        let graph = Graph(rules.at("phase"), false);
+    let machines = Machine::all(rules, item, item);
+    for rule in rules.at("phases").items() {
+        let graph = Graph(rule, false);
         match graph.read(item).0 {
-            Reading::Plain(name) if !graph.unknown(&name) || graph.any_target() => phase = name,
-            reading => say(&format!("phase {reading:?}"), rules.at("phase")),
+            Reading::Plain(name) if !graph.unknown(&name) || graph.any_target() => {}
+            reading => say(&format!("phase {reading:?}"), rule),
         }
     }
+    let is = |name: &String| speaks_of(&machines, name).is_some_and(|machine| machine.new.is(name));
     for rule in rules.at("monotone").items() {
         let size = magnitude(&value(rule));
         if size.malformed() || (rule.has("atMost") && size.above(&generation(object))) {
@@ -29,7 +30,7 @@ fn rules(rules: &Val, object: &Val, item: &Val, reasons: &mut Vec<String>) {
         }
     }
     for rule in rules.at("setOnce").items() {
-        if rule.at("requiredIn").words().contains(&phase) && unset(&value(rule)) {
+        if rule.at("requiredIn").words().iter().any(is) && unset(&value(rule)) {
             say("setOnce", rule);
         }
     }

@@ -4,8 +4,14 @@ use super::choices::Choices;
 use super::table::document;
 use super::value::Val;
 
-const NAMES: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
-const STATES: [&str; 6] = ["Up=True", "Up=False", "Done=True", "Bad=True", "Bad=False", "Held=True"];
+/// The phases of the machines that stand side by side.
+const NAMES: [&[&str]; 3] = [&["A", "B", "C", "D", "E", "F"], &["G", "H", "I", "J"], &["K", "L", "M"]];
+/// The conditions that these machines read, of other types each.
+const STATES: [&[&str]; 3] = [
+    &["Up=True", "Up=False", "Done=True", "Bad=True", "Bad=False", "Held=True"],
+    &["Flag=True", "Flag=False", "Flag=Unknown", "Ready=True"],
+    &["Full=True", "Full=False", "Late=True"],
+];
 pub(crate) const COUNTERS: [&str; 4] = ["n", "m", "sub.n", "at"];
 pub(crate) const ONCE: [&str; 5] = ["done", "ref", "sub", "ref.name", "n"];
 const LISTS: [&str; 4] = ["log", "nodes", "sub.list", "conditions"];
@@ -13,26 +19,32 @@ const LISTS: [&str; 4] = ["log", "nodes", "sub.list", "conditions"];
 pub(crate) const WITNESS: &str = ".status.w";
 
 pub(crate) fn policy(choices: &mut Choices) -> Val {
-    document(rule_set(choices, ".status", 0, None))
+    document(rule_set(choices, ".status", 0, &[]))
 }
 
-/// A rule set; `root` are the phases that `resets` may name inside `each`.
-fn rule_set(choices: &mut Choices, prefix: &str, depth: usize, root: Option<&[&str]>) -> Val {
+/// A rule set; `root` are the phases that `resets` may name inside `each`, none if there is no machine.
+fn rule_set(choices: &mut Choices, prefix: &str, depth: usize, root: &[&str]) -> Val {
     let mut rules = Val::map(vec![]);
     let here = |path: &str| Val::Str(format!("{prefix}.{path}"));
     let in_each = depth > 0;
-    let mut phases: Option<Vec<&str>> = None;
-    if choices.percent(if in_each { 50 } else { 75 }) {
-        let names = &NAMES[..2 + choices.below(5)];
-        let mut phase = graph(choices, names, here);
-        let root = if in_each { root } else { Some(names) };
-        if choices.percent(30) {
-            phase.set("resets", resets(choices, root));
-        }
-        rules.set("phase", phase);
-        phases = Some(names.to_vec());
+    let count = if choices.percent(if in_each { 50 } else { 75 }) { 1 + choices.below(6) / 3 } else { 0 };
+    let count = if count == 2 && choices.percent(30) { 3 } else { count };
+    let mut graphs: Vec<Val> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    for machine in 0..count {
+        let own = &NAMES[machine][..2 + choices.below(NAMES[machine].len() - 1)];
+        graphs.push(graph(choices, machine, own, &graphs, here));
+        names.extend(own);
     }
-    let root = if in_each { root } else { phases.as_deref() };
+    let root = if in_each { root } else { &*names };
+    for graph in &mut graphs {
+        if choices.percent(30) {
+            graph.set("resets", resets(choices, root, in_each));
+        }
+    }
+    if !graphs.is_empty() {
+        rules.set("phases", Val::List(graphs));
+    }
     let item = |choices: &mut Choices, path: &str| {
         if in_each && choices.percent(8) { Val::str(".") } else { Val::Str(format!("{prefix}.{path}")) }
     };
@@ -45,21 +57,21 @@ fn rule_set(choices: &mut Choices, prefix: &str, depth: usize, root: Option<&[&s
         if choices.percent(30) {
             rule.set("atMost", Val::str(".metadata.generation"));
         }
-        finish(choices, &mut rule, root, &mut monotone);
+        finish(choices, &mut rule, (root, in_each), &mut monotone);
     }
     let mut once = Vec::new();
     for path in distinct(choices, &ONCE, 2) {
         let mut rule = Val::map(vec![("path", item(choices, path))]);
-        if let Some(names) = phases.as_ref().filter(|_| choices.percent(70)) {
-            rule.set("requiredIn", Val::strs(&choices.some(names)));
+        if !names.is_empty() && choices.percent(70) {
+            rule.set("requiredIn", Val::strs(&choices.some(&names)));
         }
-        finish(choices, &mut rule, root, &mut once);
+        finish(choices, &mut rule, (root, in_each), &mut once);
     }
     let mut collections = Vec::new();
     for path in distinct(choices, &LISTS, if depth < 2 { 2 } else { 0 }) {
         let path = item(choices, path);
         let mut rule = collection(choices, path, depth, root);
-        finish(choices, &mut rule, root, &mut collections);
+        finish(choices, &mut rule, (root, in_each), &mut collections);
     }
     let mut equal = Vec::new();
     if choices.percent(30) {
@@ -80,9 +92,9 @@ fn rule_set(choices: &mut Choices, prefix: &str, depth: usize, root: Option<&[&s
 }
 
 /// Adds resets now and then, and the rule unless another of its kind has the path.
-fn finish(choices: &mut Choices, rule: &mut Val, root: Option<&[&str]>, rules: &mut Vec<Val>) {
+fn finish(choices: &mut Choices, rule: &mut Val, (root, in_each): (&[&str], bool), rules: &mut Vec<Val>) {
     if choices.percent(30) {
-        rule.set("resets", resets(choices, root));
+        rule.set("resets", resets(choices, root, in_each));
     }
     if !rules.iter().any(|r| r.at("path") == rule.at("path")) {
         rules.push(rule.clone());
@@ -100,14 +112,17 @@ fn distinct<'a>(choices: &mut Choices, from: &[&'a str], most: usize) -> Vec<&'a
     chosen
 }
 
-fn graph(choices: &mut Choices, names: &[&str], here: impl Fn(&str) -> Val) -> Val {
-    let by_states = choices.percent(30);
-    let path = if by_states { "conditions" } else { *choices.pick(&["phase", "phase", "sub.phase"]) };
+/// A machine beside `others`.
+fn graph(choices: &mut Choices, machine: usize, names: &[&str], others: &[Val], here: impl Fn(&str) -> Val) -> Val {
+    let by_states = choices.percent(if machine == 0 { 30 } else { 50 });
+    let free = |path: &&str| others.iter().all(|other| *other.at("path") != here(path));
+    let paths: Vec<&str> = ["phase", "phase", "sub.phase", "state"].into_iter().filter(free).collect();
+    let path = if by_states { "conditions" } else { *choices.pick(&paths) };
     let mut phase = Val::map(vec![("path", here(path))]);
     if by_states {
         let mut states = Val::map(vec![]);
-        for (name, state) in names.iter().zip(STATES) {
-            if *name == "A" || choices.percent(85) {
+        for (name, state) in names.iter().zip(STATES[machine]) {
+            if *name == names[0] || choices.percent(85) {
                 states.set(name, Val::str(state));
             }
         }
@@ -166,10 +181,10 @@ fn graph(choices: &mut Choices, names: &[&str], here: impl Fn(&str) -> Val) -> V
     phase
 }
 
-pub(crate) fn resets(choices: &mut Choices, root: Option<&[&str]>) -> Val {
+pub(crate) fn resets(choices: &mut Choices, root: &[&str], in_each: bool) -> Val {
     let mut resets = Val::map(vec![]);
-    if let Some(names) = root {
-        let mut named: Vec<&str> = names.to_vec();
+    if !root.is_empty() {
+        let mut named: Vec<&str> = root.to_vec();
         named.push("");
         if choices.percent(30) {
             resets.set("from", Val::strs(&choices.some(&named)));
@@ -178,6 +193,9 @@ pub(crate) fn resets(choices: &mut Choices, root: Option<&[&str]>) -> Val {
             resets.set("to", Val::strs(&choices.some(&named)));
         }
     }
+    if in_each && choices.percent(50) {
+        resets.set("within", Val::strs(&[*choices.pick(&[".n", ".m", ".at", ".log", ".", ".sub.n"])]));
+    }
     if choices.percent(60) {
         resets
             .set("with", Val::strs(&[*choices.pick(&[WITNESS, WITNESS, ".status.n", ".status.log", ".status.sub.n"])]));
@@ -185,7 +203,7 @@ pub(crate) fn resets(choices: &mut Choices, root: Option<&[&str]>) -> Val {
     resets
 }
 
-fn collection(choices: &mut Choices, path: Val, depth: usize, root: Option<&[&str]>) -> Val {
+fn collection(choices: &mut Choices, path: Val, depth: usize, root: &[&str]) -> Val {
     let mut rule = Val::map(vec![("path", path)]);
     if choices.percent(65) {
         rule.set("key", Val::strs(if choices.percent(30) { &["id", "t"][..] } else { &["id"][..] }));

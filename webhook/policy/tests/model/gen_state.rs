@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::choices::Choices;
 use super::gen_value::{ODD, any, respell, set_path, spelled, time, zero};
-use super::graph::{Graph, Reading};
+use super::graph::{Graph, Machine, Reading, speaks_of};
 use super::reading::{Magnitude, get, len, magnitude, sum, unset};
 use super::value::Val;
 
@@ -56,10 +56,8 @@ impl Maker {
     }
 
     fn fill(&mut self, rules: &Val, item: &mut Val, choices: &mut Choices) {
-        for kind in ["phase", "monotone", "setOnce", "collections"] {
-            let list = std::slice::from_ref(rules.at(kind));
-            let list = if kind == "phase" && rules.has("phase") { list } else { rules.at(kind).items() };
-            for rule in list {
+        for kind in ["phases", "monotone", "setOnce", "collections"] {
+            for rule in rules.at(kind).items() {
                 if choices.percent(if kind == "setOnce" && self.junk { 40 } else { 75 }) {
                     self.rule(kind, rule, item, choices);
                     if kind == "collections" && choices.percent(60) {
@@ -81,10 +79,7 @@ impl Maker {
 
     fn edit_once(&mut self, rules: &Val, item: &mut Val, choices: &mut Choices) {
         let mut candidates: Vec<(&str, &Val)> = Vec::new();
-        if rules.has("phase") {
-            candidates.extend([("phase", rules.at("phase")); 2]);
-        }
-        for kind in ["monotone", "setOnce", "collections", "collections", "collections"] {
+        for kind in ["phases", "phases", "monotone", "setOnce", "collections", "collections", "collections"] {
             candidates.extend(rules.at(kind).items().iter().map(|rule| (kind, rule)));
         }
         let root = item.has("metadata");
@@ -103,7 +98,7 @@ impl Maker {
                 set_path(item, &format!("{prefix}.free"), value);
             }
             4 if self.junk && choices.percent(40) => {
-                let path = *choices.pick(&["sub", "log", "phase", "n", "ref", "conditions"]);
+                let path = *choices.pick(&["sub", "log", "phase", "state", "n", "ref", "conditions"]);
                 let value = any(choices, 2);
                 set_path(item, &format!("{prefix}.{path}"), value);
             }
@@ -131,7 +126,7 @@ impl Maker {
             Val::parse(choices.word(&ODD))
         } else {
             match kind {
-                "phase" => self.phase(rule, item, &now, choices),
+                "phases" => self.phase(rule, item, &now, choices),
                 "monotone" => self.counter(&path, &now, choices),
                 "setOnce" => self.once(&now, choices),
                 _ => self.collection(rule, &path, &now, choices),
@@ -364,15 +359,14 @@ impl Maker {
 
     /// Mostly fills in what `requiredIn` and `equal` ask for.
     fn mend(&mut self, rules: &Val, item: &mut Val, choices: &mut Choices) {
-        if rules.has("phase") {
-            let phase = Graph(rules.at("phase"), false).read(item).0;
-            for rule in rules.at("setOnce").items() {
-                if phase.is_in(rule.at("requiredIn"))
-                    && unset(get(item, &path_of(rule)))
-                    && choices.percent(if self.junk { 50 } else { 85 })
-                {
-                    set_path(item, &path_of(rule), Val::str("set"));
-                }
+        let machines = Machine::all(rules, item, item);
+        let is = |name: &String| speaks_of(&machines, name).is_some_and(|machine| machine.new.is(name));
+        for rule in rules.at("setOnce").items() {
+            if rule.at("requiredIn").words().iter().any(is)
+                && unset(get(item, &path_of(rule)))
+                && choices.percent(if self.junk { 50 } else { 85 })
+            {
+                set_path(item, &path_of(rule), Val::str("set"));
             }
         }
         for rule in rules.at("equal").items() {

@@ -23,17 +23,36 @@ impl Reading {
         }
     }
 
-    pub(crate) fn is_in(&self, names: &Val) -> bool {
-        matches!(self, Reading::Plain(p) if names.words().contains(p))
+    pub(crate) fn is(&self, name: &str) -> bool {
+        matches!(self, Reading::Plain(p) if p == name)
     }
 }
 
 /// Whether a rule's `resets` say anything.
 pub(crate) fn has_resets(rule: &Val) -> bool {
-    ["from", "to", "with"].iter().any(|k| rule.at("resets").has(k))
+    ["from", "to", "with", "within"].iter().any(|k| rule.at("resets").has(k))
 }
 
-/// The `phase` of a rule set, and whether it counts as having `resets` because its entry may go and come back.
+/// A machine of a rule set, what it read before the write and what after.
+pub(crate) struct Machine {
+    known: BTreeSet<String>,
+    pub(crate) old: Reading,
+    pub(crate) new: Reading,
+}
+
+impl Machine {
+    pub(crate) fn all(rules: &Val, old: &Val, new: &Val) -> Vec<Machine> {
+        let graphs = rules.at("phases").items().iter().map(|rule| Graph(rule, false));
+        graphs.map(|graph| Machine { known: graph.known(), old: graph.read(old).0, new: graph.read(new).0 }).collect()
+    }
+}
+
+/// The machine that a name speaks of: the one that knows it, and `""` of the first.
+pub(crate) fn speaks_of<'m>(machines: &'m [Machine], name: &str) -> Option<&'m Machine> {
+    if name.is_empty() { machines.first() } else { machines.iter().find(|machine| machine.known.contains(name)) }
+}
+
+/// A machine's rule, and whether it counts as having `resets` because its entry may go and come back.
 pub(crate) struct Graph<'a>(pub(crate) &'a Val, pub(crate) bool);
 
 const ANY: &str = "*";

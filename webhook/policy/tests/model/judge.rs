@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::decimal::Decimal;
-use super::graph::{Graph, Reading, has_resets};
+use super::graph::{Graph, Machine, Reading, has_resets, speaks_of};
 use super::lists;
 use super::reading::{Magnitude, advanced, generation, get, magnitude, no_collection, same, sum, unset};
 use super::value::{NULL, Val};
@@ -58,7 +58,7 @@ pub(crate) struct Judgement {
 pub(crate) struct Whole<'a> {
     old: &'a Val,
     new: &'a Val,
-    phases: Option<(Reading, Reading)>,
+    machines: Vec<Machine>,
 }
 
 /// Findings and waivers as they come.
@@ -91,7 +91,7 @@ pub(crate) fn judge(policy: &Val, case: &Case<'_>) -> Judgement {
     let mut found = Found::default();
     // R1, R2
     if case.operation == "UPDATE" && !same(case.old.at("status"), case.new.at("status")) {
-        let whole = Whole { old: case.old, new: case.new, phases: phases(rules, case.old, case.new) };
+        let whole = Whole { old: case.old, new: case.new, machines: Machine::all(rules, case.old, case.new) };
         rule_set(&whole, rules, false, case.old, case.new, "", &mut found);
     }
     let verdict = verdict(&found);
@@ -117,11 +117,6 @@ fn verdict(found: &Found) -> Verdict {
     Verdict::Invalid
 }
 
-fn phases(rules: &Val, old: &Val, new: &Val) -> Option<(Reading, Reading)> {
-    let graph = rules.has("phase").then(|| Graph(rules.at("phase"), false))?;
-    Some((graph.read(old).0, graph.read(new).0))
-}
-
 /// The five rules of one rule set, on the whole objects or on an entry and its pair. An entry `returns` if it may have
 /// gone and come back.
 pub(crate) fn rule_set(
@@ -133,14 +128,14 @@ pub(crate) fn rule_set(
     at: &str,
     found: &mut Found,
 ) {
-    if rules.has("phase") {
-        phase(whole, rules.at("phase"), returns, old, new, at, found);
+    for rule in rules.at("phases").items() {
+        phase(whole, rule, returns, old, new, at, found);
     }
     for rule in rules.at("monotone").items() {
         monotone(whole, rule, old, new, at, found);
     }
     for rule in rules.at("setOnce").items() {
-        set_once(whole, rule, returns, phases(rules, old, new), (old, new), at, found);
+        set_once(whole, rule, returns, &Machine::all(rules, old, new), (old, new), at, found);
     }
     for rule in rules.at("collections").items() {
         collection(whole, rule, returns, old, new, at, found);
@@ -161,11 +156,17 @@ fn field(at: &str, rule: &Val) -> String {
     if at.is_empty() { path.trim_start_matches('.').to_owned() } else { format!("{at}{path}") }
 }
 
-/// R4: whether the rule's resets fire.
-fn fires(whole: &Whole<'_>, rule: &Val) -> bool {
+/// R4: whether the resets of a rule for this entry and its pair fire.
+fn fires(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val) -> bool {
     let resets = rule.at("resets");
-    let by_phase = whole.phases.as_ref().is_some_and(|(p, q)| p.is_in(resets.at("from")) || q.is_in(resets.at("to")));
-    by_phase || resets.at("with").words().iter().any(|path| advanced(get(whole.old, path), get(whole.new, path)))
+    let speaks = |name: &String| speaks_of(&whole.machines, name).expect("a machine knows the name");
+    let by_old = resets.at("from").words().iter().any(|name| speaks(name).old.is(name));
+    let by_new = resets.at("to").words().iter().any(|name| speaks(name).new.is(name));
+    let rose = |path: &String, old: &Val, new: &Val| advanced(get(old, path), get(new, path));
+    by_old
+        || by_new
+        || resets.at("with").words().iter().any(|path| rose(path, whole.old, whole.new))
+        || resets.at("within").words().iter().any(|path| rose(path, old, new))
 }
 
 /// `Stale` if that holds, else `Invalid`.
@@ -196,7 +197,7 @@ fn phase(whole: &Whole<'_>, rule: &Val, returns: bool, old: &Val, new: &Val, at:
         _ => return found.waive("PhaseUnknown", &field),
     };
     // R5.5
-    if graph.legal(&p, &q) || (fires(whole, rule) && graph.legal("", &q)) {
+    if graph.legal(&p, &q) || (fires(whole, rule, old, new) && graph.legal("", &q)) {
         return;
     }
     // R5.6
@@ -239,7 +240,7 @@ fn monotone(whole: &Whole<'_>, rule: &Val, old: &Val, new: &Val, at: &str, found
         return;
     }
     let (o, n) = (magnitude(old_value), magnitude(new_value));
-    let reset = fires(whole, rule);
+    let reset = fires(whole, rule, old, new);
     let to_zero = *rule.at("toZero") == Val::Bool(true);
     let bounded = rule.has("atMost");
     if n.malformed() {
@@ -280,29 +281,24 @@ fn set_once(
     whole: &Whole<'_>,
     rule: &Val,
     returns: bool,
-    phases: Option<(Reading, Reading)>,
+    machines: &[Machine],
     (old, new): (&Val, &Val),
     at: &str,
     found: &mut Found,
 ) {
     let field = field(at, rule);
     let (o, n) = (get(old, path_of(rule)), get(new, path_of(rule)));
-    let required = rule.at("requiredIn");
-    let unchanged = match &phases {
-        Some((p, q)) if rule.has("requiredIn") => p.same(q),
-        _ => true,
-    };
-    if same(o, n) && unchanged {
+    let required = rule.at("requiredIn").words();
+    let named: Vec<(&String, &Machine)> =
+        required.iter().map(|name| (name, speaks_of(machines, name).expect("a machine knows the name"))).collect();
+    if same(o, n) && named.iter().all(|(_, machine)| machine.old.same(&machine.new)) {
         return;
     }
-    if !fires(whole, rule) && !keeps_leaves(o, n) {
+    if !fires(whole, rule, old, new) && !keeps_leaves(o, n) {
         found.find("SetOnceChanged", Class::Stale, &field);
     }
-    if let Some((p, q)) = phases
-        && q.is_in(required)
-        && unset(n)
-    {
-        if p.is_in(required) && unset(o) {
+    if named.iter().any(|(name, machine)| machine.new.is(name)) && unset(n) {
+        if named.iter().any(|(name, machine)| machine.old.is(name)) && unset(o) {
             found.waive("FieldMissing", &field);
         } else {
             found.follow("FieldMissing", stale_if(returns || has_resets(rule)), &field);
@@ -343,7 +339,7 @@ fn collection(whole: &Whole<'_>, rule: &Val, returns: bool, old: &Val, new: &Val
     if (maps(o) && lists(n)) || (lists(o) && maps(n)) {
         return found.find("Malformed", Class::Stale, &field);
     }
-    let reset = fires(whole, rule);
+    let reset = fires(whole, rule, old, new);
     let restarts = returns || has_resets(rule);
     // R8.6
     let may_go = restarts || matches!(rule.at("keep"), Val::Num(_));

@@ -57,7 +57,8 @@ fn report(mut policy: Val, mut write: StaleWrite, how: How) -> String {
     loop {
         let before = policy.clone();
         [policy] = shrink([policy], |[policy]| wrong(policy, &write));
-        for name in ["w", "free", "n", "m", "sub", "ref", "done", "at", "log", "nodes", "conditions", "phase", "unset"]
+        for name in
+            ["w", "free", "n", "m", "sub", "ref", "done", "at", "log", "nodes", "conditions", "phase", "state", "unset"]
         {
             let less = write.without(&format!(".status.{name}"));
             if wrong(&policy, &less) {

@@ -77,7 +77,7 @@ the entry is its own identity | {log: [{id: a}]} | {log: [{id: b}]} | Stale Hist
 but for fractions | {log: [{t: 2024-01-01T00:00:00.1Z}]} | {log: [{t: 2024-01-01T00:00:00.2Z}]} | Allow
 
 # each is judged
-policy {collections: [{path: .status.log, key: [id], each: {phase: {path: .p, initial: [New], transitions: [{from: [New], to: [Ok, Bad]}], final: [Ok, Bad]}, monotone: [{path: .n}], setOnce: [{path: .f, requiredIn: [Ok]}]}}]}
+policy {collections: [{path: .status.log, key: [id], each: {phases: [{path: .p, initial: [New], transitions: [{from: [New], to: [Ok, Bad]}], final: [Ok, Bad]}], monotone: [{path: .n}], setOnce: [{path: .f, requiredIn: [Ok]}]}}]}
 a new entry | {log: [{id: a, p: Ok, f: 1}]} | {log: [{id: a, p: Ok, f: 1}, {id: b, p: New}]} | Allow
 a new entry skips | null | {log: [{id: a, p: Ok, f: 1}]} | Invalid PhaseSkipped/I@status.log[0].p
 an edge | {log: [{id: a, p: New}]} | {log: [{id: a, p: Bad}]} | Allow
@@ -92,7 +92,7 @@ the second copy pairs with the second | {log: [{id: a, n: 1}, {id: a, n: 5}]} | 
 each beside order | {log: [{id: a, n: 1}, {id: b, n: 5}]} | {log: [{id: b, n: 4}, {id: a, n: 1}]} | Invalid HistoryRewritten/I CounterRegression/S@status.log[0].n
 a malformed collection ends it | {log: [{id: a, p: Bad}]} | {log: {a: {p: Odd}}} | Stale Malformed/S
 
-policy {collections: [{path: .status.m, each: {phase: {path: .p, initial: [New], transitions: [{from: [New], to: [Ok]}]}, collections: [{path: .log}]}}]}
+policy {collections: [{path: .status.m, each: {phases: [{path: .p, initial: [New], transitions: [{from: [New], to: [Ok]}]}], collections: [{path: .log}]}}]}
 map entries | {m: {a: {p: New}}} | {m: {a: {p: Ok}, b: {p: New}}} | Allow
 map entry back | {m: {a: {p: Ok}}} | {m: {a: {p: New}}} | Stale PhaseRegression/S@status.m["a"].p
 map entry skips | {m: {a: {p: New}}} | {m: {a: {p: New}, 'b.c/d': {p: Ok}}} | Invalid PhaseSkipped/I@status.m["b.c/d"].p
@@ -114,7 +114,7 @@ policy {collections: [{path: .status.l, order: Any, each: {collections: [{path: 
 lists of lists | {l: [[a], [b]]} | {l: [[b], [a], [c]]} | Allow
 
 # resets inside each look at the whole object
-policy {phase: {path: .status.p, transitions: [{from: [A], to: [B]}, {from: [B], to: [A]}]}, collections: [{path: .status.m, each: {monotone: [{path: .n, resets: {to: [A], with: [.status.w]}}]}}]}
+policy {phases: [{path: .status.p, transitions: [{from: [A], to: [B]}, {from: [B], to: [A]}]}], collections: [{path: .status.m, each: {monotone: [{path: .n, resets: {to: [A], with: [.status.w]}}]}}]}
 root phase | {p: B, m: {a: {n: 2}}} | {p: A, m: {a: {n: 1}}} | Allow
 root witness | {p: B, w: 1, m: {a: {n: 2}}} | {p: B, w: 2, m: {a: {n: 1}}} | Allow
 the entry's own fields are none | {p: B, m: {a: {n: 2, p: B}}} | {p: B, m: {a: {n: 1, p: A}}} | Stale CounterRegression/S
@@ -157,7 +157,7 @@ map entries may go | {log: {a: 1, b: 2}} | {log: {b: 2}} | Allow
 map entries are frozen | {log: {a: 1, b: 2}} | {log: {b: 3}} | Stale HistoryRewritten/S
 malformed all the same | {log: [{id: a}]} | {log: abc} | Invalid Malformed/I
 
-policy {collections: [{path: .status.pods, key: [id], keep: 0, each: {phase: {path: .p, initial: [New], transitions: [{from: [New], to: [Ok]}]}}}]}
+policy {collections: [{path: .status.pods, key: [id], keep: 0, each: {phases: [{path: .p, initial: [New], transitions: [{from: [New], to: [Ok]}]}]}}]}
 an entry that went comes back as a new one | null | {pods: [{id: a, p: Ok}]} | Stale PhaseRegression/S
 
 # keep: N
@@ -203,7 +203,7 @@ older base | {log: [b, a]} | {log: [c, a]} | Stale HistoryTruncated/S
 cut below N | {log: [c, b, a]} | {log: [c]} | Invalid HistoryTruncated/I
 
 # R4 on collections
-policy {phase: {path: .status.p, transitions: [{from: [A], to: [B]}, {from: [B], to: [A]}]}, collections: [{path: .status.log, key: [id], resets: {to: [A]}, each: {monotone: [{path: .n}]}}]}
+policy {phases: [{path: .status.p, transitions: [{from: [A], to: [B]}, {from: [B], to: [A]}]}], collections: [{path: .status.log, key: [id], resets: {to: [A]}, each: {monotone: [{path: .n}]}}]}
 reset | {p: B, log: [{id: a}, {id: b}]} | {p: A, log: [{id: c}]} | Allow
 reset, cleared | {p: B, log: [{id: a}]} | {p: A} | Allow
 no reset | {p: A, log: [{id: a}]} | {p: B} | Stale HistoryTruncated/S

@@ -4,7 +4,7 @@
 /// `@3` before a status is its object's generation; `/S`, `/I`, `/W` mean Stale, Invalid, waived.
 pub(crate) const CASES: &str = r#"
 # R1, R2, R3, R5: a chain
-policy {phase: {path: .status.phase, initial: [Pending], transitions: [{from: [Pending], to: [Sending]}, {from: [Sending], to: [Sent, Failed]}], final: [Sent, Failed]}}
+policy {phases: [{path: .status.phase, initial: [Pending], transitions: [{from: [Pending], to: [Sending]}, {from: [Sending], to: [Sent, Failed]}], final: [Sent, Failed]}]}
 R2 same status | {phase: Bogus} | {phase: Bogus} | Allow
 R2 unset members | {phase: Sent} | {phase: Sent, a: null, b: '', c: 0, d: false, e: [], f: {}, g: {h: {i: 0.0e3}}} | Allow
 R2 no status at all | null | {phase: '', x: {y: null}} | Allow
@@ -38,7 +38,7 @@ R5.8 skipped | {phase: Pending} | {phase: Sent} | Invalid PhaseSkipped/I@status.
 R5.8 first skipped | null | {phase: Sending} | Invalid PhaseSkipped/I
 
 # R5.5: skip
-policy {phase: {path: .status.s.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}, {from: [C], to: [D]}, {from: [D], to: [E]}], skip: [B, D]}}
+policy {phases: [{path: .status.s.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}, {from: [C], to: [D]}, {from: [D], to: [E]}], skip: [B, D]}]}
 one inner | {s: {p: A}} | {s: {p: C}} | Allow
 inner not in skip | {s: {p: A}} | {s: {p: D}} | Invalid PhaseSkipped/I@status.s.p
 the start cannot be skipped | null | {s: {p: B}} | Invalid PhaseSkipped/I
@@ -48,24 +48,24 @@ reach ignores skip | {s: {p: E}} | {s: {p: A}} | Stale PhaseRegression/S
 path through a string is unset | {s: A} | {s: {p: A}} | Allow
 path through a list is unset | {s: [{p: A}]} | {s: {p: B}} | Invalid PhaseSkipped/I
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}], skip: ['*'], final: [C]}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}], skip: ['*'], final: [C]}]}
 all skipped | null | {p: C} | Allow
 all skipped, one inner | {p: A} | {p: C} | Allow
 skip goes forward only | {p: C} | {p: A} | Stale PhaseRegression/S
 
 # "*" in from
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [Done]}, {from: ['*'], to: [Del]}], final: [Done]}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [Done]}, {from: ['*'], to: [Del]}], final: [Done]}]}
 from any | {p: A} | {p: Del} | Allow
 not from a final phase, but explained | {p: Done} | {p: Del} | Stale PhaseRegression/S
 not from unset | null | {p: Del} | Invalid PhaseSkipped/I
 unknown is waived first | {p: Bogus} | {p: Del} | Repair PhaseUnknown/W
 a way back from it | {p: Del} | {p: Done} | Stale PhaseRegression/S
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [Done]}, {from: ['*', Done], to: [Del]}], final: [Done]}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: [Done]}, {from: ['*', Done], to: [Del]}], final: [Done]}]}
 final named beside the star | {p: Done} | {p: Del} | Allow
 
 # "*" in to
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: ['*']}, {from: [B], to: [C]}]}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: ['*']}, {from: [B], to: [C]}]}]}
 to any name | {p: A} | {p: Bogus} | Allow
 to any known name | {p: A} | {p: C} | Allow
 not to unset | {p: A} | {x: 1} | Stale PhaseRegression/S
@@ -75,35 +75,35 @@ from unknown is judged | {p: Bogus} | {p: A} | Stale PhaseRegression/S
 from unknown to unknown | {p: Bogus} | {p: Other} | Stale PhaseRegression/S
 from unknown to unset | {p: Bogus} | null | Stale PhaseRegression/S
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: ['*']}, {from: ['*'], to: [Z]}], final: [Z]}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: ['*']}, {from: ['*'], to: [Z]}], final: [Z]}]}
 an unknown name may be left by the star | {p: Bogus} | {p: Z} | Allow
 into final | {p: Z} | {p: Bogus} | Stale PhaseRegression/S
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: ['*']}, {from: ['*'], to: [X]}, {from: [X], to: [Y]}], final: [A, B, Y]}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: ['*']}, {from: ['*'], to: [X]}, {from: [X], to: [Y]}], final: [A, B, Y]}]}
 an unknown name is passed on the way | {p: X} | {p: Y} | Allow
 the way back through it | {p: Y} | {p: Bogus} | Stale PhaseRegression/S
 a final phase may come again by a star | {p: A} | {p: Y} | Stale PhaseRegression/S
 an unknown name reaches X only by the star | {p: X} | {p: Bogus} | Stale PhaseRegression/S
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: ['*']}, {from: ['*'], to: ['']}], final: [A, K]}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: ['*']}, {from: ['*'], to: ['']}], final: [A, K]}]}
 unset is reached through an unknown name | null | {p: K} | Stale PhaseRegression/S
 
 # `initial` omitted
-policy {phase: {path: .status.p, transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}], final: [C]}}
+policy {phases: [{path: .status.p, transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}], final: [C]}]}
 any known start | null | {p: C} | Allow
 unknown start | null | {p: Bogus} | Invalid PhaseUnknown/I
 A to C is explained by an unset start | {p: A} | {p: C} | Stale PhaseRegression/S
 
-policy {phase: {path: .status.p, transitions: [{from: [A], to: ['*']}]}}
+policy {phases: [{path: .status.p, transitions: [{from: [A], to: ['*']}]}]}
 any start | null | {p: Bogus} | Allow
 back to A is explained | {p: Bogus} | {p: A} | Stale PhaseRegression/S
 
-policy {phase: {path: .status.p, initial: [A, B]}}
+policy {phases: [{path: .status.p, initial: [A, B]}]}
 no transitions, first | null | {p: B} | Allow
 no transitions, other start explains | {p: B} | {p: A} | Stale PhaseRegression/S
 
 # "" named
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [''], to: [C]}, {from: [A], to: [B]}, {from: [B], to: ['']}], final: [B]}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [''], to: [C]}, {from: [A], to: [B]}, {from: [B], to: ['']}], final: [B]}]}
 from unset by an edge | null | {p: C} | Allow
 from unset by initial | null | {p: A} | Allow
 to unset by an edge | {p: B} | {x: 1} | Allow
@@ -112,14 +112,14 @@ unset after B explains B from unset | null | {p: B} | Stale PhaseRegression/S
 C came from unset | {p: C} | {p: A} | Stale PhaseRegression/S
 C to B: A explains | {p: C} | {p: B} | Stale PhaseRegression/S
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A, ''], to: [B]}, {from: [B], to: [C]}], skip: ['*']}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A, ''], to: [B]}, {from: [B], to: [C]}], skip: ['*']}]}
 an inner phase that unset has an edge to | {p: A} | {p: C} | Allow
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: ['']}, {from: [''], to: [C]}, {from: [C], to: [D]}], skip: ['*']}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: ['']}, {from: [''], to: [C]}, {from: [C], to: [D]}], skip: ['*']}]}
 not through unset, but round again | {p: A} | {p: C} | Stale PhaseRegression/S
 
 # R4 on phase
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}], final: [C], resets: {with: [.status.w]}}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}], final: [C], resets: {with: [.status.w]}}]}
 restart | {p: C, w: 1} | {p: A, w: 2} | Allow
 restart to unset | {p: C, w: 1} | {w: 2} | Allow
 restart without witness | {p: C, w: 1} | {p: A, w: 1} | Stale PhaseRegression/S
@@ -144,18 +144,18 @@ witness is later by a fraction | {p: C, w: 2024-01-01T00:00:00.1Z} | {p: A, w: 2
 a number against a time is not an advance | {p: C, w: 5} | {p: A, w: 2024-01-01T00:00:00Z} | Stale PhaseRegression/S
 fractions advance as numbers | {p: C, w: 1} | {p: A, w: 1.000000000000000000001} | Allow
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}, {from: [C], to: [D]}], final: [D], resets: {from: [D]}}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}, {from: [C], to: [D]}], final: [D], resets: {from: [D]}}]}
 old phase in from | {p: D} | {p: A} | Allow
 old phase not in from | {p: C} | {p: A} | Stale PhaseRegression/S
 from does not skip | {p: D} | {p: C} | Stale PhaseRegression/S
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}], resets: {to: [A, '']}}}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: [B]}, {from: [B], to: [C]}], resets: {to: [A, '']}}]}
 new phase in to | {p: C} | {p: A} | Allow
 unset in to | {p: C} | null | Allow
 new phase not in to | {p: C} | {p: B} | Stale PhaseRegression/S
 
 # states: phases kept in conditions
-policy {phase: {path: .status.conditions, states: {Run: Running=True, Done: Succeeded=True, Fail: Succeeded=False, Sus: Suspended=True}, initial: [Run, Sus], transitions: [{from: [Run], to: [Done, Fail]}, {from: [Sus], to: [Run]}], final: [Done, Fail]}}
+policy {phases: [{path: .status.conditions, states: {Run: Running=True, Done: Succeeded=True, Fail: Succeeded=False, Sus: Suspended=True}, initial: [Run, Sus], transitions: [{from: [Run], to: [Done, Fail]}, {from: [Sus], to: [Run]}], final: [Done, Fail]}]}
 none | null | {conditions: [{type: Other, status: 'True'}]} | Allow
 one | null | {conditions: [{type: Running, status: 'True'}]} | Allow
 status in other words does not count | null | {conditions: [{type: Succeeded, status: 'true'}, {type: Succeeded, status: true}, {type: 5, status: 'True'}, Succeeded=True]} | Allow
@@ -178,7 +178,7 @@ ambiguous, other ones | {conditions: [{type: Suspended, status: 'True'}, {type: 
 ambiguous to one | {conditions: [{type: Succeeded, status: 'True'}, {type: Succeeded, status: 'False'}]} | {conditions: [{type: Suspended, status: 'True'}]} | Repair PhaseUnknown/W
 ambiguous to none | {conditions: [{type: Succeeded, status: 'True'}, {type: Succeeded, status: 'False'}]} | null | Repair PhaseUnknown/W
 
-policy {phase: {path: .status.conditions, states: {FailureTarget: FailureTarget=True, Failed: Failed=True, Loop: Loop=True}, transitions: [{from: [FailureTarget], to: [Failed]}, {from: [Failed], to: [Loop]}, {from: [Loop], to: [Failed]}]}}
+policy {phases: [{path: .status.conditions, states: {FailureTarget: FailureTarget=True, Failed: Failed=True, Loop: Loop=True}, transitions: [{from: [FailureTarget], to: [Failed]}, {from: [Failed], to: [Loop]}, {from: [Loop], to: [Failed]}]}]}
 both read as Failed | {conditions: [{type: FailureTarget, status: 'True'}]} | {conditions: [{type: FailureTarget, status: 'True'}, {type: Failed, status: 'True'}]} | Allow
 edges both ways are ambiguous | {conditions: [{type: Failed, status: 'True'}]} | {conditions: [{type: Failed, status: 'True'}, {type: Loop, status: 'True'}]} | Stale PhaseAmbiguous/S
 three, one end | {conditions: [{type: FailureTarget, status: 'True'}]} | {conditions: [{type: FailureTarget, status: 'True'}, {type: Failed, status: 'True'}, {type: Loop, status: 'True'}]} | Allow

@@ -101,7 +101,7 @@ no number for generation | @many {n: 0} | @many {n: 1} | Invalid AboveBound/I
 policy {monotone: [{path: .status.n, atMost: .metadata.generation, toZero: true}]}
 was above, to zero holds | @3 {n: 9} | @3 {n: 0} | Allow
 
-policy {phase: {path: .status.p, transitions: [{from: [A], to: [B]}, {from: [B], to: [A]}]}, monotone: [{path: .status.n, atMost: .metadata.generation, resets: {from: [B], with: [.status.w]}}, {path: .status.t, resets: {to: ['', A]}}]}
+policy {phases: [{path: .status.p, transitions: [{from: [A], to: [B]}, {from: [B], to: [A]}]}], monotone: [{path: .status.n, atMost: .metadata.generation, resets: {from: [B], with: [.status.w]}}, {path: .status.t, resets: {to: ['', A]}}]}
 reset by witness | @9 {n: 5, w: 1} | @9 {n: 2, w: 2} | Allow
 no reset | @9 {n: 5, w: 1} | @9 {n: 2, w: 1} | Stale CounterRegression/S
 reset by old phase | @9 {n: 5, p: B} | @9 {n: 2, p: A} | Allow
@@ -152,7 +152,7 @@ a list of null is set | {f: [null]} | {f: [1]} | Stale SetOnceChanged/S
 objects in lists are whole | {f: [{a: 1}]} | {f: [{a: 1, b: 2}]} | Stale SetOnceChanged/S
 objects in lists by union | {f: [{a: 1}]} | {f: [{a: 1, b: 0}], g: 1} | Allow
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [Done, Bad]}], final: [Done, Bad]}, setOnce: [{path: .status.f, requiredIn: [Done]}]}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: [Done, Bad]}], final: [Done, Bad]}], setOnce: [{path: .status.f, requiredIn: [Done]}]}
 there | {p: A} | {p: Done, f: x} | Allow
 missing | {p: A} | {p: Done} | Invalid FieldMissing/I@status.f
 not required in another | {p: A} | {p: Bad} | Allow
@@ -162,7 +162,7 @@ missing stays missing with the phase | {p: Bad} | {p: Done} | Stale PhaseRegress
 consequence alone is invalid | {p: A, f: ''} | {p: Done, f: 0} | Invalid FieldMissing/I
 mended | {p: Done} | {p: Done, f: x} | Allow
 
-policy {phase: {path: .status.p, initial: [A], transitions: [{from: [A], to: [Done, Dead]}, {from: [Done], to: [Dead]}], final: [Dead]}, setOnce: [{path: .status.f, requiredIn: [Done, Dead], resets: {with: [.status.w]}}]}
+policy {phases: [{path: .status.p, initial: [A], transitions: [{from: [A], to: [Done, Dead]}, {from: [Done], to: [Dead]}], final: [Dead]}], setOnce: [{path: .status.f, requiredIn: [Done, Dead], resets: {with: [.status.w]}}]}
 missing, but it may have been cleared | {p: A} | {p: Done} | Stale FieldMissing/S
 waived from one to the other | {p: Done} | {p: Dead} | Repair FieldMissing/W@status.f
 changed by reset | {p: A, f: x} | {p: Done, f: y, w: 1} | Allow
