@@ -78,6 +78,7 @@ fn clock(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use statusguard_policy::spec::Mode;
     use statusguard_policy::{Class, Finding, Reason, Waiver};
 
     use super::*;
@@ -95,6 +96,8 @@ mod tests {
             time: UNIX_EPOCH + Duration::from_secs(86_400 + 3 * 3600 + 65),
             outcome: "Denied",
             class: Some(Class::Stale),
+            code: Some(409),
+            mode: Mode::Enforce,
             policy: "jobs.example.org",
             namespace: "demo".into(),
             name: "j1".into(),
@@ -104,6 +107,7 @@ mod tests {
             field_manager: String::new(),
             trace_id: String::new(),
             findings: vec![finding],
+            more: 0,
             waivers: Vec::new(),
             unjudged: String::new(),
         }
