@@ -1,0 +1,30 @@
+//! What can be wrong with certificates.
+
+/// Why a certificate or key cannot be used or made.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// The text is not PEM, or not of what was asked for.
+    #[error("the {0} is not in PEM")]
+    Pem(&'static str),
+    /// The certificate cannot be read.
+    #[error("the certificate is malformed: {0}")]
+    Malformed(String),
+    /// The certificate cannot sign others.
+    #[error("the certificate is not that of an authority (basicConstraints CA:TRUE, keyUsage keyCertSign)")]
+    NotAnAuthority,
+    /// Half a pair, or halves of two.
+    #[error("the key does not belong to the certificate")]
+    Unpaired,
+    /// The key cannot be read, or is not on P-256.
+    #[error("the key cannot be used; it is a key on P-256 in PKCS #8 that the guard writes")]
+    Key,
+    /// A name that no certificate can have.
+    #[error("`{0}` cannot be a name in a certificate")]
+    Name(String),
+    /// The validity is empty: the authority ends before the leaf begins.
+    #[error("the authority has ended, or begins later")]
+    Ended,
+    /// Making a key or a signature failed.
+    #[error("cannot make a certificate")]
+    Make(#[source] rcgen::Error),
+}
