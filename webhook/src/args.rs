@@ -165,13 +165,13 @@ pub enum PolicyCommand {
     },
     /// Write a commented first policy from a CRD's schema.
     Init {
-        /// The CustomResourceDefinition, YAML or JSON.
+        /// The CustomResourceDefinition, YAML or JSON; `-` reads standard input.
         #[arg(long, value_name = "FILE")]
         crd: PathBuf,
-        /// The kind, when the file holds several.
+        /// The kind, or `<plural>.<group>`, when the file holds several.
         #[arg(long)]
         kind: Option<String>,
-        /// The version; default: the stored one.
+        /// The version; default: the stored one, if it is served.
         #[arg(long)]
         version: Option<String>,
     },

@@ -32,22 +32,9 @@ impl Crds {
         Ok(Self { file: file.into(), found })
     }
 
-    /// The only one, or the one of a kind.
-    pub fn one(self, kind: Option<&str>) -> Result<Json, Error> {
-        let Self { file, found } = self;
-        let kinds: Vec<String> = found.iter().map(|crd| text(&crd["spec"]["names"]["kind"])).collect();
-        let mut matching = found.into_iter().filter(|crd| kind.is_none_or(|kind| crd["spec"]["names"]["kind"] == kind));
-        match (matching.next(), matching.next()) {
-            (Some(crd), None) => Ok(crd),
-            (None, _) => {
-                let reason = format!("no CustomResourceDefinition of kind {}", kind.unwrap_or_default());
-                Err(Error::unfit(&file, reason, format!("the file holds: {}", kinds.join(", "))))
-            }
-            (Some(_), Some(_)) => {
-                let hint = format!("choose with --kind: {}", kinds.join(", "));
-                Err(Error::unfit(&file, "several CustomResourceDefinitions", hint))
-            }
-        }
+    /// All of them.
+    pub fn into_found(self) -> Vec<Json> {
+        self.found
     }
 
     /// The schema of the objects that a policy speaks of, or why there is none.
