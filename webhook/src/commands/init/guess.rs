@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::draft::Unguarded;
+use super::remark::Unguarded;
 use super::scalar::is_plain;
 use super::words::{self, any, ends, words};
 
@@ -40,26 +40,25 @@ pub fn leaf(name: &str, schema: &Json, column: Option<&str>) -> Guess {
 }
 
 fn string(name: &[String], schema: &Json, column: Option<&str>) -> Guess {
-    let is_moving = any(name, &words::MOVING);
+    let is_moving = is_moving(name);
     if schema["format"] == "date-time" {
-        let is_span = any(name, &words::SPANS) && !is_moving;
+        let is_span = any(name, words::SPANS) && !is_moving;
         return if is_span { Guess::Span } else { Guess::Unguarded(Unguarded::Time) };
     }
     let names: Vec<String> = enum_names(schema);
-    let is_past = any(name, &["last", "previous"]);
-    let is_text = ends(name, &words::TEXTS);
-    let is_shown = column.is_some_and(|column| {
-        !is_text && (names.len() > 1 || ends(&words::words(column), &words::STATES))
-    });
-    if (ends(name, &words::STATES) || is_shown) && !is_past {
+    let is_past = any(name, words::PAST);
+    let is_text = ends(name, words::TEXTS);
+    let is_shown =
+        column.is_some_and(|column| !is_text && (names.len() > 1 || ends(&words::words(column), words::STATES)));
+    if (ends(name, words::STATES) || is_shown) && !is_past {
         return Guess::Machine(names);
     }
     Guess::Unguarded(match () {
-        () if names.len() > 1 => Unguarded::Choice,
         () if is_text => Unguarded::Text,
-        () if ends(name, &words::TIMES) && (name.len() > 1 || !ends(name, &["at"])) => Unguarded::TextTime,
+        () if names.len() > 1 => Unguarded::Choice,
+        () if ends(name, words::TIMES) && (name.len() > 1 || !ends(name, "at")) => Unguarded::TextTime,
         () if is_moving => Unguarded::MovingName,
-        () if ends(name, &words::REFERENCES) => return Guess::Reference,
+        () if ends(name, words::REFERENCES) => return Guess::Reference,
         () => Unguarded::Other,
     })
 }
@@ -68,15 +67,12 @@ fn integer(name: &[String]) -> Guess {
     if is_observed_generation(name) {
         return Guess::Generation;
     }
-    let is_recounted = any(name, &words::RECOUNTED);
-    let is_counted = ends(name, &words::COUNTS) && name.len() > 1 && {
-        let counted = &name[name.len() - 2];
-        words::INCREMENTED.contains(&counted.as_str())
-    };
+    let is_recounted = any(name, words::RECOUNTED);
+    let is_counted = ends(name, words::COUNTS) && ends(&name[..name.len() - 1], words::INCREMENTED);
     match () {
         () if is_recounted => Guess::Unguarded(Unguarded::Number),
-        () if is_counted || ends(name, &words::COUNTERS) => Guess::Counter,
-        () if ends(name, &words::MAYBE_COUNTERS) => Guess::MaybeCounter,
+        () if is_counted || ends(name, words::COUNTERS) => Guess::Counter,
+        () if ends(name, words::MAYBE_COUNTERS) => Guess::MaybeCounter,
         () => Guess::Unguarded(Unguarded::Number),
     }
 }
@@ -86,21 +82,26 @@ pub fn is_observed_generation(name: &[String]) -> bool {
     name.concat() == "observedgeneration"
 }
 
+/// Whether a value follows something that changes, by its name.
+fn is_moving(name: &[String]) -> bool {
+    any(name, words::MOVING) || name.first().is_some_and(|word| word == "target")
+}
+
 /// Whether a whole object is a reference, by its name.
 pub fn is_reference(name: &str) -> bool {
     let words = words(name);
-    ends(&words, &words::REFERENCES) && !ends(&words, &["name"]) && !any(&words, &words::MOVING)
+    ends(&words, words::REFERENCES) && !ends(&words, "name") && !is_moving(&words)
 }
 
 /// Whether entries are added to the end of a list, by its name.
 pub fn is_history(name: &str) -> bool {
-    ends(&words(name), &words::HISTORIES)
+    ends(&words(name), words::HISTORIES)
 }
 
 /// Whether a list is one of conditions.
 pub fn is_conditions(name: &str, items: &Json) -> bool {
     let member = |name: &str| items["properties"][name]["type"] == "string";
-    ends(&words(name), &["conditions"]) && member("type") && member("status")
+    ends(&words(name), "conditions") && member("type") && member("status")
 }
 
 /// Whether a rule of the schema keeps a value as it is.
@@ -113,7 +114,7 @@ pub fn is_fixed(schema: &Json) -> bool {
 
 /// Whether nothing follows a state, by its name.
 pub fn is_final(name: &str) -> bool {
-    words::FINAL.contains(&words(name).concat().as_str())
+    words::is(&words(name).concat(), words::FINAL)
 }
 
 /// The members of an entry that most likely identify it.
@@ -126,16 +127,16 @@ pub fn key(items: &Json) -> Vec<String> {
             && schema["type"] != "array"
             && schema["format"] != "date-time"
             && !["boolean", "number"].iter().any(|kind| schema["type"] == *kind)
-            && !ends(&words, &words::STATES)
-            && !ends(&words, &words::TEXTS)
+            && !ends(&words, words::STATES)
+            && !ends(&words, words::TEXTS)
     };
     let required = items["required"].as_array().into_iter().flatten().filter_map(Json::as_str);
     let required: Vec<String> = required.filter(|name| identifies(name)).map(str::to_owned).collect();
     if !required.is_empty() {
         return required;
     }
-    let likely = words::IDENTITIES.iter().find(|name| !properties[**name].is_null());
-    likely.map(|name| (*name).to_owned()).into_iter().collect()
+    let likely = words::IDENTITIES.split_whitespace().find(|name| !properties[*name].is_null());
+    likely.map(str::to_owned).into_iter().collect()
 }
 
 fn enum_names(schema: &Json) -> Vec<String> {

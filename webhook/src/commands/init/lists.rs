@@ -5,8 +5,9 @@
 
 use serde_json::Value as Json;
 
-use super::draft::{Draft, DraftCollection, DraftRule, Remark, Unguarded};
+use super::draft::{Draft, DraftCollection, DraftRule};
 use super::guess;
+use super::remark::{Remark, Unguarded};
 use super::scalar::{is_plain, quoted};
 use super::survey::{Spot, Survey, has_properties};
 use super::words::{TIMES, ends, words};
@@ -28,7 +29,8 @@ impl Survey<'_> {
         }
         if !keys.is_empty() {
             let each = self.object(items, &spot.entry(), &keys);
-            return collection(entries(spot, keys, Some(each), Remark::Keyed));
+            let remark = if each.is_empty() { Remark::KeyedFree } else { Remark::Keyed };
+            return collection(entries(spot, keys, Some(each), remark));
         }
         let each = self.object(items, &spot.entry(), &likely);
         if !has_properties(items) || !each.is_notable() {
@@ -65,7 +67,7 @@ impl Survey<'_> {
                 _ if !is_plain(member) => {
                     each.unguarded.push((Unguarded::Unnameable, format!("{}[{}]", entry.whole, quoted(member))));
                 }
-                _ if ends(&names, &TIMES) => each.unguarded.push((Unguarded::ConditionTime, path)),
+                _ if ends(&names, TIMES) => each.unguarded.push((Unguarded::ConditionTime, path)),
                 _ if schema["type"] == "string" => each.unguarded.push((Unguarded::Text, path)),
                 _ => each.unguarded.push((Unguarded::Other, path)),
             }

@@ -2,8 +2,9 @@
 
 use serde_json::Value as Json;
 
-use super::draft::{Draft, DraftMachine, DraftRule, Remark, Unguarded};
+use super::draft::{Draft, DraftMachine, DraftRule};
 use super::guess::{self, Guess};
+use super::remark::{Remark, Unguarded};
 use super::scalar::{is_plain, quoted};
 use super::version::{CrdVersion, PrinterColumns};
 
@@ -39,8 +40,8 @@ impl Spot {
         Self { rule: String::new(), whole: format!("{}[]", self.whole), level: self.level + 1 }
     }
 
-    /// Whether it is a field of the status itself. The conventions of the Kubernetes API speak of these alone: what lies
-    /// deeper may be a copy from another object, or be replaced together with what it lies in.
+    /// Whether it is a field of the status itself. The conventions of the Kubernetes API speak of these alone: what
+    /// lies deeper may be a copy from another object, or be replaced together with what it lies in.
     pub fn is_top(&self) -> bool {
         self.level == 1
     }

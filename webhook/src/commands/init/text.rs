@@ -1,35 +1,41 @@
 //! The text of a draft.
 //!
-//! A rule that is switched off has a `#` before its first character; remarks have a space after theirs. So a policy with
-//! each such `#` removed is YAML again. Where only a person can say what belongs there, it holds an empty list or an empty
-//! name, which does not compile.
+//! A rule that is switched off has a `#` before its first character; remarks have a space after theirs. So a policy
+//! with each such `#` removed is YAML again. Where only a person can say what belongs there, it holds an empty list or
+//! an empty name, which does not compile.
 
 use std::fmt::Write as _;
 
 use statusguard_policy::is_core;
 
-use super::draft::{Draft, DraftCollection, DraftMachine, DraftRule, Remark, Unguarded};
+use super::draft::{Draft, DraftCollection, DraftMachine, DraftRule};
 use super::guess::is_final;
+use super::remark::{Remark, Unguarded};
 use super::scalar::{list, path, scalar};
 use super::version::CrdVersion;
 
 /// Characters of a line.
 const WIDTH: usize = 118;
 
-const HEADER: &str = "written from the schema of its CRD. A schema says which fields exist, not what the controller \
-     guarantees: compare every rule with what the controller does. Active rules follow the conventions of the Kubernetes \
-     API. All others are switched off by a `#` without a space after it: remove the `#` where the remark above them holds. \
-     Then run `statusguard policy lint` and write cases for `statusguard policy test`.";
-const CORE: &str = "The group is one of Kubernetes' own: without this line the policy is not enforced in a cluster. Its \
-     failurePolicy is always Ignore, so writes go through unguarded while the guard cannot be reached.";
-const NO_SUBRESOURCE: &str =
-    "The CRD has no status subresource in this version: writes of the object itself are judged.";
-const MODE: &str = "Audit records what would be refused and refuses nothing. When the records hold nothing but lost \
-     updates, go on with Warn and Enforce, namespace by namespace with `modeIn`.";
+const HEADER: &str = "\
+    written from the schema of its CRD. A schema says which fields exist, not what the controller guarantees: \
+    compare every rule with what the controller does. Active rules follow the conventions of the Kubernetes API, \
+    or a name that leaves little doubt. All others are switched off by a `#` without a space after it: remove \
+    the `#` where the remark above them holds. Then run `statusguard policy lint` and write cases for \
+    `statusguard policy test`.";
+const CORE: &str = "\
+    The group is one of Kubernetes' own: without this line the policy is not enforced in a cluster. Its \
+    failurePolicy is always Ignore, so writes go through unguarded while the guard cannot be reached.";
+const NO_SUBRESOURCE: &str = "\
+    The CRD has no status subresource in this version: writes of the object itself are judged.";
+const MODE: &str = "\
+    Audit records what would be refused and refuses nothing. When the records hold nothing but lost updates, go \
+    on with Warn and Enforce, namespace by namespace with `modeIn`.";
 const ALL_OFF: &str = "No rule is active yet, since none is certain from the schema alone.";
-const MACHINES: &str = "The schema does not say which transitions there are. List those that the controller makes, \
-     under `initial` where it begins, and under `final` what nothing follows, not even a retry; then switch the machine \
-     on. Until then the field is not guarded.";
+const MACHINES: &str = "\
+    The schema does not say which transitions there are. List those that the controller makes, under `initial` \
+    where it begins, and under `final` what nothing follows, not even a retry; then switch the machine on. Until \
+    then the field is not guarded.";
 const UNGUARDED: &str = "Not guarded, besides the fields of the rules that are switched off:";
 
 /// The text of a first policy.
@@ -37,6 +43,7 @@ pub fn write(crd: &CrdVersion, draft: &Draft) -> String {
     let mut lines = Lines::default();
     header(&mut lines, crd);
     if draft.is_off() {
+        lines.section(2);
         lines.remark(2, ALL_OFF);
     }
     lines.rules(draft, 2, false);
@@ -83,6 +90,13 @@ impl Lines {
         let _ = writeln!(self.text, "{:indent$}{off}{line}", "");
     }
 
+    /// Sets the sections of the whole policy apart.
+    fn section(&mut self, indent: usize) {
+        if indent == 2 {
+            self.text.push('\n');
+        }
+    }
+
     /// Prose as comments.
     fn remark(&mut self, indent: usize, prose: &str) {
         self.wrapped(indent, ["# "; 2], prose.split_whitespace());
@@ -107,6 +121,7 @@ impl Lines {
     /// The rules of a draft; with `off` all of them switched off.
     fn rules(&mut self, draft: &Draft, indent: usize, off: bool) {
         if !draft.machines.is_empty() {
+            self.section(indent);
             self.remark(indent, MACHINES);
             self.line(indent, true, "phases:");
             draft.machines.iter().for_each(|machine| self.machine(machine, indent + 2));
@@ -119,6 +134,7 @@ impl Lines {
         let mut remark = None;
         for (index, rule) in rules.into_iter().enumerate() {
             if index == 0 {
+                self.section(indent);
                 self.line(indent, all_off, "collections:");
             }
             self.remark_once(&mut remark, rule.remark, indent + 2);
@@ -154,6 +170,7 @@ impl Lines {
         let mut remark = None;
         for (index, rule) in rules.into_iter().enumerate() {
             if index == 0 {
+                self.section(indent);
                 self.line(indent, all_off, &format!("{key}:"));
             }
             self.remark_once(&mut remark, rule.remark, indent + 2);
@@ -178,7 +195,8 @@ impl Lines {
             // `each` with nothing but comments would be null.
             Some(each) if each.is_empty() => self.line(indent + 2, off, "each: {}"),
             Some(each) => {
-                self.line(indent + 2, off, "each:");
+                let empty = if off { "  # {} if none of the rules below is switched on" } else { "" };
+                self.line(indent + 2, off, &format!("each:{empty}"));
                 self.rules(each, indent + 4, off);
             }
         }
@@ -197,6 +215,7 @@ impl Lines {
         reasons.sort_unstable();
         reasons.dedup();
         if !reasons.is_empty() {
+            self.section(2);
             self.remark(2, UNGUARDED);
         }
         for reason in reasons {

@@ -138,7 +138,9 @@ impl PrinterColumns {
                 Some(rest) => {
                     let name = rest.trim_start_matches(['"', '\'', '\\']);
                     let end = name.find(['"', '\'', '\\']).unwrap_or(name.len());
-                    found.conditions.push(name[..end].into());
+                    if !found.conditions.iter().any(|other| other == &name[..end]) {
+                        found.conditions.push(name[..end].into());
+                    }
                 }
                 None => found.fields.push((path.into(), text(&column["name"]))),
             }

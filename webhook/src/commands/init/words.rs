@@ -21,67 +21,61 @@ pub fn words(name: &str) -> Vec<String> {
     words
 }
 
+/// Whether a word is one of these, which have spaces between them.
+pub fn is(word: &str, of: &str) -> bool {
+    of.split_whitespace().any(|other| other == word)
+}
+
 /// Whether any of a name's words is one of these.
-pub fn any(words: &[String], of: &[&str]) -> bool {
-    words.iter().any(|word| of.contains(&word.as_str()))
+pub fn any(words: &[String], of: &str) -> bool {
+    words.iter().any(|word| is(word, of))
 }
 
 /// Whether a name's last word is one of these.
-pub fn ends(words: &[String], of: &[&str]) -> bool {
-    words.last().is_some_and(|word| of.contains(&word.as_str()))
+pub fn ends(words: &[String], of: &str) -> bool {
+    words.last().is_some_and(|word| is(word, of))
 }
 
-pub const STATES: [&str; 3] = ["phase", "state", "status"];
+pub const STATES: &str = "phase state status";
+/// Words of a state that was, such as that in which something failed.
+pub const PAST: &str = "failed failure last previous timed timeout";
 /// What is counted by counting on.
-pub const INCREMENTED: [&str; 11] = [
-    "attempt", "attempts", "retry", "retries", "restart", "restarts", "crash", "crashes", "requeue", "requeues",
-    "reboots",
-];
+pub const INCREMENTED: &str = "attempt attempts crash crashes requeue requeues restart restarts retries retry";
 /// Those of them that are a count without the word.
-pub const COUNTERS: [&str; 5] = ["attempts", "retries", "restarts", "crashes", "requeues"];
-pub const COUNTS: [&str; 2] = ["count", "counter"];
+pub const COUNTERS: &str = "attempts crashes requeues restarts retries";
+pub const COUNTS: &str = "count counter";
 /// Ends of numbers that may be counters.
-pub const MAYBE_COUNTERS: [&str; 20] = [
-    "count", "counter", "total", "failure", "failures", "error", "errors", "failed", "succeeded", "completed",
-    "attempt", "retry", "restart", "revision", "generation", "version", "sequence", "epoch", "round", "transitions",
-];
+pub const MAYBE_COUNTERS: &str = "\
+    attempt completed count counter epoch error errors failed failure failures generation restart retry revision \
+    round sequence succeeded total transitions version";
 /// Words of numbers that are counted anew, configured or measured.
-pub const RECOUNTED: [&str; 42] = [
-    "active", "allowed", "available", "capacity", "current", "delay", "desired", "duration", "expected", "healthy",
-    "instances", "interval", "last", "left", "limit", "max", "maximum", "min", "minimum", "next", "nodes", "pending",
-    "percent", "period", "pods", "previous", "ready", "recent", "remaining", "replica", "replicas", "running",
-    "seconds", "size", "target", "threshold", "timeout", "unavailable", "updated", "waiting", "window", "workers",
-];
+pub const RECOUNTED: &str = "\
+    active allowed available capacity current delay desired duration expected healthy instances interval last left \
+    limit max maximum min minimum next nodes pending percent period pods previous ready recent remaining replica \
+    replicas running seconds size target threshold timeout unavailable updated waiting window workers";
 /// Words of what follows something that changes.
-pub const MOVING: [&str; 26] = [
-    "active", "check", "checked", "current", "deadline", "desired", "expiration", "expiry", "heartbeat", "last",
-    "latest", "next", "observed", "previous", "probe", "refresh", "renew", "renewal", "schedule", "scheduled", "sync",
-    "target", "transition", "until", "update", "updated",
-];
+pub const MOVING: &str = "\
+    active check checked current deadline desired expiration expiry heartbeat last latest next observed previous \
+    probe refresh renew renewal schedule scheduled sync transition until update updated";
 /// Words of the times when something starts or ends.
-pub const SPANS: [&str; 27] = [
-    "approved", "began", "begin", "cancelled", "completed", "completion", "created", "creation", "decided", "deployed",
-    "end", "ended", "failed", "failure", "finish", "finished", "queued", "selected", "start", "started",
-    "stop", "stopped", "submitted", "succeeded", "terminated", "termination", "triggered",
-];
+pub const SPANS: &str = "\
+    approved began begin cancelled completed completion created creation decided deployed end ended failed failure \
+    finish finished first queued selected start started stop stopped submitted succeeded terminated termination \
+    triggered";
 /// Last words of times.
-pub const TIMES: [&str; 4] = ["at", "date", "time", "timestamp"];
-pub const TEXTS: [&str; 19] = [
-    "cause", "comment", "description", "detail", "details", "error", "errors", "explanation", "log", "logs", "message",
-    "note", "notes", "output", "rationale", "reason", "severity", "summary", "warning",
-];
-pub const REFERENCES: [&str; 12] = [
-    "checksum", "digest", "fingerprint", "guid", "hash", "id", "name", "namespace", "ref", "reference", "uid", "uuid",
-];
+pub const TIMES: &str = "at date time timestamp";
+pub const TEXTS: &str = "\
+    cause comment description detail details error errors explanation log logs message note notes output rationale \
+    reason severity summary warning";
+pub const REFERENCES: &str = "checksum digest fingerprint guid hash id name namespace ref reference uid uuid";
 /// Words of lists to whose end entries are added.
-pub const HISTORIES: [&str; 6] = ["attempts", "events", "history", "journal", "log", "logs"];
+pub const HISTORIES: &str = "attempts events history journal log logs";
 /// Members that usually identify an entry, the likeliest first.
-pub const IDENTITIES: [&str; 6] = ["name", "id", "uid", "key", "revision", "index"];
+pub const IDENTITIES: &str = "name id uid key revision index";
 /// States that often nothing follows.
-pub const FINAL: [&str; 19] = [
-    "aborted", "canceled", "cancelled", "complete", "completed", "denied", "done", "error", "expired", "failed",
-    "finished", "rejected", "sent", "skipped", "stopped", "succeeded", "success", "terminated", "timedout",
-];
+pub const FINAL: &str = "\
+    aborted canceled cancelled complete completed denied done error expired failed finished rejected sent skipped \
+    stopped succeeded success terminated timedout";
 
 #[cfg(test)]
 mod tests {
