@@ -98,7 +98,7 @@ fn conditions_are_kept_by_their_type_and_never_called_a_state() {
 fn machines_list_the_names_and_invent_no_transition() {
     let node = json!({ "type": "object", "properties": { "state": text("Up") } });
     let first = init(&json!({
-        "phase": { "type": "string", "enum": ["", "Pending", "True", "Succeeded"] },
+        "phase": { "type": "string", "enum": ["", "*", "Pending", "True", "Succeeded"] },
         "target_state": { "type": "string" },
         "lastState": text("A"),
         "failurePhase": text("B"),
@@ -234,6 +234,20 @@ fn lists_whose_entries_may_go_are_switched_off() {
         assert!(rules(&first).contains(rule), "{rule}:\n{first}");
     }
     assert!(first.contains("#     .status.labels, .status.ports, .status.stops\n"), "{first}");
+}
+
+#[test]
+fn what_the_schema_leaves_open_or_fixes_is_said() {
+    let first = init_file(&format!("{FILES}/voyages.yaml"));
+    for (reason, paths) in [
+        ("The schema does not say what is in them.", ".status.untold"),
+        ("Fields that are stored although the schema does not list them, inside these.", ".status.open"),
+        ("A path or a key of a policy cannot name them.", ".status[\"odd name\"], .status.strange"),
+        ("The API server already refuses a change, by a rule of the schema (`self == oldSelf`).", ".status.home"),
+        ("Numbers that may also be text, which `monotone` would refuse.", ".status.fuel"),
+    ] {
+        assert!(first.contains(&format!("  # - {reason}\n  #     {paths}\n")), "{reason}:\n{first}");
+    }
 }
 
 #[test]
