@@ -8,7 +8,7 @@ use statusguard_policy::{Policy, Problem, Severity};
 
 use crate::args::OutputFormat;
 use crate::exit::Exit;
-use crate::{document, policies};
+use crate::{document, output, policies};
 
 use super::crd::Crds;
 
@@ -47,7 +47,7 @@ impl LintLine {
 }
 
 /// Compiles all policies of all files and prints their problems.
-pub fn run(names: &[PathBuf], crd: Option<&Path>, output: OutputFormat) -> anyhow::Result<Exit> {
+pub fn run(names: &[PathBuf], crd: Option<&Path>, format: OutputFormat) -> anyhow::Result<Exit> {
     let crds = crd.map(Crds::read).transpose()?;
     let mut lines = Vec::new();
     let mut policies = 0;
@@ -82,17 +82,21 @@ pub fn run(names: &[PathBuf], crd: Option<&Path>, output: OutputFormat) -> anyho
         }
     }
     let errors = lines.iter().filter(|line| line.severity == "error").count();
-    match output {
+    match format {
         OutputFormat::Json => {
-            println!("{}", serde_json::to_string(&serde_json::json!({ "policies": policies, "problems": lines }))?)
+            output::print_json(&serde_json::json!({ "policies": policies, "problems": lines }))?;
         }
         OutputFormat::Table => {
+            let mut text = String::new();
             for LintLine { file, document, severity, path, message, hint } in &lines {
                 let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
                 let document = document.map(|number| format!(" (document {number})")).unwrap_or_default();
-                println!("{file}{document}: {severity}: {at}{message}\n    {hint}");
+                text.push_str(&format!("{file}{document}: {severity}: {at}{message}\n    {hint}\n"));
             }
-            println!("{policies} policies, {errors} errors, {} warnings", lines.len() - errors);
+            let policies = output::counted(policies, "policy", "policies");
+            let warnings = output::counted(lines.len() - errors, "warning", "warnings");
+            let errors = output::counted(errors, "error", "errors");
+            output::print(&format!("{text}{policies}, {errors}, {warnings}\n"))?;
         }
     }
     Ok(if errors > 0 { Exit::Failure } else { Exit::Success })
@@ -114,7 +118,7 @@ fn problems(document: &Json, crds: Option<&Crds>) -> Vec<Problem> {
 /// Whether a file of a folder is to be linted; what is neither a policy nor a test file is named.
 fn is_policy_file(file: &Path, content: policies::Content) -> bool {
     if content == policies::Content::Other {
-        eprintln!("statusguard: {} does not hold a StatusPolicy; skipped", file.display());
+        output::remark(&format!("{} does not hold a StatusPolicy; skipped", file.display()));
     }
     content == policies::Content::Policies
 }

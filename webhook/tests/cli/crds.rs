@@ -60,11 +60,11 @@ fn the_schema_is_that_of_the_target() {
     assert!(ran.code == 1 && ran.out.contains(&format!("spec.collections[0].order: {MAP}")), "{}{}", ran.out, ran.err);
     for (resource, version) in [("jobs", "v2"), ("tasks", "v1")] {
         let ran = lint(&all, resource, version, rules.clone());
-        assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"), "{resource} {version}");
+        assert_eq!((ran.code, ran.out.as_str()), (0, "1 policy, 0 errors, 0 warnings\n"), "{resource} {version}");
     }
     // No CRD of the target is a warning, a version that its CRD does not have is an error.
     let ran = lint(&[jobs], "tasks", "v1", rules.clone());
-    assert!(ran.code == 0 && ran.out.ends_with("0 errors, 1 warnings\n"), "{}", ran.out);
+    assert!(ran.code == 0 && ran.out.ends_with("0 errors, 1 warning\n"), "{}", ran.out);
     assert!(
         ran.out.contains("crds.yaml has no CRD of tasks.example.org\n    name the file of that CRD"),
         "{}",

@@ -25,7 +25,7 @@ fn lint_and_test_go_through_folders() {
     let folder = folder();
     let root = folder.0.path().to_str().unwrap();
     let ran = run(&["policy", "lint", root]);
-    assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"), "{}", ran.err);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "1 policy, 0 errors, 0 warnings\n"), "{}", ran.err);
     assert!(ran.err.contains("rights.yaml does not hold a StatusPolicy; skipped"), "{}", ran.err);
     assert!(!ran.err.contains("tests/jobs.yaml"), "{}", ran.err);
     let ran = run(&["policy", "test", root]);
@@ -55,7 +55,7 @@ fn nothing_found_is_a_failure() {
     );
     let ran = run(&["policy", "lint", root, POLICY]);
     assert!(ran.code == 1 && ran.out.contains("(the folder): no policy in it\n    name a folder"), "{}", ran.out);
-    assert!(ran.out.ends_with("\n1 policies, 1 errors, 0 warnings\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("\n1 policy, 1 error, 0 warnings\n"), "{}", ran.out);
     let ran = run(&["policy", "test", root, &tests]);
     assert!(ran.code == 1 && ran.out.contains("no policy tests in it; name a folder"), "{}", ran.out);
     assert!(ran.out.ends_with("\n1 passed, 1 failed\n"), "{}", ran.out);
@@ -73,7 +73,7 @@ fn links_that_lead_back_up_are_not_followed() {
     std::os::unix::fs::symlink(&team, team.join("again")).unwrap();
     std::os::unix::fs::symlink(&team, team.join("and-again")).unwrap();
     let ran = run(&["policy", "lint", folder.0.path().to_str().unwrap()]);
-    assert_eq!((ran.code, ran.out.as_str()), (0, "1 policies, 0 errors, 0 warnings\n"), "{}", ran.err);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "1 policy, 0 errors, 0 warnings\n"), "{}", ran.err);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::compiler::{Compiler, PathScope};
-use super::phase::{Named, phase_of};
+use super::phase::{NamedPhase, phase_of};
 use crate::graph::Graph;
 use crate::path::Path;
 use crate::rules::{CollectionRule, EqualRule, MonotoneRule, PhaseOf, Resets, Rules, SetOnceRule, Term};
@@ -122,14 +122,14 @@ impl Compiler {
     /// The phase that a name speaks of; it is reported if there is not exactly one.
     fn named_phase(&mut self, name: &str, at: &str, set: &str, graphs: &[Arc<Graph>]) -> Option<PhaseOf> {
         match phase_of(graphs, name) {
-            Named::One(phase) => return Some(phase),
+            NamedPhase::One(phase) => return Some(phase),
             _ if self.unread_phases(set, graphs.len()) => {}
-            Named::None => {
+            NamedPhase::None => {
                 let known: Vec<&str> = graphs.iter().flat_map(|graph| graph.names()).map(|name| &**name).collect();
                 let hint = format!("name a phase of `{set}.phases`: {}", cut(&known.join(", "), SHOWN_NAMES));
                 self.error(at, format!("no such phase `{name}`"), hint);
             }
-            Named::Several => self.error(
+            NamedPhase::Several => self.error(
                 at,
                 format!("more than one machine knows the phase `{name}`"),
                 "rename it in all but one with `states`, or use `with`",
