@@ -67,7 +67,7 @@ fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, sche
         compiler.warning(
             "spec",
             "there is no rule, so every write is allowed",
-            "see `statusguard policy init` for a first policy",
+            "add rules for what its controller guarantees, or remove the policy",
         );
     }
     let rules = compiler.rules(&set, "spec", PathScope::Root, false, schema);

@@ -68,6 +68,11 @@ impl Compiler {
         for name in objects {
             let path = format!("{at}.{name}");
             match json.get_mut(*name) {
+                Some(Json::Null) if *name == "each" => self.warning(
+                    path,
+                    "`each` has no value, which is as if it were not there: entries do not change",
+                    "write `each: {}` if their content is not to be guarded, or remove the key",
+                ),
                 None | Some(Json::Null) => {}
                 Some(value @ Json::Object(_)) => self.objects(name, &path, value),
                 Some(value) => {

@@ -339,6 +339,15 @@ fn a_policy_without_rules_guards_nothing() {
 }
 
 #[test]
+fn an_empty_each_is_not_one_without_rules() {
+    let each = |each: Json| said(json!({ "collections": [{ "path": ".status.x", "each": each }] }));
+    let frozen =
+        "spec.collections[0].each: `each` has no value, which is as if it were not there: entries do not change";
+    assert_eq!(each(Json::Null), [frozen]);
+    assert_eq!(each(json!({})), Vec::<String>::new());
+}
+
+#[test]
 fn a_witness_within_an_entry() {
     let entry =
         |rules: Json| said(json!({ "collections": [{ "path": ".status.pods", "key": ["name"], "each": rules }] }));
