@@ -16,7 +16,7 @@ pub enum Severity {
 pub struct Problem {
     /// Whether it prevents the policy from compiling.
     pub severity: Severity,
-    /// Where in the document, e.g. `spec.phase.transitions[0].from`.
+    /// Where in the document, e.g. `spec.phases[0].transitions[0].from`.
     pub path: String,
     /// What is wrong.
     pub message: String,

@@ -391,3 +391,36 @@ fn conditions_that_may_hold_at_once_are_not_phases_of_one_machine() {
     let conditions = json!([{ "path": ".status.conditions", "key": ["type"], "order": "Any", "each": each }]);
     assert_eq!(said(json!({ "phases": [machine(one, true)], "collections": conditions })), Vec::<String>::new());
 }
+
+#[test]
+fn phases_among_which_every_write_is_allowed_are_named_beside_conditions_that_may_hold_at_once() {
+    let states = json!({ "A": "X=True", "B": "Y=True", "C": "X=False" });
+    let transitions = json!([{ "from": ["A", "B", "C"], "to": ["A", "B", "C"] }]);
+    let machine = json!({ "path": ".status.conditions", "states": states, "transitions": transitions });
+    let problems = said(json!({ "phases": [machine] }));
+    let named = problems.iter().filter(|problem| problem.contains("every write among"));
+    assert_eq!(named.count(), 1, "A and C are statuses of one condition: {problems:?}");
+}
+
+#[test]
+fn a_witness_out_of_place_hides_no_other_problem() {
+    let problems = said(json!({ "monotone": [
+        { "path": ".status.x", "resets": { "within": [".a"] } },
+        { "path": ".status.y", "resets": { "with": [".status.z"] } },
+    ] }));
+    let unguarded = "spec.monotone[1].resets.with[0]: no rule guards the witness `.status.z`";
+    assert!(problems.iter().any(|problem| problem == unguarded), "{problems:?}");
+}
+
+#[test]
+fn states_that_cannot_be_read_are_the_only_mistake_of_a_machine() {
+    let beside = |states: Json| {
+        let machines = json!([
+            { "path": ".status.conditions", "states": { "A": "X=True" }, "final": ["A"] },
+            { "path": ".status.conditions", "states": states, "final": ["B"] },
+        ]);
+        said(json!({ "phases": machines }))
+    };
+    assert_eq!(beside(json!(5)), ["spec.phases[1].states: expected an object"]);
+    assert_eq!(beside(json!({ "B": "Ready" })), ["spec.phases[1].states.B: `Ready` is not a condition"]);
+}
