@@ -1,6 +1,6 @@
 //! Rules: paths resolved, phases found by their names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -9,7 +9,7 @@ use super::compiler::{Compiler, PathScope};
 use super::phase::{NamedPhase, phase_of};
 use crate::graph::Graph;
 use crate::path::Path;
-use crate::rules::{CollectionRule, EqualRule, MonotoneRule, PhaseOf, Resets, Rules, SetOnceRule, Term};
+use crate::rules::{CollectionRule, EqualRule, MonotoneRule, PhaseOf, Required, Resets, Rules, SetOnceRule, Term};
 use crate::shown::cut;
 use crate::spec::{self, Keep, Order};
 
@@ -75,9 +75,8 @@ impl Compiler {
         scope: PathScope,
         returns: bool,
     ) -> Resets {
-        // No rule has this id: there is nothing to look up.
         let Some(resets) = resets else {
-            return Resets { id: usize::MAX, restarts: returns, ..Resets::default() };
+            return Resets { restarts: returns, ..Resets::default() };
         };
         let phases = |compiler: &mut Self, names: Option<&Vec<String>>, at: String| {
             compiler.not_empty(names, &at, "omit it, or name a phase");
@@ -99,7 +98,7 @@ impl Compiler {
         let id = self.resets;
         self.resets += 1;
         let restarts = returns || !(from.is_empty() && to.is_empty() && with.is_empty() && within.is_empty());
-        Resets { id, from, to, with, within, restarts }
+        Resets { id: Some(id), from, to, with, within, restarts }
     }
 
     fn witness_paths(&mut self, paths: Option<&Vec<String>>, at: &str, scope: PathScope) -> Vec<Path> {
@@ -173,7 +172,7 @@ impl Compiler {
                 required_in.extend(self.named_phase(name, &at, set, graphs));
             }
         }
-        Some(SetOnceRule { path: path?, required_in, resets })
+        Some(SetOnceRule { path: path?, required_in: by_machine(required_in), resets })
     }
 
     fn collection(
@@ -266,6 +265,17 @@ impl Compiler {
             None => self.path(text, scope, at).map(Term::Number),
         }
     }
+}
+
+/// The machines of some phases, each with its own.
+fn by_machine(phases: Vec<PhaseOf>) -> Vec<Required> {
+    let mut machines: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for PhaseOf { machine, node } in phases {
+        machines.entry(machine).or_default().insert(node);
+    }
+    let required =
+        |(machine, phases): (usize, BTreeSet<usize>)| Required { machine, phases: phases.into_iter().collect() };
+    machines.into_iter().map(required).collect()
 }
 
 /// The schema of the value at a path, null when there is none.
