@@ -100,12 +100,12 @@ fn the_six_kinds_pass_their_tests() {
 
 #[test]
 fn the_community_policies_pass_their_tests() {
-    assert!(run("community", 10) >= 8);
+    assert!(run("community", 6) >= 12);
 }
 
 #[test]
 fn the_examples_of_the_guide_pass_their_tests() {
-    assert_eq!(run("examples", 4), 6);
+    assert_eq!(run("examples", 4), 8);
 }
 
 /// Where the real controller's code is named, so that a reader can look a rule up.
@@ -132,6 +132,7 @@ fn warnings_are_the_known_ones() {
             "remediationrequests.kubernaut.ai: every write among Pending, Blocked is allowed, so a stale write among them is not detected",
             "remediationrequests.kubernaut.ai: every write among Blocked, Analyzing is allowed, so a stale write among them is not detected",
             "orders.acme.cert-manager.io: every write among pending, ready, processing is allowed, so a stale write among them is not detected",
+            "rayjobs.ray.io: every write among Running, FailedToGetJobStatus is allowed, so a stale write among them is not detected",
             "workflows.argoproj.io: every write among Pending, Running is allowed, so a stale write among them is not detected",
             "workflows.argoproj.io: no rule guards the witness `.status.compressedNodes`",
             "workflows.argoproj.io: no rule guards the witness `.status.offloadNodeStatusVersion`",

@@ -128,6 +128,13 @@ impl Graph {
         self.names.len() + 1
     }
 
+    /// The types of the conditions that the phase is read from, sorted.
+    pub(crate) fn condition_types(&self) -> Vec<String> {
+        let mut types: Vec<String> = self.states.keys().map(ToString::to_string).collect();
+        types.sort_unstable();
+        types
+    }
+
     pub(crate) fn names(&self) -> &[Box<str>] {
         &self.names
     }

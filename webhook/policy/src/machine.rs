@@ -7,12 +7,25 @@ use crate::rules::{Policy, Rules};
 pub struct Machine {
     /// Where the phase is, e.g. `.status.phase`, or `.status.nodes[].phase` inside a collection.
     pub path: String,
+    /// The types of the conditions that the phase is read from; none where it is a string.
+    pub conditions: Vec<String>,
     /// All known phases, in the order in which the policy names them.
     pub phases: Vec<String>,
     /// Phases that are left only by a transition that names them.
     pub final_phases: Vec<String>,
     /// Edges by name; `""` stands for no phase, `"*"` for every unknown name.
     pub edges: Vec<(String, String)>,
+}
+
+impl Machine {
+    /// What tells it from the others of its policy: its path, and the conditions that it reads.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let each = if self.path.contains("[]") { "each " } else { "" };
+        let types =
+            if self.conditions.is_empty() { String::new() } else { format!(" ({})", self.conditions.join(", ")) };
+        format!("{each}{}{types}", self.path)
+    }
 }
 
 impl Policy {
@@ -43,6 +56,7 @@ fn collect(rules: &Rules, at: &str, machines: &mut Vec<Machine>) {
         let edges = edges.filter(|(from, to)| from != to && graph.edge(*from, *to));
         machines.push(Machine {
             path: below(&rule.path),
+            conditions: graph.condition_types(),
             final_phases: (0..phases.len()).filter(|phase| graph.is_final(*phase)).map(name).collect(),
             edges: edges.map(|(from, to)| (name(from), name(to))).collect(),
             phases: phases.clone(),

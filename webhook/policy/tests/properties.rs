@@ -15,13 +15,13 @@ use model::gen_value::{any, respell, set_path};
 use model::judge::{Case, Verdict, judge};
 use model::runner::property;
 use model::value::Val;
-use model::{broken, fast, gen_policy, table, table_lists, table_phase, table_values};
+use model::{broken, fast, gen_policy, table, table_lists, table_machines, table_phase, table_values};
 
 #[test]
 fn cases_by_hand() {
     let mut rows = 0;
     let mut wrong = Vec::new();
-    for text in [table_phase::CASES, table_values::CASES, table_lists::CASES] {
+    for text in [table_phase::CASES, table_values::CASES, table_lists::CASES, table_machines::CASES] {
         let (count, differences) = table::run(text);
         rows += count;
         wrong.extend(differences);

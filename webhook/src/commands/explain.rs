@@ -1,6 +1,6 @@
 //! `statusguard policy explain`: a policy in plain sentences.
 
-use statusguard_policy::spec::{FailurePolicy, Keep, Mode, Order, Resets, RuleSet};
+use statusguard_policy::spec::{FailurePolicy, Keep, Mode, Order, Phase, Resets, RuleSet};
 use statusguard_policy::{Policy, StatusPolicySpec};
 
 /// Says every rule in words, one line each.
@@ -81,52 +81,57 @@ fn head(policy: &Policy) -> String {
     )
 }
 
-fn rules(set: &RuleSet, depth: usize, text: &mut String) {
-    let mut say = |sentence: String| {
-        text.push_str(&"  ".repeat(depth));
-        text.push_str("- ");
-        text.push_str(&sentence);
-        text.push('\n');
-    };
-    for phase in &set.phases {
-        let path = place(&phase.path);
-        say(match phase.states.is_empty() {
-            true if set.phases.len() > 1 => format!("{path} is a phase of its own."),
-            true => format!("The phase is {path}."),
+fn line(sentence: &str, depth: usize, text: &mut String) {
+    text.push_str(&format!("{}- {sentence}\n", "  ".repeat(depth)));
+}
+
+/// A machine: where it is, and below that what it may do.
+fn phases(phase: &Phase, first: bool, depth: usize, text: &mut String) {
+    let path = place(&phase.path);
+    let begin = if first { "The phase is" } else { "Beside it, a phase is" };
+    line(
+        &match phase.states.is_empty() {
+            true => format!("{begin} {path}."),
             false => {
                 let states: Vec<String> =
                     phase.states.iter().map(|(name, condition)| format!("{name} ({condition})")).collect();
-                format!("The phase is read from the conditions in {path}: {}.", and(&states))
+                format!("{begin} read from the conditions in {path}: {}.", and(&states))
             }
-        });
-        say(match &phase.initial {
-            Some(initial) => format!("It begins as {}.", or(initial)),
-            None => "It may begin as any phase.".into(),
-        });
-        for transition in &phase.transitions {
-            say(format!(
-                "From {} it may go to {}.",
-                or(&names(&transition.from, true)),
-                or(&names(&transition.to, false))
-            ));
-        }
-        if !phase.final_phases.is_empty() {
-            say(format!(
-                "{} {} left only by an edge that names {}.",
-                and(&phase.final_phases),
-                is(&phase.final_phases),
-                them(&phase.final_phases)
-            ));
-        }
-        if phase.skip.iter().any(|name| name == "*") {
-            say("Every phase may be passed without being written.".into());
-        } else if !phase.skip.is_empty() {
-            say(format!("{} may be passed without being written.", and(&phase.skip)));
-        }
-        if let Some(when) = when(phase.resets.as_ref()) {
-            say(format!("In a write where {when}, it may begin again."));
-        }
+        },
+        depth,
+        text,
+    );
+    let mut say = |sentence: String| line(&sentence, depth + 1, text);
+    say(match &phase.initial {
+        Some(initial) => format!("It begins as {}.", or(initial)),
+        None => "It may begin as any phase.".into(),
+    });
+    for transition in &phase.transitions {
+        say(format!("From {} it may go to {}.", or(&names(&transition.from, true)), or(&names(&transition.to, false))));
     }
+    if !phase.final_phases.is_empty() {
+        say(format!(
+            "{} {} left only by an edge that names {}.",
+            and(&phase.final_phases),
+            is(&phase.final_phases),
+            them(&phase.final_phases)
+        ));
+    }
+    if phase.skip.iter().any(|name| name == "*") {
+        say("Every phase may be passed without being written.".into());
+    } else if !phase.skip.is_empty() {
+        say(format!("{} may be passed without being written.", and(&phase.skip)));
+    }
+    if let Some(when) = when(phase.resets.as_ref()) {
+        say(format!("In a write where {when}, it may begin again."));
+    }
+}
+
+fn rules(set: &RuleSet, depth: usize, text: &mut String) {
+    for (index, machine) in set.phases.iter().enumerate() {
+        phases(machine, index == 0, depth, text);
+    }
+    let mut say = |sentence: String| line(&sentence, depth, text);
     for rule in &set.monotone {
         let mut sentence = format!("{} never falls", place(&rule.path));
         if rule.to_zero {
@@ -151,7 +156,7 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
         say(format!("{} equals {}.", sum(&rule.left), sum(&rule.right)));
     }
     for rule in &set.collections {
-        let mut say = |sentence: String| text.push_str(&format!("{}- {sentence}\n", "  ".repeat(depth)));
+        let mut say = |sentence: String| line(&sentence, depth, text);
         let path = place(&rule.path);
         let kept = match (rule.keep, rule.order.unwrap_or_default()) {
             (Keep::Newest(0), _) => "its entries may come and go".into(),
@@ -178,7 +183,7 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
             rules(each, depth + 1, text);
         }
         if let Some(when) = when(rule.resets.as_ref()) {
-            text.push_str(&format!("{}- In a write where {when}, {path} may be replaced.\n", "  ".repeat(depth)));
+            line(&format!("In a write where {when}, {path} may be replaced."), depth, text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `statusguard policy graph`: the phase machines as one drawing.
+//! `statusguard policy graph`: the phase machines of a policy, each in a frame of its own if there are several.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use statusguard_policy::{Machine, Policy};
 
 use crate::args::GraphFormat;
 
-/// Draws every phase machine of a policy in one drawing.
+/// Draws every phase machine of a policy.
 pub fn draw(policy: &Policy, format: GraphFormat) -> String {
     let machines = policy.machines();
     // Writing to a `String` cannot fail, so results of `writeln!` are dropped here.
@@ -20,7 +20,8 @@ pub fn draw(policy: &Policy, format: GraphFormat) -> String {
         let _ = writeln!(text, "{comment} {} has no phase rule", policy.name());
         return text;
     }
-    let drawn = machines.iter().enumerate().map(|(index, machine)| Drawn { machine, index });
+    let framed = machines.len() > 1;
+    let drawn = machines.iter().enumerate().map(|(index, machine)| Drawn { machine, index, framed });
     match format {
         GraphFormat::Mermaid => {
             text.push_str("stateDiagram-v2\n");
@@ -45,6 +46,8 @@ pub fn draw(policy: &Policy, format: GraphFormat) -> String {
 struct Drawn<'m> {
     machine: &'m Machine,
     index: usize,
+    /// Whether there are others from which a frame sets it apart.
+    framed: bool,
 }
 
 impl Drawn<'_> {
@@ -66,14 +69,14 @@ impl Drawn<'_> {
         self.machine.edges.iter().any(|(_, to)| to == node)
     }
 
-    /// The root's machine as it is, one of entries as a composite state.
+    /// A frame is a composite state.
     fn mermaid(&self, text: &mut String) {
-        let Self { machine, index } = self;
-        let is_inner = machine.path.contains("[]");
-        let indent = if is_inner { "        " } else { "    " };
-        match is_inner {
-            true => text.push_str(&format!("    state \"each {}\" as m{index} {{\n", machine.path)),
-            false => text.push_str(&format!("    %% {}\n", machine.path)),
+        let Self { machine, index, framed } = self;
+        let indent = if *framed { "        " } else { "    " };
+        let title = machine.title().replace('"', "'");
+        match framed {
+            true => text.push_str(&format!("    state \"{title}\" as m{index} {{\n")),
+            false => text.push_str(&format!("    %% {title}\n")),
         }
         for phase in &machine.phases {
             let _ = writeln!(text, "{indent}state \"{}\" as {}", phase.replace('"', "'"), self.id(phase));
@@ -94,14 +97,14 @@ impl Drawn<'_> {
         for phase in &machine.final_phases {
             let _ = writeln!(text, "{indent}{} --> [*]", self.id(phase));
         }
-        if is_inner {
+        if *framed {
             text.push_str("    }\n");
         }
     }
 
     fn dot(&self, text: &mut String) {
-        let Self { machine, index } = self;
-        let _ = writeln!(text, "    subgraph cluster_m{index} {{\n        label={};", quoted(&machine.path));
+        let Self { machine, index, .. } = self;
+        let _ = writeln!(text, "    subgraph cluster_m{index} {{\n        label={};", quoted(&machine.title()));
         let mut node = |name: &str, label: &str, shape: &str| {
             let _ = writeln!(text, "        {} [label={}, shape={shape}];", self.id(name), quoted(label));
         };
@@ -129,7 +132,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn plain(machine: &Machine, text: &mut String) {
-    let _ = writeln!(text, "{}", machine.path);
+    let _ = writeln!(text, "{}", machine.title());
     let show = |name: &str| match name {
         "" => "(none)".to_owned(),
         "*" => "(any other)".to_owned(),

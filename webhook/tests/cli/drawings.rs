@@ -36,17 +36,18 @@ fn two_machines() -> Value {
 }
 
 #[test]
-fn several_machines_are_one_drawing() {
+fn several_machines_have_a_frame_each() {
     let mermaid = draw("mermaid", &two_machines());
     assert_eq!(
         mermaid,
         "stateDiagram-v2
-    %% .status.phase
-    state \"A\" as m0p0
-    state \"B\" as m0p1
-    [*] --> m0p0
-    m0p0 --> m0p1
-    m0p1 --> [*]
+    state \".status.phase\" as m0 {
+        state \"A\" as m0p0
+        state \"B\" as m0p1
+        [*] --> m0p0
+        m0p0 --> m0p1
+        m0p1 --> [*]
+    }
     state \"each .status.nodes[].phase\" as m1 {
         state \"A\" as m1p0
         state \"B\" as m1p1
@@ -70,7 +71,7 @@ fn several_machines_are_one_drawing() {
         m0p0 -> m0p1;
     }
     subgraph cluster_m1 {
-        label=\".status.nodes[].phase\";
+        label=\"each .status.nodes[].phase\";
         m1none [label=\"\", shape=point];
         m1p0 [label=\"A\", shape=box];
         m1p1 [label=\"B\", shape=doublecircle];
@@ -82,7 +83,41 @@ fn several_machines_are_one_drawing() {
     );
     let text = draw("text", &two_machines());
     assert!(text.contains(".status.phase\n  (none) -> A\n  A -> B\n  B is final\n"), "{text}");
-    assert!(text.contains("\n\n.status.nodes[].phase\n  (none) -> A\n"), "{text}");
+    assert!(text.contains("\n\neach .status.nodes[].phase\n  (none) -> A\n"), "{text}");
+    // Conditions of one list are told apart by their types.
+    let flag = |kind: &str| json!({ "path": ".status.conditions", "states": { kind: format!("{kind}=True") }, "final": [kind] });
+    let flags = json!({ "phases": [flag("Up"), flag("Old")] });
+    let text = draw("text", &flags);
+    assert!(text.starts_with(".status.conditions (Up)\n") && text.contains("\n\n.status.conditions (Old)\n"), "{text}");
+    // A lone machine has no frame.
+    let alone = draw("mermaid", &json!({ "phases": [flag("Up")] }));
+    assert!(
+        alone.starts_with("stateDiagram-v2\n    %% .status.conditions (Up)\n    state \"Up\" as m0p0\n"),
+        "{alone}"
+    );
+}
+
+#[test]
+fn several_machines_are_said_one_by_one() {
+    let policy = json!({
+        "phases": [
+            { "path": ".status.phase", "initial": ["A"], "transitions": [{ "from": ["A"], "to": ["B"] }], "final": ["B"] },
+            { "path": ".status.conditions", "states": { "Up": "Up=True" }, "final": ["Up"], "resets": { "to": ["A"] } },
+        ],
+        "collections": [{ "path": ".status.pods", "each": {
+            "monotone": [{ "path": ".n" }],
+            "setOnce": [{ "path": ".x", "resets": { "within": [".n"] } }],
+        } }],
+    });
+    let text = show(&["explain"], json!({ "group": "example.org", "version": "v1", "resource": "jobs" }), &policy);
+    for sentence in [
+        "- The phase is `.status.phase`.\n  - It begins as A.\n  - From A it may go to B.\n",
+        "- Beside it, a phase is read from the conditions in `.status.conditions`: Up (Up=True).\n  - It may begin as any phase.\n",
+        "  - In a write where the new phase is A, it may begin again.\n",
+        "  - `.x`, once set, neither changes nor goes, except in a write where the entry's `.n` advances.\n",
+    ] {
+        assert!(text.contains(sentence), "no {sentence:?}: {text}");
+    }
 }
 
 #[test]

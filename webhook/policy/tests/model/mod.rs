@@ -18,6 +18,7 @@ pub(crate) mod shrink;
 mod soundness;
 pub(crate) mod table;
 pub(crate) mod table_lists;
+pub(crate) mod table_machines;
 pub(crate) mod table_phase;
 pub(crate) mod table_values;
 pub(crate) mod time;
