@@ -15,7 +15,9 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-pub use args::{Args, CheckArgs, Command, GraphFormat, LogFormat, OutputFormat, PolicyCommand, WebhookArgs};
+pub use args::{
+    Args, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat, OutputFormat, PolicyCommand, WebhookArgs,
+};
 pub use exit::Exit;
 pub use guard::{Backend, Guard, Refusal, Refusals, webhook};
 

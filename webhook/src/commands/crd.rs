@@ -3,33 +3,58 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
-use statusguard_policy::{Problem, Severity};
+use statusguard_policy::{Problem, Severity, is_core, nearest};
 
 use crate::document::{self, Error};
+use crate::output;
 
-/// The CustomResourceDefinitions of a file.
+/// CustomResourceDefinitions, and where they are from.
 pub struct Crds {
     file: PathBuf,
     found: Vec<Json>,
 }
 
 impl Crds {
-    /// Reads them, also those inside lists.
+    /// Reads those of a file, also those inside lists.
     pub fn read(file: &Path) -> Result<Self, Error> {
-        let mut found = Vec::new();
+        Self::read_all(&[file.into()])
+    }
+
+    /// Reads those of files and of folders, where other things may lie beside them.
+    pub fn read_all(names: &[PathBuf]) -> Result<Self, Error> {
+        let mut crds = Self { file: names.first().cloned().unwrap_or_default(), found: Vec::new() };
+        for name in names {
+            let before = crds.found.len();
+            for file in document::files(name, true)? {
+                crds.add(&file)?;
+            }
+            if crds.found.len() == before {
+                return Err(Error::unfit(name, "no CustomResourceDefinition in it", "give the file of a CRD"));
+            }
+        }
+        Ok(crds)
+    }
+
+    fn add(&mut self, file: &Path) -> Result<(), Error> {
         for document in document::read(file)? {
-            let json =
+            let mut json =
                 document::json(&document).map_err(|error| Error::unfit(file, error.to_string(), "give a CRD"))?;
-            let items = match json["items"].as_array() {
-                Some(items) => items.clone(),
+            let items = match json["items"].as_array_mut() {
+                Some(items) => std::mem::take(items),
                 None => vec![json],
             };
-            found.extend(items.into_iter().filter(|item| item["kind"] == "CustomResourceDefinition"));
+            for crd in items.into_iter().filter(|item| item["kind"] == "CustomResourceDefinition") {
+                let version = text(&crd["apiVersion"]);
+                if version == "apiextensions.k8s.io/v1beta1" {
+                    let name = text(&crd["metadata"]["name"]);
+                    let reason = format!("`{name}` is a CRD of {version}, which is not read");
+                    let hint = format!("give it as v1: `kubectl get crd {name} -o yaml` prints that");
+                    return Err(Error::unfit(file, reason, hint));
+                }
+                self.found.push(crd);
+            }
         }
-        if found.is_empty() {
-            return Err(Error::unfit(file, "no CustomResourceDefinition in it", "give the file of a CRD"));
-        }
-        Ok(Self { file: file.into(), found })
+        Ok(())
     }
 
     /// The only one, or the one of a kind.
@@ -50,37 +75,43 @@ impl Crds {
         }
     }
 
-    /// The schema of the objects that a policy speaks of, or why there is none.
-    pub fn schema_of(&self, policy: &Json) -> Result<&Json, Problem> {
+    /// The CRD of a policy's target, or why there is none; Kubernetes' own kinds have none. A target may name it in another way than by its plural; that is
+    /// for the policy's compiler to report.
+    pub fn of_target(&self, policy: &Json) -> Result<Option<&Json>, Problem> {
         let target = &policy["spec"]["target"];
-        let (Some(group), Some(resource), Some(version)) =
-            (target["group"].as_str(), target["resource"].as_str(), target["version"].as_str())
-        else {
-            return Err(problem(Severity::Warning, "not compared with a CRD", "mend the target first"));
+        let (Some(group), Some(resource)) = (target["group"].as_str(), target["resource"].as_str()) else {
+            return Err(unmatched("not compared with a CRD", "correct the target first"));
         };
-        let file = self.file.display();
-        let is_target = |crd: &&Json| crd["spec"]["group"] == group && crd["spec"]["names"]["plural"] == resource;
-        let Some(crd) = self.found.iter().find(is_target) else {
-            return Err(problem(
-                Severity::Warning,
-                &format!("not compared with a schema: {file} has no CRD of {resource}.{group}"),
-                "name the file of that CRD with --crd",
-            ));
-        };
-        let versions = versions(crd);
-        match versions.iter().find(|candidate| candidate["name"] == version) {
-            Some(found) => Ok(&found["schema"]["openAPIV3Schema"]),
-            None => Err(problem(
-                Severity::Error,
-                &format!("the CRD of {resource}.{group} in {file} has no version `{version}`"),
-                &format!("name one of {}", names(versions)),
-            )),
+        let of_group = || self.found.iter().filter(|crd| crd["spec"]["group"] == group);
+        let is_plural = |crd: &&Json| crd["spec"]["names"]["plural"] == resource;
+        let found = of_group().find(is_plural);
+        if let Some(crd) = found.or_else(|| of_group().find(|crd| is_called(&crd["spec"]["names"], resource))) {
+            return Ok(Some(crd));
         }
+        let wanted = if group.is_empty() { resource.into() } else { format!("{resource}.{group}") };
+        if is_core(group) {
+            output::remark(&format!("{wanted} is one of Kubernetes' own kinds, which have no CRD: not compared"));
+            return Ok(None);
+        }
+        let full = |crd: &Json| format!("{}.{}", text(&crd["spec"]["names"]["plural"]), text(&crd["spec"]["group"]));
+        let known = self.found.iter().map(full).collect::<Vec<_>>();
+        let hint = match nearest(&wanted, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "name the file of that CRD with --crd".into(),
+        };
+        Err(unmatched(&format!("not compared with a schema: {} has no CRD of {wanted}", self.file.display()), &hint))
     }
 }
 
-fn problem(severity: Severity, message: &str, hint: &str) -> Problem {
-    Problem { severity, path: "spec.target".into(), message: message.into(), hint: hint.into() }
+fn unmatched(message: &str, hint: &str) -> Problem {
+    Problem::new(Severity::Warning, "spec.target", message, hint)
+}
+
+/// Whether a kind is called so, in any case and by any of its names.
+fn is_called(names: &Json, name: &str) -> bool {
+    let is = |other: &Json| other.as_str().is_some_and(|other| other.eq_ignore_ascii_case(name));
+    let short = names["shortNames"].as_array().into_iter().flatten();
+    ["plural", "kind", "singular", "listKind"].iter().map(|key| &names[key]).chain(short).any(is)
 }
 
 /// The versions of a CRD.

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::compiler::{Compiler, PathScope};
+use super::compiler::{Compiler, PathScope, RuleScope};
 use crate::graph::{Graph, Parts, States};
+use crate::near::meant;
 use crate::rules::{PhaseOf, PhaseRule};
 use crate::spec;
 
@@ -32,21 +33,23 @@ pub(super) fn phase_of(graphs: &[Arc<Graph>], name: &str) -> Named {
     }
 }
 
-impl Compiler {
+impl<'c> Compiler<'c> {
     /// Compiles the machines of a rule set: all graphs first, because the resets of one may name phases of another.
-    pub(super) fn phases(&mut self, set: &spec::RuleSet, at: &str, scope: PathScope, returns: bool) -> Vec<PhaseRule> {
+    pub(super) fn phases(&mut self, set: &spec::RuleSet, at: &str, scope: RuleScope<'c>) -> Vec<PhaseRule> {
         self.machines_apart(&set.phases, at);
         let machines = || set.phases.iter().enumerate().map(|(index, phase)| (phase, format!("{at}.phases[{index}]")));
-        let graphs: Vec<Arc<Graph>> = machines().map(|(phase, at)| Arc::new(self.graph(phase, &at, returns))).collect();
-        if scope == PathScope::Root {
+        let graphs = machines().map(|(phase, at)| Arc::new(self.graph(phase, &at, scope.returns)));
+        let graphs: Vec<Arc<Graph>> = graphs.collect();
+        if scope.paths == PathScope::Root {
             self.root.clone_from(&graphs);
         }
         let mut rules = Vec::new();
         for ((phase, at), graph) in machines().zip(graphs) {
             let path = self.path(&phase.path, scope, &format!("{at}.path"));
-            let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"), scope, returns);
+            self.machine_fits(scope, phase, path.as_ref(), &at);
+            let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"), scope);
             if !self.unread_machine(&at) && !self.unread_below(&format!("{at}.resets")) {
-                self.shape(&graph, phase, &at, scope, times_move(set, phase));
+                self.shape(&graph, phase, &at, scope.paths, times_move(set, phase));
             }
             // A bad path is reported; the other rules still name the phases.
             rules.push(PhaseRule { path: path.unwrap_or_default(), graph, resets });
@@ -100,7 +103,9 @@ impl Compiler {
             }
         }
         for name in phase.states.keys() {
-            self.plain_name(name, &format!("{at}.states.{name}"));
+            if ["", "*"].contains(&name.as_str()) {
+                self.key_error(format!("{at}.states.{name}"), not_a_name(name), "name phases one by one");
+            }
         }
         self.not_empty(phase.initial.as_ref(), &format!("{at}.initial"), "omit it to allow every phase");
         for (index, transition) in phase.transitions.iter().enumerate() {
@@ -111,11 +116,9 @@ impl Compiler {
         let all_read = !self.unread_machine(at);
         for (index, name) in phase.skip.iter().enumerate() {
             if all_read && name != "*" && !known.contains_key(name.as_str()) {
-                self.warning(
-                    format!("{at}.skip[{index}]"),
-                    format!("no such phase `{name}`"),
-                    "name a phase of the graph, or \"*\"",
-                );
+                let hint =
+                    meant(name, names.iter().map(|name| &**name), || "name a phase of the graph, or \"*\"".into());
+                self.warning(format!("{at}.skip[{index}]"), format!("no such phase `{name}`"), hint);
             }
         }
         let states = self.states(phase, &known, at);
@@ -136,7 +139,7 @@ impl Compiler {
 
     fn plain_name(&mut self, name: &str, at: &str) {
         if ["", "*"].contains(&name) {
-            self.error(at, format!("`{name:?}` cannot be the name of a phase here"), "name phases one by one");
+            self.error(at, not_a_name(name), "name phases one by one");
         }
     }
 
@@ -161,6 +164,10 @@ impl Compiler {
         }
         states
     }
+}
+
+fn not_a_name(name: &str) -> String {
+    format!("`{name:?}` cannot be the name of a phase here")
 }
 
 /// The types of the conditions that a machine reads.

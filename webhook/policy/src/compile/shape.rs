@@ -7,7 +7,7 @@ use crate::graph::Graph;
 use crate::relation::Relation;
 use crate::spec;
 
-impl Compiler {
+impl Compiler<'_> {
     /// Warnings about the shape of a graph.
     ///
     /// `times_move` if a rule guards a time that changes with the phase.
@@ -64,7 +64,7 @@ impl Compiler {
     }
 }
 
-impl Compiler {
+impl Compiler<'_> {
     /// Warns of states that are read from conditions of different types and that edges lead to both ways: when both
     /// hold at once, neither is the later one.
     fn held_at_once(&mut self, graph: &Graph, machine: &spec::Phase, at: &str) -> Vec<[usize; 2]> {

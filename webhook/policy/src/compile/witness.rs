@@ -6,7 +6,7 @@ use super::compiler::{Compiler, PathScope};
 use crate::path::Path;
 use crate::spec;
 
-impl Compiler {
+impl Compiler<'_> {
     /// Warns of witnesses that no rule keeps from falling.
     pub(super) fn witnesses(&mut self, set: &spec::RuleSet) {
         let root = Guarded::by(set, PathScope::Root);
