@@ -2,6 +2,8 @@
 
 mod compiler;
 mod crd;
+#[cfg(test)]
+mod crd_tests;
 mod fits;
 mod keys;
 mod limits;

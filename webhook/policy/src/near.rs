@@ -19,7 +19,11 @@ pub fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Opti
     let others = names.into_iter().filter(|other| *other != name && !long(other));
     let rated = others.map(|other| (distance(other), other));
     let (distance, found) = rated.min_by_key(|(distance, _)| *distance)?;
-    (distance <= lower.chars().count().max(3) / 3).then_some(found)
+    let allowed = match lower.chars().count() {
+        length @ ..3 => length / 2,
+        length => length / 3,
+    };
+    (distance <= allowed).then_some(found)
 }
 
 /// A hint that names the nearest one, or else says something of all.
@@ -47,7 +51,9 @@ mod tests {
             ("too", Some("to")),
             ("phase", None),
             ("frames", None),
+            ("ot", Some("to")),
             ("xy", None),
+            ("t", None),
             ("", None),
         ] {
             assert_eq!(nearest(name, names), meant, "{name}");

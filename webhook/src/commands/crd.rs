@@ -10,8 +10,10 @@ use crate::output;
 
 /// CustomResourceDefinitions, and where they are from.
 pub struct Crds {
-    file: PathBuf,
-    found: Vec<Json>,
+    /// The files and folders that were named.
+    names: Vec<PathBuf>,
+    /// Each with its file.
+    found: Vec<(PathBuf, Json)>,
 }
 
 impl Crds {
@@ -22,7 +24,7 @@ impl Crds {
 
     /// Reads those of files and of folders, where other things may lie beside them.
     pub fn read_all(names: &[PathBuf]) -> Result<Self, Error> {
-        let mut crds = Self { file: names.first().cloned().unwrap_or_default(), found: Vec::new() };
+        let mut crds = Self { names: names.to_vec(), found: Vec::new() };
         for name in names {
             let before = crds.found.len();
             for file in document::files(name, true)? {
@@ -45,13 +47,13 @@ impl Crds {
             };
             for crd in items.into_iter().filter(|item| item["kind"] == "CustomResourceDefinition") {
                 let version = text(&crd["apiVersion"]);
-                if version == "apiextensions.k8s.io/v1beta1" {
+                if !["", "apiextensions.k8s.io/v1"].contains(&&*version) {
                     let name = text(&crd["metadata"]["name"]);
                     let reason = format!("`{name}` is a CRD of {version}, which is not read");
                     let hint = format!("give it as v1: `kubectl get crd {name} -o yaml` prints that");
                     return Err(Error::unfit(file, reason, hint));
                 }
-                self.found.push(crd);
+                self.found.push((file.into(), crd));
             }
         }
         Ok(())
@@ -59,9 +61,13 @@ impl Crds {
 
     /// The only one, or the one of a kind.
     pub fn one(self, kind: Option<&str>) -> Result<Json, Error> {
-        let Self { file, found } = self;
-        let kinds: Vec<String> = found.iter().map(|crd| text(&crd["spec"]["names"]["kind"])).collect();
-        let mut matching = found.into_iter().filter(|crd| kind.is_none_or(|kind| crd["spec"]["names"]["kind"] == kind));
+        let Self { names, found } = self;
+        let file = names.first().cloned().unwrap_or_default();
+        let kinds: Vec<String> = found.iter().map(|(_, crd)| text(&crd["spec"]["names"]["kind"])).collect();
+        let mut matching = found
+            .into_iter()
+            .map(|(_, crd)| crd)
+            .filter(|crd| kind.is_none_or(|kind| crd["spec"]["names"]["kind"] == kind));
         match (matching.next(), matching.next()) {
             (Some(crd), None) => Ok(crd),
             (None, _) => {
@@ -75,31 +81,47 @@ impl Crds {
         }
     }
 
-    /// The CRD of a policy's target, or why there is none; Kubernetes' own kinds have none. A target may name it in another way than by its plural; that is
-    /// for the policy's compiler to report.
-    pub fn of_target(&self, policy: &Json) -> Result<Option<&Json>, Problem> {
+    /// The CRD of a policy's target, and what is to be said of it; Kubernetes' own kinds have none. A target may name it in
+    /// another way than by its plural; that is for the policy's compiler to report.
+    pub fn of_target(&self, policy: &Json) -> (Option<&Json>, Option<Problem>) {
         let target = &policy["spec"]["target"];
         let (Some(group), Some(resource)) = (target["group"].as_str(), target["resource"].as_str()) else {
-            return Err(unmatched("not compared with a CRD", "correct the target first"));
+            return (None, Some(unmatched("not compared with a CRD", "correct the target first")));
         };
-        let of_group = || self.found.iter().filter(|crd| crd["spec"]["group"] == group);
-        let is_plural = |crd: &&Json| crd["spec"]["names"]["plural"] == resource;
-        let found = of_group().find(is_plural);
-        if let Some(crd) = found.or_else(|| of_group().find(|crd| is_called(&crd["spec"]["names"], resource))) {
-            return Ok(Some(crd));
-        }
         let wanted = if group.is_empty() { resource.into() } else { format!("{resource}.{group}") };
+        let of_group = || self.found.iter().filter(|(_, crd)| crd["spec"]["group"] == group);
+        let plurals: Vec<_> = of_group().filter(|(_, crd)| crd["spec"]["names"]["plural"] == resource).collect();
+        if let [(first, _), (second, _), ..] = &*plurals {
+            let files = if first == second { "twice".into() } else { format!("also in {}", second.display()) };
+            let message = format!("compared with the first CRD of {wanted} in {}, which is {files}", first.display());
+            return (Some(&plurals[0].1), Some(unmatched(&message, "give only the one that is installed")));
+        }
+        let found = plurals.first().copied();
+        if let Some((_, crd)) = found.or_else(|| of_group().find(|(_, crd)| is_called(&crd["spec"]["names"], resource)))
+        {
+            return (Some(crd), None);
+        }
         if is_core(group) {
             output::remark(&format!("{wanted} is one of Kubernetes' own kinds, which have no CRD: not compared"));
-            return Ok(None);
+            return (None, None);
         }
-        let full = |crd: &Json| format!("{}.{}", text(&crd["spec"]["names"]["plural"]), text(&crd["spec"]["group"]));
-        let known = self.found.iter().map(full).collect::<Vec<_>>();
-        let hint = match nearest(&wanted, known.iter().map(String::as_str)) {
+        let hint = match self.near(group, resource) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "name the file of that CRD with --crd".into(),
         };
-        Err(unmatched(&format!("not compared with a schema: {} has no CRD of {wanted}", self.file.display()), &hint))
+        let names: Vec<String> = self.names.iter().map(|name| name.display().to_string()).collect();
+        let message = format!("not compared with a schema: {} has no CRD of {wanted}", names.join(", "));
+        (None, Some(unmatched(&message, &hint)))
+    }
+
+    /// The CRD that is probably meant: another one of the group, or of the same plural.
+    fn near(&self, group: &str, resource: &str) -> Option<String> {
+        let names = |crd: &Json| (text(&crd["spec"]["names"]["plural"]), text(&crd["spec"]["group"]));
+        let names: Vec<(String, String)> = self.found.iter().map(|(_, crd)| names(crd)).collect();
+        let plurals = names.iter().filter(|(_, other)| other == group).map(|(plural, _)| plural.as_str());
+        let groups = names.iter().filter(|(plural, _)| plural == resource).map(|(_, group)| group.as_str());
+        let of_group = nearest(resource, plurals).map(|plural| format!("{plural}.{group}"));
+        of_group.or_else(|| nearest(group, groups).map(|group| format!("{resource}.{group}")))
     }
 }
 

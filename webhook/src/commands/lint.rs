@@ -87,10 +87,11 @@ impl Lint {
         }
         let places = SourceMap::new(text, wanted);
         for (index, (document, mut problems)) in documents.iter().zip(found).enumerate() {
-            // Of YAML such a file could not be read at all.
-            let twice = places.duplicates.iter().filter(|duplicate| duplicate.document == index);
-            problems.splice(0..0, twice.map(duplicate_key));
             let number = (documents.len() > 1).then_some(index + 1);
+            // Of YAML such a file could not be read at all.
+            for duplicate in places.duplicates.iter().filter(|duplicate| duplicate.document == index) {
+                self.report.add(LintLine::new(file, number, Some(duplicate.second), &duplicate_key(duplicate)));
+            }
             problems.extend(self.same_policy(file, document, &places, index));
             for problem in &problems {
                 let position = places.at(index, &problem.path, problem.of_key);
@@ -102,14 +103,10 @@ impl Lint {
     /// All problems of a policy, also those that only its CRD shows.
     fn problems(&self, document: &Json) -> Vec<Problem> {
         let crd = self.crds.as_ref().filter(|_| document["kind"] == KIND).map(|crds| crds.of_target(document));
-        let (crd, unmatched) = match crd {
-            None => (None, None),
-            Some(Ok(crd)) => (crd, None),
-            Some(Err(problem)) => (None, Some(problem)),
-        };
+        let (crd, said) = crd.unwrap_or_default();
         let compiled = Policy::compile_for(document, crd);
         let mut problems = compiled.map_or_else(|problems| problems, |policy| policy.warnings().to_vec());
-        problems.extend(unmatched);
+        problems.extend(said);
         problems
     }
 
@@ -131,10 +128,9 @@ impl Lint {
 const NAME: &str = "metadata.name";
 
 fn duplicate_key(duplicate: &DuplicateKey) -> Problem {
-    let DuplicateKey { path, first, second, .. } = duplicate;
-    let message = format!("duplicate key, at {}:{} and {}:{}", first.line, first.column, second.line, second.column);
-    let problem = Problem::new(Severity::Error, path.as_str(), message, "remove one of the two");
-    Problem { of_key: true, ..problem }
+    let DuplicateKey { path, first, .. } = duplicate;
+    let message = format!("duplicate key, which line {} has already", first.line);
+    Problem::new(Severity::Error, path.as_str(), message, "remove one of the two")
 }
 
 /// Whether a file of a folder is to be linted; what is neither a policy nor a test file is named.

@@ -296,7 +296,7 @@ mod tests {
             ("a: 1\nb: 1\n a: 2", 3, 3, "mapping values"),
             ("a: 1\nb: 1\na: 2", 3, 1, "duplicate key `a`, which line 1 has already"),
             ("a: [1", 1, 4, ""),
-            ("a: *x", 1, 4, "`x`"),
+            ("a: *x", 1, 4, "unknown anchor"),
             ("b:\n- .nan", 2, 3, "`.nan` has no JSON form"),
             ("? [a]\n: 1", 1, 3, "a key that is not a string"),
             ("a: &x [*x]", 1, 8, "an alias inside of itself"),

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod bad_input;
 mod cases;
 mod crds;
 mod drawings;
 mod folders;
 mod language;
+mod lint;
 mod objects;
 mod pipes;
 

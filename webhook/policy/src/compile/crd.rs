@@ -4,8 +4,11 @@ use serde_json::Value as Json;
 
 use super::compiler::Compiler;
 use super::schema::Schema;
-use crate::near::meant;
+use crate::shown::cut;
 use crate::spec;
+
+/// Characters of a list of versions that a hint shows.
+const SHOWN_NAMES: usize = 160;
 
 impl<'c> Compiler<'c> {
     /// Compares the target with its CRD, and gives the schema of the status, as far as it is known.
@@ -23,10 +26,9 @@ impl<'c> Compiler<'c> {
             return Schema::Open;
         }
         let versions = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let names = || versions.iter().map(|version| text(&version["name"]));
         let Some(version) = versions.iter().find(|version| version["name"] == *target.version) else {
-            let hint =
-                meant(&target.version, names(), || format!("name one of {}", names().collect::<Vec<_>>().join(", ")));
+            let names: Vec<&str> = versions.iter().map(|version| text(&version["name"])).collect();
+            let hint = format!("name one of {}", cut(&names.join(", "), SHOWN_NAMES));
             self.error("spec.target.version", format!("the CRD has no version `{}`", target.version), hint);
             return Schema::Open;
         };

@@ -63,8 +63,8 @@ impl<'c> Compiler<'c> {
 
     /// Warns of a string that may be neither digits nor a time.
     fn text_rises(&mut self, schema: Schema<'c>, shown: &str, at: &str) {
-        let is_word = |text: &&str| !text.starts_with(|first: char| first.is_ascii_digit());
-        match schema.texts().filter(|texts| !texts.is_empty() && texts.iter().all(|text| is_word(&text))) {
+        let is_word = |text: &str| !text.starts_with(|first: char| first.is_ascii_digit());
+        match schema.texts().filter(|texts| !texts.is_empty() && texts.iter().all(|text| is_word(text))) {
             Some(texts) => self.warning(
                 at,
                 format!("`{shown}` is one of {}: neither numbers nor times", joined(texts)),
@@ -106,7 +106,10 @@ impl<'c> Compiler<'c> {
             meant_values.extend(near);
             let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the enum of `{shown}` has {}", joined(values.iter().copied())),
+                None => format!(
+                    "the enum of `{shown}` has {}",
+                    joined(values.iter().copied().filter(|value| !value.is_empty()))
+                ),
             };
             self.warning(format!("{at}.{place}"), format!("the CRD's schema does not allow the phase `{name}`"), hint);
         }
