@@ -1,7 +1,8 @@
-//! Real control plane harness, integration tests, demo and benches.
+//! Real control plane harness, the playground, integration tests and benches.
 
 pub mod controlplane;
 pub mod faults;
+pub mod local;
 pub mod tls;
 
 pub use controlplane::{

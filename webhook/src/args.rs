@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args as Group, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args as Group, ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use statusguard_edge::{Limits, duration};
+
+use crate::address::listen_address;
 
 /// Refuses status writes that only a stale reader could make.
 ///
@@ -17,6 +19,9 @@ pub struct Args {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Colours in results and errors; `auto`: on a terminal, unless NO_COLOR is set.
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub color: ColorChoice,
 }
 
 /// What to do.
@@ -34,6 +39,12 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Write the man pages of all commands into a folder.
+    Man {
+        /// The folder, which must be there.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// Arguments of the server.
@@ -48,11 +59,11 @@ pub struct WebhookArgs {
     /// Private key in PEM.
     #[arg(long, value_name = "FILE")]
     pub tls_key: PathBuf,
-    /// Address of the admission port (HTTPS).
-    #[arg(long, value_name = "ADDR", default_value = "[::]:8443")]
+    /// Address of the admission port (HTTPS). `:8443` is port 8443 of all addresses.
+    #[arg(long, value_name = "ADDR", default_value = ":8443", value_parser = listen_address)]
     pub listen: SocketAddr,
     /// Address of the plain port: /livez, /readyz, /metrics.
-    #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
+    #[arg(long, value_name = "ADDR", default_value = ":8080", value_parser = listen_address)]
     pub plain_listen: SocketAddr,
     /// How often the policy folder is looked at.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
@@ -172,17 +183,7 @@ pub enum PolicyCommand {
         file: PathBuf,
     },
     /// Run policy test files.
-    Test {
-        /// Test files or folders of them.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// Judge with this policy in place of the one that each file names.
-        #[arg(long, value_name = "FILE")]
-        policy: Option<PathBuf>,
-        /// Table or JSON.
-        #[arg(short, long, value_enum, default_value_t)]
-        output: OutputFormat,
-    },
+    Test(TestArgs),
     /// Write a commented first policy from a CRD's schema.
     Init {
         /// The CustomResourceDefinition, YAML or JSON.
@@ -195,6 +196,38 @@ pub enum PolicyCommand {
         #[arg(long)]
         version: Option<String>,
     },
+}
+
+/// Arguments of `policy test`.
+#[derive(Debug, Group)]
+pub struct TestArgs {
+    /// Test files or folders of them.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Judge with this policy in place of the one that each file names.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Run only the cases with this text in their names.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// List the cases that pass, too.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Table, JSON or JUnit's XML.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: TestOutput,
+}
+
+/// How the results of tests look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TestOutput {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For CI systems.
+    Junit,
 }
 
 /// The language of a drawing.
@@ -214,6 +247,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_address_that_cannot_be_read_is_wrong_usage_of_its_flag() {
+        for flag in ["--listen", "--plain-listen"] {
+            let given = format!("{flag}=localhost:8443");
+            let args = ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", &given];
+            let Err(error) = Args::try_parse_from(args) else { unreachable!("not an address: {flag}") };
+            assert_eq!(error.exit_code(), 2);
+            let expected =
+                format!("invalid value 'localhost:8443' for '{flag} <ADDR>': an IP address and a port are expected");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+    }
+
+    #[test]
     fn a_value_out_of_range_is_wrong_usage_of_its_flag() {
         for (flag, expected) in [
             ("--max-body=1", "--max-body: 1 bytes"),
@@ -224,7 +270,7 @@ mod tests {
             ("--idle-close-after=0s", "--idle-close-after: must"),
         ] {
             let args = ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", flag];
-            let Ok(Args { command: Command::Webhook(args) }) = Args::try_parse_from(args) else {
+            let Ok(Args { command: Command::Webhook(args), .. }) = Args::try_parse_from(args) else {
                 unreachable!("parses: {flag}")
             };
             let Err(error) = args.check() else { unreachable!("out of range: {flag}") };

@@ -9,6 +9,8 @@ pub enum Exit {
     Success,
     /// Something failed: a file, a policy, a test.
     Failure,
+    /// What was given does not belong together.
+    Usage,
     /// The write is refused as stale.
     Stale,
     /// The write is refused as invalid.
@@ -17,10 +19,11 @@ pub enum Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        // 2 is wrong usage, by clap.
         ExitCode::from(match exit {
             Exit::Success => 0,
             Exit::Failure => 1,
+            // As clap ends wrong usage.
+            Exit::Usage => 2,
             Exit::Stale => 3,
             Exit::Invalid => 4,
         })

@@ -3,6 +3,7 @@
 //! A library as well as a binary, so that the demo, the tests and the benches run the
 //! same [`run`] as an operator does.
 
+mod address;
 mod args;
 mod commands;
 pub mod document;
@@ -13,10 +14,12 @@ pub mod policies;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 pub use args::{
-    Args, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat, OutputFormat, PolicyCommand, WebhookArgs,
+    Args, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat, OutputFormat, PolicyCommand, TestArgs,
+    TestOutput, WebhookArgs,
 };
 pub use exit::Exit;
 pub use guard::{Backend, Guard, Refusal, Refusals, webhook};
@@ -29,7 +32,7 @@ pub fn main(args: Args) -> ExitCode {
         Err(error) => match error.downcast_ref::<clap::Error>() {
             Some(usage) => usage.exit(),
             None => {
-                eprintln!("statusguard: {error:#}");
+                output::remark(&format!("{error:#}"));
                 Exit::Failure.into()
             }
         },
@@ -41,13 +44,21 @@ pub fn main(args: Args) -> ExitCode {
 /// # Errors
 /// What kept it from its work.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { command } = args;
+    let Args { command, color } = args;
+    output::choose(color);
     match command {
         Command::Webhook(webhook) => guard::run(*webhook),
         Command::Check(check) => commands::check::run(&check),
         Command::Policy(policy) => commands::policy(policy),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "statusguard", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "statusguard", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+            Ok(Exit::Success)
+        }
+        Command::Man { folder } => {
+            clap_mangen::generate_to(Args::command(), &folder)
+                .with_context(|| format!("cannot write man pages to {}", folder.display()))?;
             Ok(Exit::Success)
         }
     }

@@ -5,15 +5,39 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use serde::Serialize;
+
+/// How a passed case or an allowed write looks on a terminal.
+pub const PASS: Style = AnsiColor::Green.on_default();
+/// How a failure, an error or a refused write looks.
+pub const FAIL: Style = AnsiColor::Red.on_default().bold();
+/// How a warning looks.
+pub const WARN: Style = AnsiColor::Yellow.on_default();
+
+/// Decides on colours for all that follows.
+pub fn choose(color: clap::ColorChoice) {
+    let choice = match color {
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+/// A word in colour. Printing takes the colour out where there is to be none.
+#[must_use]
+pub fn painted(style: Style, word: &str) -> String {
+    format!("{style}{word}{style:#}")
+}
 
 /// Prints a text to standard output.
 ///
 /// # Errors
 /// When it cannot be written, unless nobody reads it any more.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    write(&mut io::stdout().lock(), text).context("cannot write to standard output")
+    write(&mut anstream::stdout().lock(), text).context("cannot write to standard output")
 }
 
 /// Prints a value as one line of JSON to standard output.
@@ -26,7 +50,7 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Prints a remark to standard error, on a line of its own. A remark that cannot be written is lost.
 pub fn remark(text: &str) {
-    let _ = write(&mut io::stderr().lock(), &format!("statusguard: {text}\n"));
+    let _ = write(&mut anstream::stderr().lock(), &format!("statusguard: {text}\n"));
 }
 
 /// A number and what it counts: `1 policy`, `2 policies`.

@@ -18,7 +18,7 @@ fn review(old: &str, new: &str) -> Value {
     let object = |phase: &str| {
         json!({
             "apiVersion": "kubernaut.ai/v1alpha1", "kind": "NotificationRequest",
-            "metadata": { "name": "n1", "namespace": "web", "generation": 1 },
+            "metadata": { "name": "n1", "namespace": "web", "generation": 1, "resourceVersion": "1838" },
             "status": { "phase": phase, "queuedAt": "2026-03-01T10:00:00Z", "message": SECRET },
         })
     };
@@ -30,21 +30,43 @@ fn review(old: &str, new: &str) -> Value {
             "resource": { "group": "kubernaut.ai", "version": "v1alpha1", "resource": "notificationrequests" },
             "subResource": "status", "name": "n1", "namespace": "web",
             "userInfo": { "username": "system:serviceaccount:web:controller", "groups": ["system:authenticated"] },
-            "object": object(new), "oldObject": object(old), "options": { "kind": "UpdateOptions" },
+            "object": object(new), "oldObject": object(old),
+            "options": { "kind": "UpdateOptions", "fieldManager": "worker" },
         },
     })
 }
 
 #[test]
-fn a_refusal_is_logged_with_the_id_of_the_api_servers_trace_and_without_content() {
+fn a_refusal_is_logged_as_its_client_is_told_and_without_other_content() {
     let server = GuardProcess::start(&[]);
     let refused = server.admit_with(PATH, TRACEPARENT, &review("Sending", "Pending"));
     assert_eq!(refused["allowed"], false, "{refused}");
-    let line = server.log_line("write with findings");
-    assert_eq!(line["trace_id"], TRACE_ID, "{line}");
-    assert_eq!(line["outcome"], "Denied", "{line}");
-    assert_eq!((&line["namespace"], &line["name"]), (&json!("web"), &json!("n1")), "{line}");
+    let line = server.log_line("status write refused");
     assert!(!line.to_string().contains(SECRET), "{line}");
+    assert_eq!(
+        line,
+        json!({
+            "message": "status write refused", "policy": "notificationrequests.kubernaut.ai", "mode": "Enforce",
+            "outcome": "Denied", "class": "Stale", "code": 409, "namespace": "web", "name": "n1",
+            "resource_version": "1838", "user": "system:serviceaccount:web:controller", "field_manager": "worker",
+            "dry_run": false, "trace_id": TRACE_ID, "more": 0,
+            "findings": [{
+                "reason": "PhaseRegression", "class": "Stale", "field": "status.phase",
+                "old": "\"Sending\"", "new": "\"Pending\"", "what": "went back from \"Sending\" to \"Pending\"",
+            }],
+        })
+    );
+    let says = format!("{} {}", line["findings"][0]["field"].as_str().unwrap(), "went back from");
+    assert!(refused["status"]["message"].as_str().unwrap().contains(&says), "{refused}");
+
+    // A write that is never legal, and a dry run: the line shows both.
+    let mut jump = review("Pending", "Sent");
+    jump["request"]["dryRun"] = json!(true);
+    assert_eq!(server.admit(PATH, &jump)["allowed"], false);
+    let line = server.log_line_that("a dry run is refused", |fields| fields["dry_run"] == true);
+    assert_eq!((&line["class"], &line["code"]), (&json!("Invalid"), &json!(422)), "{line}");
+    assert_eq!(line["findings"][0]["reason"], "PhaseSkipped", "{line}");
+    assert!(line.get("trace_id").is_none(), "{line}");
 }
 
 #[test]
@@ -104,7 +126,7 @@ fn a_users_name_has_any_length_and_is_cut_in_the_log() {
     by_long_name["request"]["userInfo"]["username"] = json!("é".repeat(2500));
     let refused = server.admit(PATH, &by_long_name);
     assert_eq!((&refused["allowed"], &refused["uid"]), (&json!(false), &json!("u-1")), "{refused}");
-    let line = server.log_line("write with findings");
+    let line = server.log_line("status write refused");
     assert_eq!(line["user"], "é".repeat(512) + "…", "{line}");
 }
 

@@ -23,18 +23,36 @@ fn named(text: &str) -> BTreeSet<&str> {
     names.collect()
 }
 
-/// The metrics of a server with the types of their `# TYPE` lines, named as they are queried.
+/// The metrics of a server with the types of their `# TYPE` lines.
 fn served(metrics: &str) -> BTreeMap<String, &str> {
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let full_name = |name: &str, kind: &str| match kind {
-        "counter" => format!("{name}_total"),
-        "info" => format!("{name}_info"),
-        _ => name.to_owned(),
-    };
-    types
-        .map(|(name, kind)| (full_name(name, kind), kind))
-        .filter(|(name, _)| name.starts_with("statusguard_"))
-        .collect()
+    types.filter(|(name, _)| name.starts_with("statusguard_")).map(|(name, kind)| (name.to_owned(), kind)).collect()
+}
+
+#[test]
+fn every_sample_follows_the_help_and_the_type_of_its_family_and_is_named_by_convention() {
+    let guard = GuardProcess::start(&[]);
+    let reply = guard.get("/metrics");
+    let mut seen = BTreeSet::new();
+    let mut family = ("", "");
+    for line in reply.split_once("\r\n\r\n").unwrap().1.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, text) = help.split_once(' ').unwrap();
+            assert!(seen.insert(name) && text.ends_with('.') && text.len() > 5, "{line}");
+            family = (name, "");
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').unwrap();
+            assert_eq!(name, family.0, "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            family.1 = kind;
+        } else {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let suffixes: &[&str] = if family.1 == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            assert!(suffixes.iter().any(|suffix| name.strip_suffix(suffix) == Some(family.0)), "{family:?}: {line}");
+            assert!(!family.1.is_empty(), "{line}");
+        }
+    }
+    assert!(seen.len() > 20, "{seen:?}");
 }
 
 #[test]

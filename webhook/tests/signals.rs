@@ -23,6 +23,28 @@ fn sigterm_drains() {
     assert!(TcpStream::connect(server.admission).is_ok());
     assert_eq!(server.ends().code(), Some(0));
     assert!(start.elapsed() >= Duration::from_millis(300));
+    // Each line says which port it is about.
+    for (port, from, to) in [
+        ("admission", "Serving", "Draining"),
+        ("admission", "Draining", "Closing"),
+        ("admission", "Closing", "Ended"),
+        ("plain", "Serving", "Aborting"),
+        ("plain", "Aborting", "Ended"),
+    ] {
+        server.log_line_that(&format!("{port} {from} {to}"), |fields| {
+            fields["message"] == "drain" && fields["port"] == port && fields["from"] == from && fields["to"] == to
+        });
+    }
+}
+
+#[test]
+fn without_an_address_it_listens_on_all() {
+    let server = GuardProcess::start_at(":0", ":0");
+    for port in [server.admission.port(), server.plain.port()] {
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+    assert_eq!((server.admission.ip().to_string(), server.plain.ip().to_string()), ("::".into(), "::".into()));
+    assert!(server.ready());
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Objects that every test begins with: a namespace, a served CRD, an object that a server has cached.
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use http::Request;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionSpec,
+};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt as _};
 use serde_json::Value;
@@ -52,24 +54,41 @@ impl ControlPlane {
     }
 
     /// Applies a CRD (server-side) and waits until it is Established and every API server serves all its
-    /// served versions. For a CRD that was there before, that says nothing about a changed schema.
+    /// served versions and lists them in its discovery. For a CRD that was there before, that says nothing about a
+    /// changed schema.
     ///
     /// # Errors
     /// When the CRD is refused, with the API server's words, or does not come up.
     pub async fn apply_crd(&self, crd: &CustomResourceDefinition) -> anyhow::Result<()> {
-        let name = crd.name_any();
+        let document = serde_json::to_value(crd).context("writing a CRD as JSON")?;
+        self.apply_crd_document(&crd.name_any(), &document).await
+    }
+
+    /// [`Self::apply_crd`] for a CRD as it was written: fields that this program does not know reach the API server, too.
+    ///
+    /// # Errors
+    /// As [`Self::apply_crd`].
+    pub async fn apply_crd_document(&self, name: &str, document: &Value) -> anyhow::Result<()> {
         let api = Api::<CustomResourceDefinition>::all(self.client(User::Admin));
-        api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(crd))
+        let crd = api
+            .patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(document))
             .await
             .with_context(|| format!("applying CRD {name}"))?;
-        eventually(&format!("CRD {name} is Established"), async || Ok(is_established(&api.get(&name).await?))).await?;
-        let plural = &crd.spec.names.plural;
-        for version in crd.spec.versions.iter().filter(|version| version.served) {
-            let path = format!("/apis/{}/{}/{plural}?limit=1", crd.spec.group, version.name);
+        eventually(&format!("CRD {name} is Established"), async || is_established(&api.get(name).await?)).await?;
+        let CustomResourceDefinitionSpec { group, names, versions, .. } = &crd.spec;
+        let plural = &names.plural;
+        for version in versions.iter().filter(|version| version.served) {
+            let version = format!("{group}/{}", version.name);
+            let path = format!("/apis/{version}/{plural}?limit=1");
             for server in 0..self.api_servers() {
                 let client = self.client_of(server, User::Admin);
                 eventually(&format!("API server {server} serves {path}"), async || {
                     get_text(&client, &path).await.map(|_| true)
+                })
+                .await?;
+                eventually(&format!("API server {server} lists {plural} of {version}"), async || {
+                    let listed = client.list_api_group_resources(&version).await?;
+                    Ok(listed.resources.iter().any(|resource| resource.name == *plural))
                 })
                 .await?;
             }
@@ -135,9 +154,12 @@ fn version_number(version: Option<&str>) -> anyhow::Result<u64> {
     version.parse().with_context(|| format!("{version:?} is not a resourceVersion of this kind of API server"))
 }
 
-fn is_established(crd: &CustomResourceDefinition) -> bool {
-    crd.status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten())
-        .any(|condition| condition.type_ == "Established" && condition.status == "True")
+/// # Errors
+/// When the names are taken: it will not be established then.
+fn is_established(crd: &CustomResourceDefinition) -> anyhow::Result<bool> {
+    let conditions = || crd.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    if let Some(refused) = conditions().find(|it| it.type_ == "NamesAccepted" && it.status == "False") {
+        bail!("its names are not accepted: {}", refused.message.as_deref().unwrap_or_default());
+    }
+    Ok(conditions().any(|condition| condition.type_ == "Established" && condition.status == "True"))
 }

@@ -1,40 +1,23 @@
 //! What the demo needs: a control plane, the guard, users and objects.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context as _, bail, ensure};
-use clap::Parser as _;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use anyhow::{Context as _, ensure};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::CustomResourceExt as _;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kubernaut_api::NotificationRequest;
 use serde_json::{Value, json};
-use statusguard::{Args, Backend, Command, Guard, Refusals};
-use statusguard_edge::Shutdown;
-use statusguard_tests::{Authority, ControlPlane, Options, Scope, User, WebhookService};
 
-const SYSTEM_NAMESPACE: &str = "statusguard-system";
-const SERVICE: &str = "statusguard";
+use super::documents;
+use super::guard::RunningGuard;
+use super::project;
+use super::sources::Sources;
+use crate::{ControlPlane, Options, Scope, User};
 
 /// A control plane with the CRD, a namespace and two users who may write notifications.
 pub struct DemoCluster {
     pub plane: ControlPlane,
     pub namespace: String,
-}
-
-/// A guard that runs in this process.
-pub struct RunningGuard {
-    pub refusals: Refusals,
-    shutdown: Shutdown,
-    task: tokio::task::JoinHandle<anyhow::Result<statusguard_edge::Drained>>,
-}
-
-/// The policies that come with the project.
-pub fn policies() -> PathBuf {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    project.join("manifests/policies/kubernaut")
 }
 
 impl DemoCluster {
@@ -61,71 +44,13 @@ impl DemoCluster {
 
     /// Starts the guard and registers it with the API server.
     pub async fn guard(&self) -> anyhow::Result<RunningGuard> {
-        let folder = self.plane.folder().join("guard");
-        std::fs::create_dir(&folder).context("making a folder for the guard's certificate")?;
-        let service = WebhookService { namespace: SYSTEM_NAMESPACE.into(), name: SERVICE.into(), port: 0 };
-        let authority = Authority::new("statusguard demo")?;
-        let leaf = authority.leaf([service.dns_name()])?.write(&folder)?;
-        let listen = self.plane.webhook_listen_address();
-        let args = Args::try_parse_from([
-            "statusguard".into(),
-            "webhook".into(),
-            format!("--policy-dir={}", policies().display()),
-            format!("--tls-cert={}", leaf.certificate.display()),
-            format!("--tls-key={}", leaf.key.display()),
-            format!("--listen={listen}:0"),
-            "--plain-listen=127.0.0.1:0".into(),
-            // At the end no write is in progress, and the API server keeps its connections open.
-            "--min-drain=0s".into(),
-            "--drain-timeout=1s".into(),
-        ])?;
-        let Command::Webhook(webhook) = args.command else {
-            bail!("these are not the arguments of `statusguard webhook`")
-        };
-        let guard = Guard::bind(*webhook).await?;
-        let service = WebhookService { port: guard.address()?.port(), ..service };
-        let refusals = guard.refusals();
-        let shutdown = guard.shutdown();
-        let task = tokio::spawn(guard.serve());
-        self.register(&service, authority.pem().into_bytes()).await?;
-        Ok(RunningGuard { refusals, shutdown, task })
-    }
-
-    async fn register(&self, service: &WebhookService, ca_bundle: Vec<u8>) -> anyhow::Result<()> {
-        let file = policies().join("notificationrequests.yaml");
-        let policy = statusguard::policies::load_one(&file)?;
-        let backend = Backend {
-            namespace: service.namespace.clone(),
-            service: service.name.clone(),
-            port: service.port,
-            ca_bundle,
-        };
-        let configuration = ValidatingWebhookConfiguration {
-            metadata: ObjectMeta { name: Some("statusguard".into()), ..ObjectMeta::default() },
-            webhooks: Some(vec![statusguard::webhook(&policy, &backend)]),
-        };
-        let namespaces = Api::<k8s_openapi::api::core::v1::Namespace>::all(self.plane.client(User::Admin));
-        let own = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": SYSTEM_NAMESPACE } });
-        namespaces
-            .patch(SYSTEM_NAMESPACE, &PatchParams::apply("statusguard-local").force(), &Patch::Apply(own))
-            .await
-            .context("creating the guard's namespace")?;
-        // The webhook is in force once it refuses, in a dry run, an illegal first phase.
-        let probe = "probe";
-        self.create(probe).await?;
-        let api = self.notifications(User::Admin);
-        let dry = PatchParams { dry_run: true, ..PatchParams::default() };
-        self.plane
-            .register_webhook(service, configuration, async || {
-                let illegal = json!({ "status": { "phase": "Sent" } });
-                match api.patch_status(probe, &dry, &Patch::Merge(illegal)).await {
-                    Err(kube::Error::Api(status)) => Ok(status.code == 422),
-                    _ => Ok(false),
-                }
-            })
-            .await?;
-        api.delete(probe, &Default::default()).await?;
-        Ok(())
+        let file = project("manifests/policies/kubernaut/notificationrequests.yaml");
+        let sources = Sources::new(vec![file]);
+        let policies = documents::policies_of(&sources, &sources.read()?, &[]);
+        ensure!(policies.problems.is_empty(), "{}", policies.problems.join("\n"));
+        let mut guard = RunningGuard::start(&self.plane).await?;
+        guard.enforce(&self.plane, &policies.documents).await?;
+        Ok(guard)
     }
 
     /// The notifications of the demo's namespace, as dynamic objects: what any client sees.
@@ -179,15 +104,5 @@ impl DemoCluster {
     pub async fn status(&self, name: &str) -> anyhow::Result<Value> {
         let object = self.notifications(User::Admin).get(name).await?;
         Ok(object.data["status"].clone())
-    }
-}
-
-impl RunningGuard {
-    /// Stops the guard as a rolling update would.
-    pub async fn end(self) -> anyhow::Result<()> {
-        self.shutdown.request();
-        let drained = self.task.await??;
-        ensure!(drained.cut == 0, "calls were cut off at the end");
-        Ok(())
     }
 }

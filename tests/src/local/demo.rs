@@ -2,43 +2,10 @@
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
-use statusguard_tests::User;
 
-use crate::cluster::{DemoCluster, RunningGuard, policies};
-
-/// Starts everything and stays until Ctrl-C.
-pub async fn up() -> anyhow::Result<()> {
-    let cluster = DemoCluster::start().await?;
-    let guard = cluster.guard().await?;
-    cluster.create("n1").await?;
-    let kubeconfig = cluster.plane.kubeconfig(User::Admin);
-    let kubectl = cluster.plane.kubectl(User::Admin);
-    println!(
-        "A real API server with the guard in front of it is up.
-
-  export KUBECONFIG={kubeconfig}
-  alias kubectl={kubectl}
-  kubectl -n {namespace} get notificationrequests
-
-Try a first phase that is not legal (422), then two legal steps, then a step back (409):
-
-  kubectl -n {namespace} patch notif n1 --subresource=status --type=merge -p '{{\"status\":{{\"phase\":\"Sent\"}}}}'
-  kubectl -n {namespace} patch notif n1 --subresource=status --type=merge -p '{{\"status\":{{\"phase\":\"Pending\",\"totalAttempts\":0}}}}'
-  kubectl -n {namespace} patch notif n1 --subresource=status --type=merge -p '{{\"status\":{{\"phase\":\"Sending\"}}}}'
-  kubectl -n {namespace} patch notif n1 --subresource=status --type=merge -p '{{\"status\":{{\"phase\":\"Pending\"}}}}'
-
-Policies: {policies}
-Ctrl-C stops everything and removes it.",
-        kubeconfig = kubeconfig.display(),
-        kubectl = kubectl.get_program().to_string_lossy(),
-        namespace = cluster.namespace,
-        policies = policies().display(),
-    );
-    tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
-    println!();
-    list(&guard);
-    guard.end().await
-}
+use super::cluster::DemoCluster;
+use super::guard::RunningGuard;
+use crate::User;
 
 /// One delivery attempt as the demo's controllers record it.
 fn attempt(channel: &str, number: u32, second: u32) -> Value {
@@ -148,6 +115,7 @@ fn refused(cluster: &DemoCluster, stale: &Value) -> anyhow::Result<()> {
         "totalAttempts fell from 3 to 2",
         "deliveryAttempts lost entry",
         "read it again and decide again",
+        "the policy is at fault: StatusPolicy notificationrequests.kubernaut.ai",
     ] {
         ensure!(text.contains(part), "the refusal does not say {part:?}: {text}");
     }
@@ -179,7 +147,12 @@ async fn never_legal(cluster: &DemoCluster) -> anyhow::Result<()> {
     let arguments = ["patch", "notificationrequest", "n3", "--subresource=status", "--type=merge", "-p", &patch];
     let (succeeded, text) = cluster.kubectl(User::Bob, &arguments)?;
     ensure!(!succeeded, "the jump was accepted");
-    for part in ["is invalid", "status.phase", "from \"Pending\" to \"Sent\"", "can never be legal"] {
+    for part in [
+        "is invalid",
+        "status.phase: refused by StatusPolicy notificationrequests.kubernaut.ai: ",
+        "from \"Pending\" to \"Sent\"",
+        "can never be legal",
+    ] {
         ensure!(text.contains(part), "the refusal does not say {part:?}: {text}");
     }
     println!();

@@ -2,6 +2,7 @@
 
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use statusguard_tests::eventually;
 
 use crate::common::Setup;
 use crate::modes::replace;
@@ -37,8 +38,11 @@ async fn a_broken_policy_replaces_nothing_and_a_removed_one_allows() {
     assert_eq!(causes(&status), [("HistoryTruncated", "status.deliveryAttempts")]);
     assert_eq!(guarded.api().get("held").await.unwrap().status, object.status);
 
-    // Gone: a call that still comes is allowed and counted.
+    // Gone, and a file without policies left: a call that still comes is allowed and counted.
+    let none = guarded.site.policies.join("none.yaml");
+    std::fs::write(&none, "# no policies\n").unwrap();
     guarded.change_policy(|file| std::fs::remove_file(file).unwrap()).await;
+    eventually("the policy is gone", async || Ok(loaded().await.0 == 0.0)).await.unwrap();
     assert_eq!(loaded().await, (0.0, 0.0));
     let unknown = gauge("statusguard_unknown_policy_total").await;
     assert_eq!(status_of(&write().await.unwrap())["totalAttempts"], 1);
@@ -50,4 +54,30 @@ async fn a_broken_policy_replaces_nothing_and_a_removed_one_allows() {
     guarded.write("held", &sending(2)).await;
     let status = refusal(write().await);
     assert!(causes(&status).contains(&regression), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_folder_that_vanishes_or_is_emptied_keeps_its_policies_in_force() {
+    let guarded = Setup::new().start().await;
+    guarded.object("kept", &[pending(), sending(1), sending(2)]).await;
+    let stale = Patch::Merge(json!({ "status": sending(1) }));
+    let usable = async |expected: f64| {
+        let name = "statusguard_policy_folder_last_read_successful";
+        let what = format!("{name} is {expected}");
+        eventually(&what, async || Ok(guarded.guard.metric(name, &[]).await == expected)).await.unwrap();
+    };
+    let policies = &guarded.site.policies;
+    let away = policies.with_extension("away");
+    let file = policies.join("policy.json");
+    let held = std::fs::read(&file).unwrap();
+    for emptied in [false, true] {
+        usable(1.0).await;
+        if emptied { std::fs::remove_file(&file) } else { std::fs::rename(policies, &away) }.unwrap();
+        usable(0.0).await;
+        let status = refusal(guarded.api().patch_status("kept", &PatchParams::default(), &stale).await);
+        assert!(causes(&status).contains(&("CounterRegression", "status.totalAttempts")), "{status:?}");
+        assert_eq!(guarded.guard.metric("statusguard_policies_loaded", &[]).await, 1.0);
+        if emptied { std::fs::write(&file, &held) } else { std::fs::rename(&away, policies) }.unwrap();
+    }
+    usable(1.0).await;
 }

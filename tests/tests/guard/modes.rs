@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use statusguard_tests::{Scope, User};
 
 use crate::common::{Guarded, POLICY_NAME, Setup};
-use crate::object::{ApiResponse, causes, merge_patch, pending, refusal, sending, sent, status_of};
+use crate::object::{ApiResponse, causes, judged_version, merge_patch, pending, refusal, sending, sent, status_of};
 
 impl Guarded<'_> {
     /// Merge-patches a status as `user` and returns the whole answer. What follows is judged on what it wrote.
@@ -59,6 +59,8 @@ fn assert_warns(answer: &ApiResponse, fields: &[&str]) {
         .map(|warning| warning.strip_prefix("299 - \"").unwrap().split(':').next().unwrap())
         .collect();
     assert_eq!(warned, fields.iter().copied().collect(), "{:?}", answer.warnings);
+    let says = format!(": would be refused by StatusPolicy {POLICY_NAME}: ");
+    assert!(answer.warnings.iter().all(|warning| warning.contains(&says)), "{:?}", answer.warnings);
 }
 
 const STALE_FIELDS: [&str; 2] = ["status.totalAttempts", "status.deliveryAttempts"];
@@ -220,10 +222,13 @@ async fn a_client_that_never_reads_again_is_stopped() {
         guarded.kubectl(&["patch", "notif", "damped", "--subresource=status", "--type=merge", "--patch", &stale]).await;
     assert_eq!(code, 1);
     assert!(printed.starts_with("The NotificationRequest \"damped\" is invalid: "), "{printed}");
-    assert!(
-        printed.contains("read the object again and decide again; repeated too often without doing so"),
-        "{printed}"
-    );
+    for part in [
+        format!("* status.totalAttempts: refused by StatusPolicy {POLICY_NAME}: fell from 2 to 1; "),
+        "read the object again and decide again; repeated too often without doing so; ".to_owned(),
+    ] {
+        assert!(printed.contains(&part), "{part}: {printed}");
+    }
+    assert!(!printed.contains("JudgedVersion") && judged_version(&damped).is_none(), "{printed}");
 
     // Only this writer and this write: others are told to read again, and succeed once they have.
     let other = guarded.answer(User::Alice, "damped", &sending(1)).await;

@@ -76,12 +76,23 @@ pub fn refusal<T: std::fmt::Debug>(result: kube::Result<T>) -> Status {
     }
 }
 
-/// Reason and field of every cause, sorted.
+/// The reason of the cause that names the judged version.
+const JUDGED_VERSION: &str = "JudgedVersion";
+
+/// Reason and field of every cause but the judged version, sorted.
 pub fn causes(status: &Status) -> Vec<(&str, &str)> {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     let mut causes: Vec<_> = causes.map(|cause| (cause.reason.as_str(), cause.field.as_str())).collect();
+    causes.retain(|(reason, _)| *reason != JUDGED_VERSION);
     causes.sort_unstable();
     causes
+}
+
+/// The version that a refusal was judged on, when its first cause names it.
+pub fn judged_version(status: &Status) -> Option<&str> {
+    let first = status.details.as_ref()?.causes.first()?;
+    let names_it = first.reason == JUDGED_VERSION && first.field == "metadata.resourceVersion";
+    names_it.then_some(first.message.as_str())
 }
 
 /// The message of the cause at `field`.

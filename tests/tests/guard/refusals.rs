@@ -6,7 +6,7 @@ use kubernaut_api::NotificationRequest;
 use serde_json::{Value, json};
 
 use crate::common::{Guarded, POLICY_NAME, Setup, WEBHOOK_NAME};
-use crate::object::{cause_at, causes, named, pending, refusal, sending, sent, status_of, with_status};
+use crate::object::{cause_at, causes, judged_version, named, pending, refusal, sending, sent, status_of, with_status};
 
 /// Ways to write the status of an object.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,13 @@ fn assert_refused(status: &Status, code: u16, object: &NotificationRequest) {
     assert_eq!(Some(&details.name), metadata.name.as_ref());
     assert_eq!(Some(&details.uid), metadata.uid.as_ref());
     assert_eq!((details.group.as_str(), details.kind.as_str()), ("kubernaut.ai", "NotificationRequest"));
-    assert!(details.causes.iter().all(|cause| !cause.message.is_empty()), "{status:?}");
+    // A conflict says which version to wait for.
+    let version = judged_version(status);
+    assert_eq!(version, metadata.resource_version.as_deref().filter(|_| code == 409), "{status:?}");
+    let begins = format!("refused by StatusPolicy {POLICY_NAME}: ");
+    let findings = &details.causes[usize::from(code == 409)..];
+    assert!(!findings.is_empty(), "{status:?}");
+    assert!(findings.iter().all(|cause| cause.message.starts_with(&begins)), "{status:?}");
 }
 
 /// The object is what it was, byte for byte.
@@ -94,6 +100,9 @@ async fn a_stale_write_is_a_conflict_by_every_way_of_writing() {
         let says = format!("stale status write to {POLICY_NAME} {}/{name} refused", guarded.namespace);
         assert!(status.message.contains(&says), "{}", status.message);
         assert!(status.message.contains("read it again and decide again"), "{}", status.message);
+        let ends =
+            format!("If a fresh read leads to the same write, the policy is at fault: StatusPolicy {POLICY_NAME}.");
+        assert!(status.message.ends_with(&ends), "{}", status.message);
         assert_untouched(&guarded, &object).await;
 
         let recorded = guarded.guard.recorded(&name);
@@ -239,8 +248,14 @@ async fn kubectl_shows_what_was_refused_and_why() {
     let (code, out, err) =
         guarded.kubectl(&["patch", "notif", "early", "--subresource=status", "--type=merge", "--patch", &skip]).await;
     assert_eq!((code, out.as_str()), (1, ""), "{err}");
-    assert!(err.starts_with("The NotificationRequest \"early\" is invalid: status.phase: "), "{err}");
-    assert!(err.contains("from \"Pending\" to \"Sent\"") && err.contains("can never be legal"), "{err}");
+    assert_eq!(
+        err.trim_end(),
+        format!(
+            "The NotificationRequest \"early\" is invalid: status.phase: refused by StatusPolicy {POLICY_NAME}: went from \
+             \"Pending\" to \"Sent\", and no transition leads there; this can never be legal, because no older state of \
+             the object explains it; if the controller is right, correct the policy"
+        )
+    );
 
     let (code, out, err) = run(sending(3)).await;
     assert_eq!((code, out.trim(), err.as_str()), (0, "notificationrequest.kubernaut.ai/shown patched", ""));

@@ -273,20 +273,6 @@ impl<J: Judge, C: Recorder<J::Record>> Admission<J, C> {
         if unknown_policy {
             self.metrics.unknown_policy.inc();
         }
-        if !findings.is_empty() {
-            tracing::info!(
-                policy = &*labels.policy,
-                outcome = &*labels.outcome,
-                class = &*labels.class,
-                reasons = findings.join(","),
-                namespace = &*shown(&review.namespace),
-                name = &*shown(&review.name),
-                user = &*shown(&review.user),
-                dry_run = review.dry_run,
-                trace_id = call.trace_id,
-                "write with findings"
-            );
-        }
         for reason in findings {
             let policy = labels.policy.clone();
             self.metrics.findings.get_or_create(&FindingLabels { policy, reason }).inc();

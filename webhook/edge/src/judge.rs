@@ -162,18 +162,18 @@ pub struct Denial {
     pub code: u16,
     /// Kubernetes status reason that belongs to the code (`Conflict`, `Invalid`).
     pub reason: &'static str,
-    /// For a person: what was refused, why, what to do.
+    /// For a person: what was refused, why, what to do, and what it means if that does not help.
     pub message: String,
-    /// One for each finding.
+    /// Of a conflict the judged version first, then one for each finding.
     pub causes: Vec<Cause>,
 }
 
-/// One violated rule.
+/// One violated rule, or the judged version.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Cause {
-    /// The finding (`CounterRegression`).
+    /// The finding (`CounterRegression`), or `JudgedVersion`.
     pub reason: Cow<'static, str>,
-    /// Old and new value. Stands on its own: of a 422 kubectl prints the causes alone.
+    /// Policy, old and new value. Stands on its own: of a 422 kubectl prints fields and messages of the causes alone.
     pub message: String,
     /// Path of the field.
     pub field: String,

@@ -22,6 +22,7 @@ mod connection;
 mod cursor;
 mod drain;
 mod error;
+mod exposition;
 mod health;
 mod judge;
 mod limits;

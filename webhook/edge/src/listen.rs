@@ -32,6 +32,8 @@ const LEAST_IDLE: Duration = Duration::from_secs(1);
 
 /// What a listener serves, and how.
 pub(crate) struct Port {
+    /// Its name in the log.
+    pub(crate) name: &'static str,
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) routes: Router,
@@ -60,6 +62,7 @@ pub struct Drained {
 
 /// What turns accepted streams into connections.
 struct Acceptor {
+    name: &'static str,
     tls: Option<TlsAcceptor>,
     routes: Router,
     busy: Router,
@@ -96,8 +99,9 @@ enum ListenerEvent {
 impl Port {
     /// Serves until a shutdown has ended every connection.
     pub(crate) async fn run(self, shutdown: &Shutdown) -> Drained {
-        let Self { listener, tls, routes, busy, keep_alive, limits, metrics, phases } = self;
+        let Self { name, listener, tls, routes, busy, keep_alive, limits, metrics, phases } = self;
         let mut acceptor = Acceptor {
+            name,
             tls,
             routes,
             busy,
@@ -126,7 +130,7 @@ impl Port {
             let lasted = asked_at.map(|at| at.elapsed()).unwrap_or_default();
             let next = phase.next(DrainInput { asked: times, connections: open, lasted }, &limits);
             if next != phase {
-                tracing::info!(from = ?phase, to = ?next, connections = open, "listener");
+                tracing::info!(port = name, from = ?phase, to = ?next, connections = open, "drain");
                 phase = next;
                 acceptor.phases.send_replace(phase);
                 if !phase.accepts()
@@ -172,7 +176,7 @@ impl Port {
                     }
                 }
                 ListenerEvent::Accepted(Err(error)) => {
-                    tracing::warn!(%error, "accept failed");
+                    tracing::warn!(port = name, %error, "accept failed");
                     sleep(ACCEPT_PAUSE).await;
                 }
                 ListenerEvent::Ended(end) => drained.count(end, metrics.as_ref()),
@@ -222,7 +226,7 @@ impl Acceptor {
                 metrics.shed("connections");
             }
             if !self.full {
-                tracing::warn!(limit = self.limits.max_connections, "serving no more connections");
+                tracing::warn!(port = self.name, limit = self.limits.max_connections, "serving no more connections");
             }
         }
         self.full = full;

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rustls::server::ResolvesServerCert;
 use tokio::net::TcpListener;
@@ -20,6 +18,7 @@ use crate::admit::{self, Admission};
 use crate::body::BodyBudget;
 use crate::drain::{DrainPhase, Shutdown};
 use crate::error::Error;
+use crate::exposition;
 use crate::health::Health;
 use crate::judge::{Judge, Recorder};
 use crate::limits::Limits;
@@ -33,8 +32,6 @@ use crate::tls;
 
 /// Connections on the plain port, each for one request.
 const PLAIN_CONNECTIONS: usize = 64;
-/// What Prometheus is told it reads.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What a server is made of.
 pub struct Edge<J, C> {
@@ -86,6 +83,7 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
     });
     let listener = health.gate("admission listener");
     let admission = Port {
+        name: "admission",
         listener: admission,
         tls: Some(tls),
         routes: admit::routes(Arc::clone(&state)),
@@ -97,6 +95,7 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
     };
     let routes = plain_routes(health, phase, registry);
     let plain_port = move |listener| Port {
+        name: "plain",
         listener,
         tls: None,
         // A probe is answered as long as there is any way.
@@ -145,12 +144,6 @@ fn plain_routes(health: Health, phase: watch::Receiver<DrainPhase>, registry: Ar
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {missing}"))
         }
     };
-    let metrics = async move || {
-        let mut text = String::new();
-        match encode(&mut text, &registry) {
-            Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("encoding metrics: {error}")).into_response(),
-        }
-    };
+    let metrics = async move |headers: HeaderMap| exposition::reply(&registry, &headers);
     Router::new().route("/livez", get("ok")).route("/readyz", get(ready)).route("/metrics", get(metrics))
 }

@@ -291,7 +291,7 @@ async fn the_plain_port() {
     assert_eq!((reply.status, &*reply.text()), (200, "ok"));
     server.post(&review("put")).await;
     let reply = server.get_plain("/metrics").await;
-    assert!(reply.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for line in [
         "statusguard_admission_requests_total{policy=\"deliveries.facts.test\",outcome=\"Allowed\",class=\"\"} 1",
         "statusguard_admission_duration_seconds_bucket{le=\"0.00005\",policy=\"deliveries.facts.test\"}",
@@ -302,6 +302,24 @@ async fn the_plain_port() {
     }
     assert!(reply.is_last(), "one request for each connection");
     assert_eq!(server.get_plain("/admit/facts.test/deliveries").await.status, 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let server = start(allowing(), Limits::default()).await;
+    let prometheus = "Accept: application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5\r\n";
+    let open_metrics = server.get_plain_with("/metrics", prometheus).await;
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(open_metrics.header("content-type"), Some(media_type));
+    assert!(open_metrics.text().contains("# TYPE statusguard_shed counter\n"), "{}", open_metrics.text());
+    assert!(open_metrics.text().ends_with("# EOF\n"), "{}", open_metrics.text());
+    for accepts in ["", "Accept: text/plain\r\n", "Accept: */*\r\n"] {
+        let plain = server.get_plain_with("/metrics", accepts).await;
+        assert_eq!(plain.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"), "{accepts}");
+        assert!(plain.text().contains("# TYPE statusguard_shed_total counter\n"), "{accepts}: {}", plain.text());
+        assert!(!plain.text().contains("# EOF"), "{accepts}: {}", plain.text());
+    }
     server.stop().await;
 }
 

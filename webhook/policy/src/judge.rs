@@ -23,7 +23,7 @@ mod set_once;
 
 use changes::Changes;
 use evaluation::{Evaluation, Violation};
-use phase::PhaseChange;
+use phase::PhaseStep;
 
 use crate::budget::{Budget, Unfinished};
 use crate::path::{Location, Path};
@@ -86,7 +86,7 @@ fn judge_rules<'v>(
     for rule in rules.phases.iter().skip(1) {
         evaluation.spend_on(rule.path.of(old), rule.path.of(new))?;
     }
-    let phases: Vec<PhaseChange<'_>> = rules.phases.iter().map(|rule| PhaseChange::between(rule, old, new)).collect();
+    let phases: Vec<PhaseStep<'_>> = rules.phases.iter().map(|rule| PhaseStep::between(rule, old, new)).collect();
     for phase in phases.iter().filter(|phase| changes.touch(&phase.rule.path)) {
         let path = &phase.rule.path;
         let location = Location::under(parent, path);

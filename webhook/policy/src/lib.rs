@@ -32,6 +32,7 @@ mod graph;
 mod judge;
 mod machine;
 mod magnitude;
+mod message;
 mod near;
 mod number;
 mod path;

@@ -138,6 +138,14 @@ impl Policy {
         matching.max_by_key(|(prefix, _)| prefix.len()).map_or(spec.mode, |(_, mode)| *mode)
     }
 
+    /// Whether a writer is never refused. Its groups are asked for only where some are exempt.
+    pub fn is_exempt(&self, user: &str, groups: impl FnOnce() -> Vec<String>) -> bool {
+        self.spec.exempt.as_ref().is_some_and(|exempt| {
+            exempt.users.iter().any(|name| name == user)
+                || (!exempt.groups.is_empty() && groups().iter().any(|group| exempt.groups.contains(group)))
+        })
+    }
+
     /// Whether the target is one of Kubernetes' own kinds and `core: true` is missing: the tools judge such a policy, but
     /// it is not enforced in a cluster.
     #[must_use]

@@ -70,14 +70,6 @@ impl Class {
             Class::Invalid => "Invalid",
         }
     }
-
-    /// What the writer should do.
-    fn advice(self) -> &'static str {
-        match self {
-            Class::Stale => "read the object again and decide again",
-            Class::Invalid => "no older state of the object explains this, so it can never be legal",
-        }
-    }
 }
 
 /// Which rule a write violates, and how.
@@ -180,14 +172,6 @@ pub struct Finding {
     pub what: String,
 }
 
-impl Finding {
-    /// What happened and what to do; complete together with the field's name.
-    #[must_use]
-    pub fn message(&self) -> String {
-        format!("{}; {}", self.what, self.class.advice())
-    }
-}
-
 /// A violation that is not held against a write, because the old status already violated the rule.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Waiver {
@@ -267,23 +251,5 @@ impl Judgement {
     #[must_use]
     pub fn refusal(&self) -> Option<Class> {
         if self.softened { None } else { self.verdict.class() }
-    }
-
-    /// A text for people: what was refused, why, and what to do.
-    #[must_use]
-    pub fn summary(&self, object: &str) -> String {
-        let grounds: Vec<String> =
-            self.findings.iter().map(|finding| format!("{} {}", finding.field, finding.what)).collect();
-        let grounds = grounds.join(", ");
-        let more = if self.more > 0 { format!(" (and {} more)", self.more) } else { String::new() };
-        match self.verdict.class() {
-            Some(Class::Stale) => format!(
-                "stale status write to {object} refused: {grounds}{more}. It was decided on an older state of the object: read it again and decide again."
-            ),
-            Some(Class::Invalid) => format!(
-                "status write to {object} refused: {grounds}{more}. No older state of the object explains this, so it can never be legal: the writer is wrong, or the policy is."
-            ),
-            None => format!("status write to {object} allowed"),
-        }
     }
 }

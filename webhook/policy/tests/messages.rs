@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;
-use statusguard_policy::{Budget, Judgement, Object, Operation, Policy, Reason};
+use statusguard_policy::{Budget, Class, Finding, Judgement, Object, Operation, Policy, Reason, Verdict};
 
 fn judged(rules: serde_json::Value, old: &str, new: &str) -> Judgement {
     let mut spec = rules;
@@ -89,7 +89,7 @@ fn neither_values_nor_names_below_a_redacted_path_are_shown() {
     for (what, rules, old, new) in rows {
         let judgement = judged(rules, old, new);
         assert!(!judgement.findings.is_empty() || !judgement.waivers.is_empty(), "{what}");
-        let text = format!("{judgement:?} {}", judgement.summary("a/b"));
+        let text = format!("{judgement:?} {}", judgement.summary("a/b", "a.example.org"));
         assert!(!text.contains("SECRET") && !text.contains("5337"), "{what}: {text}");
     }
 }
@@ -143,4 +143,61 @@ fn reasons_are_all_named_however_many_findings_there_are() {
         Policy::compile(&document).unwrap().judge(Operation::Update, &old, &new, &Budget::unlimited()).unwrap();
     assert_eq!((judgement.findings.len(), judgement.more), (statusguard_policy::MAX_FINDINGS, 9));
     assert_eq!(judgement.reasons, [Reason::CounterRegression, Reason::CountMismatch]);
+}
+
+/// A judgement of one finding.
+fn one_finding(verdict: Verdict, class: Class, field: &str, what: &str) -> Judgement {
+    let (old, new) = (String::new(), String::new());
+    let finding =
+        Finding { reason: Reason::CounterRegression, class, field: field.to_owned(), old, new, what: what.to_owned() };
+    let (waivers, reasons) = (Vec::new(), Vec::new());
+    Judgement { verdict, findings: vec![finding], more: 0, waivers, reasons, softened: false }
+}
+
+const READ_AGAIN: &str =
+    "read the object again and decide again; if a fresh read leads to the same write, the policy is at fault";
+const NEVER: &str = "this can never be legal, because no older state of the object explains it; \
+                     if the controller is right, correct the policy";
+
+#[test]
+fn a_refusal_says_what_to_do_and_what_it_means_if_that_does_not_help() {
+    let stale = one_finding(Verdict::Stale, Class::Stale, "status.n", "fell from 3 to 2");
+    assert_eq!(
+        stale.summary("jobs.batch web/j1", "jobs.batch"),
+        "stale status write to jobs.batch web/j1 refused: status.n fell from 3 to 2. It would be legal on an older \
+         state of the object: read it again and decide again. If a fresh read leads to the same write, the policy is \
+         at fault: StatusPolicy jobs.batch."
+    );
+    let invalid = one_finding(Verdict::Invalid, Class::Invalid, "status.phase", "went from \"A\" to \"C\"");
+    assert_eq!(
+        invalid.summary("jobs.batch web/j1", "jobs.batch"),
+        "status write to jobs.batch web/j1 refused: status.phase went from \"A\" to \"C\". This can never be legal, \
+         because no older state of the object explains it. If the controller is right, correct the policy: \
+         StatusPolicy jobs.batch."
+    );
+    assert_eq!(stale.findings[0].message(), format!("fell from 3 to 2; {READ_AGAIN}"));
+    assert_eq!(
+        stale.findings[0].warning("jobs.batch"),
+        format!("status.n: would be refused by StatusPolicy jobs.batch: fell from 3 to 2; {READ_AGAIN}")
+    );
+}
+
+#[test]
+fn each_cause_names_the_policy_and_says_what_to_do() {
+    let stale = &one_finding(Verdict::Stale, Class::Stale, "status.n", "fell from 3 to 2").findings[0];
+    let invalid = &one_finding(Verdict::Invalid, Class::Invalid, "status.sum", "is 2, but n is 1").findings[0];
+    let begins = "refused by StatusPolicy jobs.batch: ";
+    let cause = |finding: &Finding, class| finding.refusal("jobs.batch", class, false);
+    assert_eq!(cause(stale, Class::Stale), format!("{begins}fell from 3 to 2; {READ_AGAIN}"));
+    assert_eq!(cause(invalid, Class::Invalid), format!("{begins}is 2, but n is 1; {NEVER}"));
+    // A stale write that is invalid for another reason, and a consequence of what is stale.
+    assert_eq!(cause(stale, Class::Invalid), format!("{begins}fell from 3 to 2; {READ_AGAIN}"));
+    assert_eq!(cause(invalid, Class::Stale), format!("{begins}is 2, but n is 1; {READ_AGAIN}"));
+    assert_eq!(
+        stale.refusal("jobs.batch", Class::Stale, true),
+        format!(
+            "{begins}fell from 3 to 2; read the object again and decide again; repeated too often without doing so; \
+             if a fresh read leads to the same write, the policy is at fault"
+        )
+    );
 }

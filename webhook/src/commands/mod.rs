@@ -11,23 +11,23 @@ mod test;
 
 use crate::args::PolicyCommand;
 use crate::exit::Exit;
-use crate::policies;
+use crate::{output, policies};
 
 /// Runs a `policy` command.
 pub fn policy(command: PolicyCommand) -> anyhow::Result<Exit> {
     match command {
         PolicyCommand::Lint(lint) => lint::run(&lint),
         PolicyCommand::Graph { file, format } => {
-            print!("{}", graph::draw(&policies::load_one(&file)?, format));
+            output::print(&graph::draw(&policies::load_one(&file)?, format))?;
             Ok(Exit::Success)
         }
         PolicyCommand::Explain { file } => {
-            print!("{}", explain::explain(&policies::load_one(&file)?));
+            output::print(&explain::explain(&policies::load_one(&file)?))?;
             Ok(Exit::Success)
         }
-        PolicyCommand::Test { files, policy, output } => test::run(&files, policy.as_deref(), output),
+        PolicyCommand::Test(args) => test::run(&args),
         PolicyCommand::Init { crd, kind, version } => {
-            print!("{}", init::first_policy(&crd, kind.as_deref(), version.as_deref())?);
+            output::print(&init::first_policy(&crd, kind.as_deref(), version.as_deref())?)?;
             Ok(Exit::Success)
         }
     }

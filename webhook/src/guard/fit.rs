@@ -60,7 +60,7 @@ pub fn target(target: &Target, review: &Review<'_>) -> Result<(), Misfit> {
 }
 
 /// `jobs/status in batch/v1`.
-fn described(group: &str, version: &str, name: &str, subresource: &str) -> String {
+pub fn described(group: &str, version: &str, name: &str, subresource: &str) -> String {
     let [group, version, name, subresource] = [group, version, name, subresource].map(shown);
     let group = if group.is_empty() { group } else { group + "/" };
     let subresource = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };

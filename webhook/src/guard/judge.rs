@@ -5,40 +5,20 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use statusguard_edge::{
-    CallContext, Cause, Decision, Denial, EdgeMetrics, Judge, Labels, Review, ReviewAnswer, ReviewObject,
-    ReviewOperation, Unjudged, shown,
+    CallContext, Decision, EdgeMetrics, Judge, Labels, Review, ReviewAnswer, ReviewObject, ReviewOperation, Unjudged,
+    shown,
 };
 use statusguard_policy::spec::Mode;
 use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Reason, Unfinished, Value, Verdict};
 
 use super::damping::{Damping, RefusedWrite};
+use super::denial::Refused;
 use super::fit;
+use super::outcome::{self, Outcome};
+use super::policy_file::ActivePolicy;
+use super::refusal_log;
 use super::refusals::Refusal;
-use super::store::{ActivePolicy, PolicyStore};
-
-/// What happened to a write, and what the client gets to know of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Allowed,
-    Repaired,
-    Bypassed,
-    Warned,
-    Audited,
-    Denied,
-}
-
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Allowed => "Allowed",
-            Outcome::Repaired => "Repaired",
-            Outcome::Bypassed => "Bypassed",
-            Outcome::Warned => "Warned",
-            Outcome::Audited => "Audited",
-            Outcome::Denied => "Denied",
-        }
-    }
-}
+use super::store::PolicyStore;
 
 /// Steps of one judgement. The most expensive inputs of the policy crate's tests take 36 steps a byte, so that a review of
 /// 8 MiB stays far below.
@@ -67,7 +47,11 @@ impl PolicyJudge {
         Self { store, damping: Damping::new(repeat_limit) }
     }
 
-    fn denial(&self, review: &Review<'_>, status: &Value<'_>, judgement: &Judgement, class: Class) -> Denial {
+    /// Notes a stale write; whether it was repeated too often, so that it is answered as invalid.
+    fn repeated(&self, review: &Review<'_>, status: &Value<'_>, judgement: &Judgement) -> bool {
+        if judgement.verdict != Verdict::Stale || review.dry_run {
+            return false;
+        }
         let metadata = review.subject().map(|object| &object.metadata);
         let write = RefusedWrite {
             uid: metadata.and_then(|metadata| metadata.uid.as_deref()).unwrap_or_default(),
@@ -77,20 +61,7 @@ impl PolicyJudge {
             findings: &judgement.findings,
             status,
         };
-        let damped = class == Class::Stale && !review.dry_run && self.damping.exceeded(&write, Instant::now());
-        let answered = if damped { Class::Invalid } else { class };
-        let mut message = judgement.summary(&object_name(review));
-        if damped {
-            message.push_str(" The same write was repeated too often without reading the object again, so it is answered as invalid.");
-        }
-        // Of a 422 kubectl prints the causes alone.
-        let note = if damped { "; repeated too often without doing so" } else { "" };
-        let causes = judgement.findings.iter().map(|finding| Cause {
-            reason: Cow::Borrowed(finding.reason.as_str()),
-            message: finding.message() + note,
-            field: finding.field.clone(),
-        });
-        Denial { code: answered.code(), reason: answered.status_reason(), message, causes: causes.collect() }
+        self.damping.exceeded(&write, Instant::now())
     }
 }
 
@@ -145,44 +116,37 @@ impl Judge for PolicyJudge {
                 return unjudged(Unjudged::Unfinished { cause: unfinished.category(), message });
             }
         };
-        let outcome = match judgement.verdict {
-            Verdict::Allow => Outcome::Allowed,
-            Verdict::Repair => Outcome::Repaired,
-            Verdict::Stale | Verdict::Invalid => unless_legal(policy, review, judgement.softened),
-        };
+        let outcome = Outcome::of(&judgement, policy.mode_in(&review.namespace), is_exempt(policy, review));
         let class = judgement.verdict.class();
         let decision = match (outcome, class) {
-            (Outcome::Denied, Some(class)) => Decision::Deny(self.denial(review, &new.status, &judgement, class)),
+            (Outcome::Denied, Some(class)) => {
+                let repeated = self.repeated(review, &new.status, &judgement);
+                let refused =
+                    Refused { object: &object_name(review), policy: name, judgement: &judgement, class, repeated };
+                Decision::Deny(refused.denial(judged_version(review)))
+            }
             _ => Decision::Allow,
         };
         let mut answer = ReviewAnswer::new(decision, labels(name, outcome, class));
         answer.findings = judgement.findings.iter().map(|finding| Cow::Borrowed(finding.reason.as_str())).collect();
         if outcome == Outcome::Warned {
-            answer.warnings = judgement.findings.iter().map(|f| format!("{}: {}", f.field, f.message())).collect();
+            answer.warnings = judgement.findings.iter().map(|finding| finding.warning(name)).collect();
         }
         if outcome != Outcome::Allowed {
             answer.annotations = vec![annotation(review, outcome, &grounds(&judgement))];
-            if !review.dry_run {
-                let record = refusal(name, outcome, call, review);
-                let (findings, waivers) = (judgement.findings, judgement.waivers);
-                answer.record = Some(Refusal { class, findings, waivers, ..record });
+            let code = match &answer.decision {
+                Decision::Deny(denial) => Some(denial.code),
+                _ => None,
+            };
+            let record = refusal(&entry, outcome, call, review);
+            let Judgement { findings, more, waivers, .. } = judgement;
+            let record = Refusal { class, code, findings, more, waivers, ..record };
+            if !record.findings.is_empty() {
+                refusal_log::log(&record, review.dry_run);
             }
+            answer.record = Some(record).filter(|_| !review.dry_run);
         }
         answer
-    }
-}
-
-/// What becomes of a write that is not legal, or that cannot be judged: a call fails only where a write is denied.
-fn unless_legal(policy: &Policy, review: &Review<'_>, softened: bool) -> Outcome {
-    if is_exempt(policy, review) {
-        return Outcome::Bypassed;
-    }
-    match policy.mode_in(&review.namespace) {
-        Mode::Audit => Outcome::Audited,
-        Mode::Warn => Outcome::Warned,
-        Mode::Enforce if softened => Outcome::Warned,
-        Mode::Enforce => Outcome::Denied,
-        Mode::Off => Outcome::Allowed,
     }
 }
 
@@ -196,7 +160,8 @@ fn unjudged(
     let ActivePolicy { policy, name, .. } = entry;
     // R11: the object may have to be written before its finalizers can go.
     let deleting = review.object.as_ref().is_some_and(|object| object.metadata.deletion_timestamp.is_some());
-    let outcome = unless_legal(policy, review, deleting);
+    // A call fails only where a write is denied.
+    let outcome = Outcome::unless_legal(policy.mode_in(&review.namespace), is_exempt(policy, review), deleting);
     let labels = labels(name, outcome, None);
     if outcome == Outcome::Denied {
         return ReviewAnswer::new(Decision::Fail(problem), labels);
@@ -209,7 +174,7 @@ fn unjudged(
         answer.warnings = vec![ground];
     }
     if !review.dry_run {
-        answer.record = Some(Refusal { unjudged: message.clone(), ..refusal(name, outcome, call, review) });
+        answer.record = Some(Refusal { unjudged: message.clone(), ..refusal(entry, outcome, call, review) });
     }
     answer.decision = Decision::AllowUnjudged(problem);
     answer
@@ -230,19 +195,19 @@ fn labels(policy: &'static str, outcome: Outcome, class: Option<Class>) -> Label
 }
 
 fn is_exempt(policy: &Policy, review: &Review<'_>) -> bool {
-    policy.spec().exempt.as_ref().is_some_and(|exempt| {
-        exempt.users.iter().any(|user| **user == *review.user)
-            || (!exempt.groups.is_empty() && review.groups().iter().any(|group| exempt.groups.contains(group)))
-    })
+    policy.is_exempt(&review.user, || review.groups())
 }
 
-/// `notificationrequests.kubernaut.ai web/n1`, as kubectl names objects.
+/// As [`outcome::object_name`].
 fn object_name(review: &Review<'_>) -> String {
     let [group, resource] = [&review.resource.group, &review.resource.name].map(|text| shown(text));
     let [namespace, name] = [&review.namespace, &review.name].map(|text| shown(text));
-    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
-    let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
-    format!("{resource}{group} {namespace}{name}")
+    outcome::object_name((&group, &resource), &namespace, &name)
+}
+
+/// The version of the object that the write was to replace.
+fn judged_version<'r>(review: &'r Review<'_>) -> Option<Cow<'r, str>> {
+    review.subject()?.metadata.resource_version.as_deref().map(shown)
 }
 
 /// What a write that cannot be judged is a write to, and by which policy.
@@ -260,27 +225,30 @@ fn grounds(judgement: &Judgement) -> String {
 /// The key carries the judged version: the API server may call again for the same request, and
 /// the first value of a key wins.
 fn annotation(review: &Review<'_>, outcome: Outcome, grounds: &str) -> (String, String) {
-    let version = review.subject().and_then(|object| object.metadata.resource_version.as_deref()).unwrap_or("unknown");
-    (format!("version-{}", shown(version)), format!("{}: {grounds}", outcome.as_str()))
+    let version = judged_version(review).unwrap_or(Cow::Borrowed("unknown"));
+    (format!("version-{version}"), format!("{}: {grounds}", outcome.as_str()))
 }
 
 /// The record of a write, without the grounds for it.
-fn refusal(policy: &'static str, outcome: Outcome, call: &CallContext<'_>, review: &Review<'_>) -> Refusal {
+fn refusal(entry: &ActivePolicy, outcome: Outcome, call: &CallContext<'_>, review: &Review<'_>) -> Refusal {
     let metadata = review.subject().map(|object| &object.metadata);
     let text = |field: Option<&Cow<'_, str>>| field.map(|text| shown(text).into_owned()).unwrap_or_default();
     Refusal {
         time: SystemTime::now(),
         outcome: outcome.as_str(),
         class: None,
-        policy,
+        code: None,
+        mode: entry.policy.mode_in(&review.namespace),
+        policy: entry.name,
         namespace: text(Some(&review.namespace)),
         name: text(Some(&review.name)),
         uid: text(metadata.and_then(|metadata| metadata.uid.as_ref())),
-        resource_version: text(metadata.and_then(|metadata| metadata.resource_version.as_ref())),
+        resource_version: judged_version(review).unwrap_or_default().into_owned(),
         user: text(Some(&review.user)),
         field_manager: text(review.field_manager.as_ref()),
         trace_id: call.trace_id.unwrap_or_default().to_owned(),
         findings: Vec::new(),
+        more: 0,
         waivers: Vec::new(),
         unjudged: String::new(),
     }

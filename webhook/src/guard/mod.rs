@@ -8,11 +8,18 @@
 mod certificate;
 mod configuration;
 mod damping;
+mod denial;
 mod descriptors;
-mod fit;
+pub(crate) mod fit;
 mod judge;
 mod log;
+mod log_json;
+pub(crate) mod outcome;
+mod policy_changes;
+mod policy_file;
+mod policy_folder;
 mod process;
+mod refusal_log;
 mod refusals;
 mod store;
 
@@ -37,6 +44,7 @@ pub use refusals::{Refusal, Refusals};
 use certificate::ServingCertificate;
 use judge::PolicyJudge;
 use log::LogQueue;
+use log_json::JsonLines;
 use store::PolicyStore;
 
 /// Refused writes that are kept in memory, and bytes of their texts.
@@ -140,7 +148,7 @@ impl Guard {
         move || {
             match store.refresh() {
                 Ok(()) => tracing::info!("policies read again"),
-                Err(error) => tracing::warn!(%error, "policies cannot be read; the last ones stay"),
+                Err(error) => tracing::error!(error = error.text(), "policies cannot be read; the last ones stay"),
             }
             match certificate.reload() {
                 Ok(()) => tracing::info!("serving certificate read again"),
@@ -186,11 +194,10 @@ impl Guard {
             metrics,
             registry: Arc::new(registry),
         };
-        policies.ready();
+        store.announce(policies);
         let reload = tokio::spawn(store.follow(reload_interval));
         let drained = statusguard_edge::serve(admission, plain, edge, shutdown).await;
         reload.abort();
-        drop(policies);
         Ok(drained?)
     }
 }
@@ -257,7 +264,7 @@ fn start_log(args: &WebhookArgs) -> anyhow::Result<LogQueue> {
         .with_writer(queue.clone());
     let set = match args.log_format {
         LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Json => lines.event_format(JsonLines).try_init(),
     };
     set.map_err(|error| anyhow::anyhow!("setting up the log: {error}"))?;
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));

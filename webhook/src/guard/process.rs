@@ -69,16 +69,16 @@ impl Collector for ProcessCollector {
         let stat = Stat::read();
         let of_stat = |value: fn(&Stat) -> f64| stat.as_ref().map(value);
         let open = fs::read_dir("/proc/self/fd").ok().map(|open| open.count() as f64);
-        gauge("process_open_fds", "Open file descriptors", open)?;
+        gauge("process_open_fds", "Open file descriptors.", open)?;
         let most = getrlimit(Resource::Nofile).current.map(|most| most as f64);
-        gauge("process_max_fds", "Most file descriptors that may be open", most)?;
-        gauge("process_threads", "Threads", of_stat(|stat| stat.threads))?;
-        gauge("process_virtual_memory_bytes", "Virtual memory in bytes", of_stat(|stat| stat.virtual_bytes))?;
-        gauge("process_resident_memory_bytes", "Resident memory in bytes", of_stat(|stat| stat.resident_bytes))?;
-        gauge("process_start_time_seconds", "Start of the process, in seconds since 1970", self.start_time)?;
+        gauge("process_max_fds", "Most file descriptors that may be open.", most)?;
+        gauge("process_threads", "Threads.", of_stat(|stat| stat.threads))?;
+        gauge("process_virtual_memory_bytes", "Virtual memory in bytes.", of_stat(|stat| stat.virtual_bytes))?;
+        gauge("process_resident_memory_bytes", "Resident memory in bytes.", of_stat(|stat| stat.resident_bytes))?;
+        gauge("process_start_time_seconds", "Start of the process, in seconds since 1970.", self.start_time)?;
         if let Some(seconds) = of_stat(|stat| stat.cpu_seconds) {
             let counter = ConstCounter::new(seconds);
-            let help = "User and system CPU time in seconds";
+            let help = "User and system CPU time in seconds.";
             counter.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, counter.metric_type())?)?;
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use statusguard_edge::Recorder;
+use statusguard_policy::spec::Mode;
 use statusguard_policy::{Class, Finding, Waiver};
 
 /// One write that was refused, or allowed although a rule spoke against it.
@@ -16,6 +17,10 @@ pub struct Refusal {
     pub outcome: &'static str,
     /// The class of its findings.
     pub class: Option<Class>,
+    /// The HTTP status code of the refusal; `None` when the write was allowed.
+    pub code: Option<u16>,
+    /// The policy's mode in the object's namespace.
+    pub mode: Mode,
     /// The policy that judged it.
     pub policy: &'static str,
     /// Namespace of the object, empty for cluster-scoped ones.
@@ -34,6 +39,8 @@ pub struct Refusal {
     pub trace_id: String,
     /// The violated rules.
     pub findings: Vec<Finding>,
+    /// The number of further ones.
+    pub more: usize,
     /// The waived rules.
     pub waivers: Vec<Waiver>,
     /// Why the write could not be judged, empty when it was.
@@ -112,6 +119,8 @@ mod tests {
             time: SystemTime::UNIX_EPOCH,
             outcome: "Denied",
             class: Some(Class::Stale),
+            code: Some(409),
+            mode: Mode::Enforce,
             policy: "jobs.example.org",
             namespace: String::new(),
             name,
@@ -121,6 +130,7 @@ mod tests {
             field_manager: String::new(),
             trace_id: String::new(),
             findings: Vec::new(),
+            more: 0,
             waivers: Vec::new(),
             unjudged: String::new(),
         }

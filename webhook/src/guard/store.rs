@@ -1,8 +1,9 @@
 //! The policies in force: read from a folder, replaced as a whole when its files change.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -10,32 +11,36 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use statusguard_policy::Policy;
+use statusguard_edge::ReadinessGate;
 
-use crate::{document, policies};
+use super::policy_changes::{NamedPolicies, PolicyChanges, counted};
+use super::policy_file::{ActivePolicy, PolicyFile};
+use super::policy_folder::{self, FolderContents, FolderError, FolderHealth};
+use crate::document;
 
 /// 100 µs, four times as long nine times: up to 26 s.
 const COMPILE_BUCKETS: u16 = 10;
 
+/// What is known of the folder.
+#[derive(Default)]
+struct LoadedFolder {
+    health: FolderHealth,
+    files: PolicyFiles,
+    /// The policies that are in force.
+    named: NamedPolicies,
+    /// Those that are not, because another file has them, too.
+    doubled: BTreeSet<DoubledPolicy>,
+}
+
 /// The files of the folder by path.
 type PolicyFiles = BTreeMap<PathBuf, Arc<PolicyFile>>;
 
-/// A file of the folder as it was last read.
-struct PolicyFile {
-    content: Vec<u8>,
-    /// Its policies; of one that does not compile any more, the last good version.
-    policies: Vec<Arc<ActivePolicy>>,
-    /// Documents that do not compile.
-    broken: i64,
-}
-
-/// A policy and what does not change from call to call.
-#[derive(Debug)]
-pub struct ActivePolicy {
-    /// The compiled policy.
-    pub policy: Policy,
-    /// Its name, shared with labels and records.
-    pub name: &'static str,
+/// A policy that stands in two places.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct DoubledPolicy {
+    name: &'static str,
+    file: PathBuf,
+    first: PathBuf,
 }
 
 /// The policies of one moment, by API group and resource.
@@ -47,20 +52,23 @@ type Listener = Box<dyn Fn(&'static str) + Send + Sync>;
 /// The policies in force.
 pub struct PolicyStore {
     folder: PathBuf,
-    files: Mutex<PolicyFiles>,
+    /// One reading at a time, so that an older one does not replace a newer one.
+    loaded: Mutex<LoadedFolder>,
     active: ArcSwap<ActivePolicies>,
-    loaded: Gauge,
+    /// Policies in force, and documents that do not compile.
+    count: Gauge,
     broken: Gauge,
+    usable: Gauge,
     reloads: Counter,
     /// Who is told of each policy in force.
     listener: OnceLock<Listener>,
-    /// One reading at a time, so that an older one does not replace a newer one.
-    reading: Mutex<()>,
+    /// Open once the folder was usable.
+    gate: OnceLock<ReadinessGate>,
     compile_seconds: Histogram,
 }
 
 impl PolicyStore {
-    /// Reads the folder for the first time.
+    /// Reads the folder for the first time. One without any policy file may get some later.
     ///
     /// # Errors
     /// When it cannot be read. A policy that does not compile is not an error.
@@ -68,25 +76,34 @@ impl PolicyStore {
         if !folder.is_dir() {
             return Err(document::Error::unfit(&folder, "no such folder", "name one with --policy-dir"));
         }
+        let loaded = LoadedFolder::default();
         let store = Self {
             folder,
-            files: Mutex::default(),
+            usable: loaded.health.usable(),
+            loaded: Mutex::new(loaded),
             active: ArcSwap::default(),
-            loaded: Gauge::default(),
+            count: Gauge::default(),
             broken: Gauge::default(),
             reloads: Counter::default(),
             listener: OnceLock::new(),
-            reading: Mutex::default(),
+            gate: OnceLock::new(),
             compile_seconds: Histogram::new(exponential_buckets(100e-6, 4.0, COMPILE_BUCKETS)),
         };
-        store.load(store.read()?);
-        Ok(store)
+        match store.look() {
+            Err(FolderError::Unreadable(error)) => Err(error),
+            Ok(_) | Err(FolderError::Empty(_)) => Ok(store),
+        }
     }
 
     /// Adds the metrics of the folder.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("statusguard_policies_loaded", "Policies in force", self.loaded.clone());
+        registry.register("statusguard_policies_loaded", "Policies in force", self.count.clone());
         registry.register("statusguard_policies_broken", "Policy documents that do not compile", self.broken.clone());
+        registry.register(
+            "statusguard_policy_folder_last_read_successful",
+            "Whether the policy folder could be read at the last look, and held a policy file",
+            self.usable.clone(),
+        );
         registry.register(
             "statusguard_policy_reloads",
             "Times the policy folder was read because it changed",
@@ -105,6 +122,14 @@ impl PolicyStore {
         self.active.load().values().flat_map(HashMap::values).for_each(|entry| listener(entry.name));
     }
 
+    /// Opens the gate once the folder was read with a policy file in it. It stays open: what was loaded stays in force.
+    pub fn announce(&self, gate: ReadinessGate) {
+        let gate = self.gate.get_or_init(|| gate);
+        if self.usable.get() == 1 {
+            gate.ready();
+        }
+    }
+
     /// The policy of a resource.
     pub fn get(&self, group: &str, resource: &str) -> Option<Arc<ActivePolicy>> {
         self.active.load().get(group)?.get(resource).cloned()
@@ -118,10 +143,8 @@ impl PolicyStore {
         loop {
             ticks.tick().await;
             let store = Arc::clone(&self);
-            let refreshed = tokio::task::spawn_blocking(move || store.refresh()).await;
-            if let Ok(Err(error)) = refreshed {
-                tracing::warn!(folder = %self.folder.display(), %error, "policies cannot be read; the last ones stay");
-            }
+            // What went wrong was said.
+            drop(tokio::task::spawn_blocking(move || store.refresh()).await);
         }
     }
 
@@ -129,156 +152,101 @@ impl PolicyStore {
     /// ConfigMap is swapped as a whole.
     ///
     /// # Errors
-    /// When the folder or a file cannot be read; nothing has changed then.
-    pub fn refresh(&self) -> Result<(), document::Error> {
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let contents = self.read()?;
-        let changed = {
-            let files = self.files();
-            contents.len() != files.len()
-                || contents.iter().any(|(path, content)| files.get(path).is_none_or(|file| file.content != *content))
-        };
-        if changed {
+    /// When the folder cannot be used, which is said in the log, too, but not each time; nothing has changed then.
+    pub fn refresh(&self) -> Result<(), FolderError> {
+        if self.look()? {
             self.reloads.inc();
-            self.load(contents);
         }
         Ok(())
     }
 
-    fn read(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>, document::Error> {
-        let mut contents = BTreeMap::new();
-        for file in document::files(&self.folder, false)? {
-            match std::fs::read(&file) {
-                Ok(content) => {
-                    contents.insert(file, content);
+    /// Reads the folder; whether a file has changed.
+    fn look(&self) -> Result<bool, FolderError> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let contents = match policy_folder::read(&self.folder) {
+            Ok(contents) => contents,
+            Err(error) => {
+                if loaded.health.failed(Instant::now()) {
+                    self.tell_unusable(&error, loaded.named.len());
                 }
-                // Removed between listing and reading.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => return Err(document::Error::Read { file, source }),
+                return Err(error);
             }
+        };
+        if let Some(unusable) = loaded.health.succeeded(Instant::now()) {
+            let (folder, seconds) = (self.folder.display(), unusable.as_secs());
+            tracing::warn!(%folder, seconds, "the policy folder can be used again");
         }
-        Ok(contents)
+        let same =
+            |(path, content): (&PathBuf, &Vec<u8>)| loaded.files.get(path).is_some_and(|file| file.content == *content);
+        let changed = contents.len() != loaded.files.len() || !contents.iter().all(same);
+        if changed {
+            self.load(&mut loaded, contents);
+        }
+        if let Some(gate) = self.gate.get() {
+            gate.ready();
+        }
+        Ok(changed)
+    }
+
+    fn tell_unusable(&self, error: &FolderError, in_force: usize) {
+        let (folder, error) = (self.folder.display(), error.text());
+        if in_force == 0 {
+            tracing::error!(%folder, error, "the policy folder cannot be used; nothing is guarded");
+        } else {
+            let count = counted(in_force);
+            tracing::error!(%folder, error, "the policy folder cannot be used; still in force: {count}");
+        }
     }
 
     /// Compiles the files that have changed and replaces the policies in force as a whole.
-    fn load(&self, contents: BTreeMap<PathBuf, Vec<u8>>) {
-        let before = self.files().clone();
-        let files: PolicyFiles = contents
-            .into_iter()
-            .map(|(path, content)| {
-                let file = match before.get(&path) {
-                    Some(file) if file.content == content => Arc::clone(file),
-                    other => {
-                        let before = other.map_or(&[][..], |file| &*file.policies);
-                        Arc::new(compile(&path, content, before, &self.compile_seconds))
-                    }
-                };
-                (path, file)
-            })
-            .collect();
+    fn load(&self, loaded: &mut LoadedFolder, contents: FolderContents) {
+        let compiled = |(path, content): (PathBuf, Vec<u8>)| {
+            let file = match loaded.files.get(&path) {
+                Some(file) if file.content == content => Arc::clone(file),
+                other => {
+                    let before = other.map_or(&[][..], |file| &*file.policies);
+                    Arc::new(PolicyFile::compile(&path, content, before, &self.compile_seconds))
+                }
+            };
+            (path, file)
+        };
+        let files: PolicyFiles = contents.into_iter().map(compiled).collect();
+        let (named, doubled) = by_name(&files);
+        for DoubledPolicy { name, file, first } in doubled.difference(&loaded.doubled) {
+            let (file, first) = (file.display(), first.display());
+            tracing::error!(policy = name, %file, %first, "two policies of one name; the first stays");
+        }
+        let broken = files.values().map(|file| file.broken).sum();
+        PolicyChanges::between(&loaded.named, &named).tell(named.len(), broken);
+        self.count.set(i64::try_from(named.len()).unwrap_or(i64::MAX));
+        self.broken.set(broken);
         let mut active = ActivePolicies::new();
-        let mut first: HashMap<_, &PathBuf> = HashMap::new();
-        for (path, entry) in files.iter().flat_map(|(path, file)| file.policies.iter().map(move |entry| (path, entry)))
-        {
-            let target = &entry.policy.spec().target;
-            if let Some(first) = first.get(&(&target.group, &target.resource)) {
-                tracing::error!(policy = entry.name, file = %path.display(), first = %first.display(), "two policies of one name; the first stays");
-                continue;
+        for entry in named.values() {
+            if let Some(listener) = self.listener.get() {
+                listener(entry.name);
             }
-            first.insert((&target.group, &target.resource), path);
+            let target = &entry.policy.spec().target;
             active.entry(target.group.clone()).or_default().insert(target.resource.clone(), Arc::clone(entry));
         }
-        let (count, broken) = (first.len(), files.values().map(|file| file.broken).sum());
-        tracing::info!(policies = count, broken, folder = %self.folder.display(), "policies loaded");
-        self.loaded.set(i64::try_from(count).unwrap_or(i64::MAX));
-        self.broken.set(broken);
-        if let Some(listener) = self.listener.get() {
-            active.values().flat_map(HashMap::values).for_each(|entry| listener(entry.name));
-        }
         self.active.store(Arc::new(active));
-        *self.files() = files;
-    }
-
-    fn files(&self) -> MutexGuard<'_, PolicyFiles> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        (loaded.files, loaded.named, loaded.doubled) = (files, named, doubled);
     }
 }
 
-/// Compiles a file. Of a document that does not compile, the policy it gave `before` stays in force.
-fn compile(path: &Path, content: Vec<u8>, before: &[Arc<ActivePolicy>], seconds: &Histogram) -> PolicyFile {
-    let file = path.display();
-    let parsed = document::documents(path, &content).and_then(|documents| policies::to_json(path, &documents));
-    let (mut policies, mut broken) = (Vec::new(), 0);
-    match parsed {
-        Ok(documents) => {
-            for document in &documents {
-                let start = Instant::now();
-                let compiled = Policy::compile(document);
-                seconds.observe(start.elapsed().as_secs_f64());
-                match compiled {
-                    Ok(policy) => {
-                        policy.warnings().iter().for_each(|problem| tracing::warn!(%file, %problem, "policy"));
-                        policies.push(Arc::new(ActivePolicy { name: interned(policy.name()), policy }));
-                    }
-                    Err(problems) => {
-                        broken += 1;
-                        problems.iter().for_each(|problem| tracing::error!(%file, %problem, "policy does not compile"));
-                    }
-                }
+/// The policies of files by name, the first of each; and the others.
+fn by_name(files: &PolicyFiles) -> (NamedPolicies, BTreeSet<DoubledPolicy>) {
+    let (mut named, mut doubled) = (NamedPolicies::new(), BTreeSet::new());
+    for (path, entry) in files.iter().flat_map(|(path, file)| file.policies.iter().map(move |entry| (path, entry))) {
+        match named.entry(entry.name) {
+            Entry::Vacant(place) => drop(place.insert(Arc::clone(entry))),
+            Entry::Occupied(first) => {
+                let first = first.get().file.clone();
+                doubled.insert(DoubledPolicy { name: entry.name, file: path.clone(), first });
             }
         }
-        Err(error) => {
-            broken += 1;
-            tracing::error!(%file, error = format!("{:#}", anyhow::Error::from(error)), "policy file unusable");
-        }
     }
-    if broken > 0 {
-        let gone: Vec<_> =
-            before.iter().filter(|entry| policies.iter().all(|other| other.name != entry.name)).collect();
-        for entry in gone {
-            tracing::warn!(policy = entry.name, %file, "the last good version stays in force");
-            policies.push(Arc::clone(entry));
-        }
-    }
-    PolicyFile { content, policies, broken }
-}
-
-/// Policy names live as long as the process: there are few, and labels need them without a copy.
-fn interned(name: &str) -> &'static str {
-    static NAMES: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = names.iter().find(|known| **known == name) {
-        return known;
-    }
-    let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
-    names.push(name);
-    name
+    (named, doubled)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "apiVersion: statusguard.dev/v1alpha1\nkind: StatusPolicy\nmetadata: {name: jobs.example.org}\nspec:\n  target: {group: example.org, version: v1, resource: jobs}\n  monotone: [{path: .status.attempts}]\n";
-
-    #[test]
-    fn the_last_good_version_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("jobs.yaml");
-        std::fs::write(&file, GOOD).unwrap();
-        std::fs::write(folder.path().join("broken.yaml"), "kind: [").unwrap();
-        let store = PolicyStore::open(folder.path().into()).unwrap();
-        assert!(store.get("example.org", "jobs").is_some());
-        assert!(store.get("example.org", "others").is_none());
-        assert_eq!(store.broken.get(), 1);
-
-        std::fs::write(&file, GOOD.replace("monotone", "monotony")).unwrap();
-        store.refresh().unwrap();
-        assert!(store.get("example.org", "jobs").is_some(), "a broken version replaces nothing");
-        assert_eq!(store.broken.get(), 2);
-
-        std::fs::remove_file(&file).unwrap();
-        store.refresh().unwrap();
-        assert!(store.get("example.org", "jobs").is_none(), "a removed policy is gone");
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cases;
+mod checks;
 mod crds;
 mod drawings;
 mod folders;
@@ -11,6 +12,7 @@ mod language;
 mod lint;
 mod objects;
 mod pipes;
+mod results;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -80,10 +82,12 @@ fn check_answers_as_the_guard_would() {
     assert_eq!(
         report,
         json!({
-            "policy": "jobs.example.org", "outcome": "Denied", "class": "Stale", "code": 409, "reason": "Conflict",
+            "policy": "jobs.example.org", "object": "jobs.example.org j1", "verdict": "Stale", "class": "Stale",
+            "code": 409, "reason": "Conflict", "mode": "Enforce", "outcome": "Denied", "exempt": false,
             "findings": [{
                 "reason": "CounterRegression", "class": "Stale", "field": "status.attempts", "old": 3, "new": 2,
-                "message": "fell from 3 to 2; read the object again and decide again",
+                "message": "fell from 3 to 2; read the object again and decide again; \
+                            if a fresh read leads to the same write, the policy is at fault",
             }],
             "waivers": [],
         })
@@ -129,15 +133,23 @@ fn check_reads_reviews_and_tables() {
     let file = folder.write("review.json", &review.to_string());
     let ran = run(&["check", "--policy", POLICY, "--review", &file]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.starts_with("Warned (Stale; the object is being deleted)\n"), "{}", ran.out);
+    assert!(
+        ran.out.starts_with(
+            "Verdict   Stale\nOutcome   Warned: the object is being deleted, so the client is only warned\n"
+        ),
+        "{}",
+        ran.out
+    );
     let ran =
         run_with(&["check", "--policy", POLICY, "--review", "-"], &review.to_string().replace("UPDATE", "CREATE"));
-    assert_eq!((ran.code, ran.out.as_str()), (0, "Allowed\n"));
+    assert_eq!((ran.code, ran.out.as_str()), (0, "Verdict   Allow\nOutcome   Allowed\n"));
     let (old, new) =
         (folder.object("o.yaml", json!({ "attempts": 3 })), folder.object("n.yaml", json!({ "attempts": 2 })));
     let ran = run(&["check", "--policy", POLICY, "--old", &old, "--new", &new]);
     assert_eq!(ran.code, 3);
-    assert!(ran.out.contains("stale status write to Job j1 refused: status.attempts fell from 3 to 2."), "{}", ran.out);
+    assert!(ran.out.starts_with("Verdict   Stale: 409 Conflict\nOutcome   Denied\n\n"), "{}", ran.out);
+    let message = "stale status write to jobs.example.org j1 refused: status.attempts fell from 3 to 2.";
+    assert!(ran.out.contains(message), "{}", ran.out);
     assert!(ran.out.contains("FINDING             CLASS   FIELD             OLD   NEW\n"), "{}", ran.out);
 }
 

@@ -23,7 +23,8 @@ fn check_judges_objects_only() {
     }
     // A kind may be called a list without being one.
     let named = folder.write("named.yaml", "kind: AllowList\nstatus: { attempts: 1 }\n");
-    assert_eq!(run(&["check", "--policy", POLICY, "--old", &named, "--new", &good]).code, 0);
+    let ran = run(&["check", "--policy", POLICY, "--old", &named, "--new", &named]);
+    assert!(ran.code == 2 && ran.err.contains("the objects are of kind AllowList"), "{}", ran.err);
 }
 
 #[test]
@@ -42,7 +43,12 @@ fn reviews_hold_the_objects_of_their_operation() {
         ("CONNECT", Value::Null, Value::Null),
     ] {
         let ran = review(operation, old, new);
-        assert_eq!((ran.code, ran.out.as_str()), (0, "Allowed\n"), "{operation}: {}", ran.err);
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (0, "Verdict   Allow\nOutcome   Allowed\n"),
+            "{operation}: {}",
+            ran.err
+        );
     }
     for (operation, old, new, said) in [
         ("UPDATE", Value::Null, object.clone(), "`request.oldObject` is missing; give the whole AdmissionReview"),

@@ -8,6 +8,7 @@
     reason = "shared by several test binaries; a test ends at the first surprise"
 )]
 
+use std::fmt::Display;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -72,7 +73,7 @@ impl Files {
     }
 
     /// The command that serves with them.
-    pub fn command(&self, admission: SocketAddr, plain: SocketAddr, more: &[&str]) -> Command {
+    pub fn command(&self, admission: impl Display, plain: impl Display, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_statusguard"));
         command
             .args(["webhook", "--log-format=json", "--policy-dir"])
@@ -118,6 +119,13 @@ impl GuardProcess {
         let files = Files::new();
         let command = files.command(ANY, ANY, more);
         Self::spawn(files, command)
+    }
+
+    /// At addresses as its flags are given.
+    pub fn start_at(admission: &str, plain: &str) -> Self {
+        let files = Files::new();
+        let command = files.command(admission, plain, &[]);
+        Self::spawn(files, command).read_log()
     }
 
     /// It may have so many files open.
@@ -221,14 +229,26 @@ impl GuardProcess {
 
     /// Waits for a line of the log with this message; its fields.
     pub fn log_line(&self, message: &str) -> Value {
+        self.log_line_that(message, |fields| fields["message"] == message)
+    }
+
+    /// Waits for a line of the log whose fields are such; the first.
+    pub fn log_line_that(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
-            if let Some(line) = self.log.lock().unwrap().iter().find(|line| line["fields"]["message"] == message) {
+            if let Some(line) = self.log.lock().unwrap().iter().find(|line| holds(&line["fields"])) {
                 return line["fields"].clone();
             }
-            assert!(start.elapsed() < PATIENCE, "the server does not log `{message}`");
+            assert!(start.elapsed() < PATIENCE, "the server does not log `{what}`");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The level of the first line of the log with this message.
+    pub fn log_level(&self, message: &str) -> String {
+        let log = self.log.lock().unwrap();
+        let line = log.iter().find(|line| line["fields"]["message"] == message).unwrap();
+        line["level"].as_str().unwrap().to_owned()
     }
 
     pub fn terminate(&self) {

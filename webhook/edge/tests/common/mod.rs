@@ -192,8 +192,13 @@ impl EdgeServer {
     }
 
     pub async fn get_plain(&self, path: &str) -> HttpReply {
+        self.get_plain_with(path, "").await
+    }
+
+    /// As [`TestServer::get_plain`], with more header lines, each with its end.
+    pub async fn get_plain_with(&self, path: &str, headers: &str) -> HttpReply {
         let mut client = Client::new(TcpStream::connect(self.plain).await.unwrap());
-        let head = format!("GET {path} HTTP/1.1\r\nHost: guard\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: guard\r\n{headers}\r\n");
         client.write(head.as_bytes()).await;
         client.reply().await
     }

@@ -10,7 +10,7 @@ use crate::rules::{PhaseOf, PhaseRule};
 use crate::spec;
 
 /// Which machine a name speaks of.
-pub(super) enum Named {
+pub(super) enum NamedPhase {
     /// A phase of the only machine that knows it; `""` is the first one's.
     One(PhaseOf),
     /// No machine knows it.
@@ -20,16 +20,16 @@ pub(super) enum Named {
 }
 
 /// Finds a name in machines that stand side by side.
-pub(super) fn phase_of(graphs: &[Arc<Graph>], name: &str) -> Named {
+pub(super) fn phase_of(graphs: &[Arc<Graph>], name: &str) -> NamedPhase {
     if let ("", Some(first)) = (name, graphs.first()) {
-        return Named::One(PhaseOf { machine: 0, node: first.empty() });
+        return NamedPhase::One(PhaseOf { machine: 0, node: first.empty() });
     }
     let found = graphs.iter().enumerate();
     let mut found = found.filter_map(|(machine, graph)| Some(PhaseOf { machine, node: graph.index(name)? }));
     match (found.next(), found.next()) {
-        (Some(phase), None) => Named::One(phase),
-        (None, _) => Named::None,
-        (Some(_), Some(_)) => Named::Several,
+        (Some(phase), None) => NamedPhase::One(phase),
+        (None, _) => NamedPhase::None,
+        (Some(_), Some(_)) => NamedPhase::Several,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compiler::{Compiler, PathScope, RuleScope};
-use super::phase::{Named, phase_of};
+use super::phase::{NamedPhase, phase_of};
 use super::schema::SchemaType;
 use crate::graph::Graph;
 use crate::near::meant;
@@ -109,15 +109,15 @@ impl<'c> Compiler<'c> {
     /// The phase that a name speaks of; it is reported if there is not exactly one.
     fn named_phase(&mut self, name: &str, at: &str, set: &str, graphs: &[Arc<Graph>]) -> Option<PhaseOf> {
         match phase_of(graphs, name) {
-            Named::One(phase) => return Some(phase),
+            NamedPhase::One(phase) => return Some(phase),
             _ if self.unread_phases(set, graphs.len()) => {}
-            Named::None => {
+            NamedPhase::None => {
                 let known: Vec<&str> = graphs.iter().flat_map(|graph| graph.names()).map(|name| &**name).collect();
                 let all = || format!("name a phase of `{set}.phases`: {}", cut(&known.join(", "), SHOWN_NAMES));
                 let hint = meant(name, known.iter().copied(), all);
                 self.error(at, format!("no such phase `{name}`"), hint);
             }
-            Named::Several => self.error(
+            NamedPhase::Several => self.error(
                 at,
                 format!("more than one machine knows the phase `{name}`"),
                 "rename it in all but one with `states`, or use `with`",

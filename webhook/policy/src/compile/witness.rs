@@ -9,10 +9,10 @@ use crate::spec;
 impl Compiler<'_> {
     /// Warns of witnesses that no rule keeps from falling.
     pub(super) fn witnesses(&mut self, set: &spec::RuleSet) {
-        let root = Guarded::by(set, PathScope::Root);
+        let root = KeptPaths::by(set, PathScope::Root);
         let mut found = Vec::new();
         rule_sets(set, "spec", &mut |set, at| {
-            let entry = Guarded::by(set, PathScope::Item);
+            let entry = KeptPaths::by(set, PathScope::Item);
             for (at, resets) in resets_of(set, at) {
                 let with = resets.with.iter().flatten().enumerate().filter(|(_, path)| !root.holds(path));
                 found.extend(with.map(|(index, path)| (format!("{at}.with[{index}]"), path.clone())));
@@ -31,14 +31,14 @@ impl Compiler<'_> {
 }
 
 /// What the rules of one set keep from falling.
-struct Guarded {
+struct KeptPaths {
     scope: PathScope,
     exact: HashSet<Path>,
     /// With everything below.
     above: Vec<Path>,
 }
 
-impl Guarded {
+impl KeptPaths {
     fn by(set: &spec::RuleSet, scope: PathScope) -> Self {
         let read = |path: &String| scope.parse(path).ok();
         let exact = set.monotone.iter().map(|rule| &rule.path).chain(set.collections.iter().map(|rule| &rule.path));

@@ -9,7 +9,7 @@ use crate::value::Value;
 use crate::verdict::{Class, Reason};
 
 /// What a machine reads before and after a write.
-pub(super) struct PhaseChange<'v> {
+pub(super) struct PhaseStep<'v> {
     pub(super) rule: &'v PhaseRule,
     pub(super) before: Read<'v>,
     pub(super) after: Read<'v>,
@@ -17,7 +17,7 @@ pub(super) struct PhaseChange<'v> {
     pub(super) changed: bool,
 }
 
-impl<'v> PhaseChange<'v> {
+impl<'v> PhaseStep<'v> {
     pub(super) fn between(rule: &'v PhaseRule, old: &'v Value<'_>, new: &'v Value<'_>) -> Self {
         let read = |value| rule.graph.read(rule.path.of(value));
         let (before, after) = (read(old), read(new));
@@ -33,7 +33,7 @@ impl Evaluation<'_> {
     /// R5.
     pub(super) fn phase(
         &mut self,
-        PhaseChange { rule, before, after, changed }: &PhaseChange<'_>,
+        PhaseStep { rule, before, after, changed }: &PhaseStep<'_>,
         reset: bool,
         (old, new): (&Value<'_>, &Value<'_>),
         location: &Location<'_>,

@@ -1,7 +1,7 @@
 //! R7: fields that are set stay as they are.
 
 use super::evaluation::{Evaluation, Violation};
-use super::phase::PhaseChange;
+use super::phase::PhaseStep;
 use crate::graph::Reading;
 use crate::path::{Location, LocationStep};
 use crate::rules::SetOnceRule;
@@ -15,7 +15,7 @@ impl Evaluation<'_> {
         rule: &SetOnceRule,
         reset: bool,
         (old, new): (&Value<'_>, &Value<'_>),
-        phases: &[PhaseChange<'_>],
+        phases: &[PhaseStep<'_>],
         location: &Location<'_>,
     ) {
         if !old.semantically_equal(new) && !reset {

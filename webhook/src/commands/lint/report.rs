@@ -119,7 +119,9 @@ impl LintReport {
 /// As the table shows it.
 impl std::fmt::Display for LintLine {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let style = if self.severity == Severity::Error { output::FAIL } else { output::WARN };
+        let severity = output::painted(style, word(self.severity));
         let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
-        writeln!(out, "{}: {}: {path}{}\n    {}", self.place(), word(self.severity), self.message, self.hint)
+        writeln!(out, "{}: {severity}: {path}{}\n    {}", self.place(), self.message, self.hint)
     }
 }

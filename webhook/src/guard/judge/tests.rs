@@ -8,6 +8,8 @@ use statusguard_policy::Reason;
 
 use super::*;
 
+mod told;
+
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const RESOURCE: GroupResource<'static> = GroupResource { group: "example.org", resource: "jobs" };
 
