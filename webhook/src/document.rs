@@ -99,7 +99,7 @@ pub fn content(file: &Path) -> Result<Vec<u8>, Error> {
     Ok(content)
 }
 
-/// The text of a file's content, without a byte order mark.
+/// The text of a file's content.
 ///
 /// # Errors
 /// [`Error::Parse`] when it is not UTF-8.
@@ -111,7 +111,7 @@ pub fn text<'c>(file: &Path, content: &'c [u8]) -> Result<&'c str, Error> {
     match content {
         // A mark, or two bytes for a character of ASCII.
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(wrap("the text is UTF-16".into())),
-        [0xef, 0xbb, 0xbf, rest @ ..] | rest => std::str::from_utf8(rest)
+        content => std::str::from_utf8(content)
             .map_err(|error| wrap(format!("the text is not UTF-8 from byte {} on", error.valid_up_to()))),
     }
 }
@@ -225,6 +225,10 @@ mod tests {
         }
         assert_eq!(said(b"a: \xff"), "f: the text is not UTF-8 from byte 3 on; save the file as UTF-8");
         // A mark of UTF-8 is not part of the text.
+        let Err(Error::Parse { problem, .. }) = documents(file, "\u{feff}a: .nan".as_bytes()) else {
+            unreachable!("has no JSON form")
+        };
+        assert_eq!(problem.position, Some(Position { line: 1, column: 4 }));
         for text in ["\u{feff}a: 1", "\u{feff}{\"a\": 1}"] {
             assert_eq!(documents(file, text.as_bytes()).unwrap()[0].to_string(), r#"{"a":1}"#);
         }

@@ -189,6 +189,7 @@ spec:
             (0, "", false, (2, 1)),
             // What is not there, by what is around it.
             (0, "spec.rules[1].key[3].x", false, (5, 7)),
+            (0, "spec.rules[0].path.x", true, (4, 15)),
             (0, "metadata.name", true, (2, 1)),
             // Empty documents do not count.
             (1, "a.b[1]", false, (9, 3)),

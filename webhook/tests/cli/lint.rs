@@ -113,6 +113,16 @@ fn warnings_fail_only_if_that_is_asked_for() {
 }
 
 #[test]
+fn a_terminal_shows_errors_and_warnings_in_colour() {
+    let out = lint("typos.yaml", &["--color", "always"]).out;
+    assert!(
+        out.contains(": \u{1b}[1m\u{1b}[31merror\u{1b}[0m: spec.")
+            && out.contains(": \u{1b}[33mwarning\u{1b}[0m: spec."),
+        "{out}"
+    );
+}
+
+#[test]
 fn annotations_of_a_pull_request() {
     let folder = Folder::new();
     let text = std::fs::read_to_string(file("empty.yaml")).unwrap();

@@ -70,6 +70,7 @@ fn fields() -> Json {
         "free": { "x-kubernetes-preserve-unknown-fields": true },
         "anything": { "type": "object", "additionalProperties": true },
         "embedded": { "type": "object", "x-kubernetes-embedded-resource": true },
+        "closed": { "type": "object", "additionalProperties": false },
         "untyped": { "properties": { "a": { "type": "integer" } } },
     })
 }
@@ -116,6 +117,11 @@ fn paths_that_the_schema_cannot_hold_are_errors() {
             "empty.odd",
             "the CRD's schema has no `.status.empty.odd`",
             "`.status.empty` has no members there, and the API server removes unknown ones",
+        ),
+        (
+            "closed.x",
+            "the CRD's schema has no `.status.closed.x`",
+            "`.status.closed` has no members there, and the API server removes unknown ones",
         ),
         (
             "text.a.b",

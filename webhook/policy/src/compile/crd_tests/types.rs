@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{NOTHING, crd, fields, of_rule};
+use super::{NOTHING, crd, fields, of_rule, said};
 
 #[test]
 fn monotone_is_for_what_can_rise() {
@@ -186,6 +186,7 @@ fn list_keys_are_those_of_the_schema() {
     assert_eq!(said("one", json!(["b"])), differs("key", "one", "a"));
     assert_eq!(said("two", json!(["a"])), differs("key", "two", "a, b"));
     assert_eq!(said("one", json!([])), differs("path", "one", "a"));
+    assert_eq!(said("one", json!(["a", "b"])), differs("key", "one", "a"));
     // A wrong member is said alone.
     let wrong = said("one", json!(["c"]));
     assert!(wrong.len() == 1 && wrong[0].starts_with("E spec.collections[0].key[0]: "), "{wrong:?}");
@@ -230,7 +231,7 @@ fn sums_are_of_numbers_and_lengths() {
 fn entries_are_compared_as_deep_as_they_go() {
     let inner = json!({ "type": "array", "items": { "type": "object", "properties": { "n": { "type": "integer" }, "ok": { "type": "boolean" } } } });
     let crd = crd(
-        json!({ "outer": { "type": "object", "additionalProperties": { "type": "object", "properties": { "inner": inner } } } }),
+        json!({ "count": { "type": "integer" }, "outer": { "type": "object", "additionalProperties": { "type": "object", "properties": { "inner": inner } } } }),
     );
     let deep = |path: &str| {
         let each =
@@ -239,6 +240,12 @@ fn entries_are_compared_as_deep_as_they_go() {
     };
     let at = "spec.collections[0].each.collections[0].each.monotone[0].path";
     assert_eq!(deep(".n"), NOTHING);
+    // Witnesses are of the whole status, or within the entry.
+    let resets = json!({ "with": [".status.count"], "within": [".n"] });
+    let each = json!({ "monotone": [{ "path": ".n" }], "setOnce": [{ "path": ".ok", "resets": resets }] });
+    let inner = json!({ "collections": [{ "path": ".inner", "key": ["n"], "each": each }] });
+    let rules = json!({ "monotone": [{ "path": ".status.count" }], "collections": [{ "path": ".status.outer", "each": inner }] });
+    assert_eq!(said(rules, &crd), NOTHING);
     assert_eq!(
         deep(".ok"),
         [format!("E {at}: `.ok` is a boolean, which cannot rise or fall; guard it with `setOnce`")]
