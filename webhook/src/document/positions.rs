@@ -38,7 +38,7 @@ impl SourceMap {
     #[must_use]
     pub fn new<'p>(text: &str, wanted: impl IntoIterator<Item = (usize, &'p str)>) -> Self {
         let wanted = wanted.into_iter().flat_map(|(document, path)| prefixes(path).map(move |path| (document, path)));
-        let mut walk = Walk {
+        let mut walk = PathSearch {
             parser: Parser::new_from_str(text),
             wanted: wanted.collect(),
             document: 0,
@@ -73,7 +73,7 @@ fn prefixes(path: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-struct Walk<'t, 'p> {
+struct PathSearch<'t, 'p> {
     parser: Parser<'t, granit_parser::StrInput<'t>>,
     wanted: HashSet<(usize, &'p str)>,
     document: usize,
@@ -81,7 +81,7 @@ struct Walk<'t, 'p> {
     map: SourceMap,
 }
 
-impl<'t> Walk<'t, '_> {
+impl<'t> PathSearch<'t, '_> {
     fn next(&mut self) -> Option<(Event<'t>, Position)> {
         loop {
             match self.parser.next_event()?.ok()? {
