@@ -22,6 +22,20 @@ pub struct Problem {
     pub message: String,
     /// How to correct it.
     pub hint: String,
+    /// Whether the name of the member at `path` is wrong, and not its value.
+    pub of_key: bool,
+}
+
+impl Problem {
+    /// A problem of the value at a path.
+    pub fn new(
+        severity: Severity,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { severity, path: path.into(), message: message.into(), hint: hint.into(), of_key: false }
+    }
 }
 
 impl fmt::Display for Problem {

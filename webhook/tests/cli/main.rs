@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod bad_input;
 mod cases;
 mod checks;
 mod crds;
@@ -9,6 +10,7 @@ mod drawings;
 mod folders;
 mod init;
 mod language;
+mod lint;
 mod objects;
 mod pipes;
 mod results;

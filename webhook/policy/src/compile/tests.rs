@@ -99,6 +99,7 @@ fn everything_of_a_wrong_type_is_named_at_once() {
         "spec.collections[0].key[0]: invalid type: integer `1`, expected a string".into(),
         "spec.collections[0].each.setOnce[0].requiredIn: invalid type: string \"Done\", expected a sequence".into(),
         "spec.phases[0].finals: unknown key".into(),
+        "spec.phases[0]: the machine names no phase, so every phase is refused".into(),
         "spec.collections[0].each.setOnce[0].odd: unknown key".into(),
         "metadata.name: `job` does not match the target".into(),
         "spec.monotone[0].path: bad path `status.x`".into(),
@@ -225,7 +226,7 @@ fn a_reset_is_a_way_out() {
     assert_eq!(root(json!({ "from": ["B"] })), Vec::<String>::new());
     // Also one that is wrong, so that only that is said.
     assert_eq!(root(json!({ "with": ["x"] })), ["spec.phases[0].resets.with[0]: bad path `x`"]);
-    assert_eq!(root(json!({ "to": ["C"] })), ["spec.phases[0].resets.to: no such phase `C`"]);
+    assert_eq!(root(json!({ "to": ["C"] })), ["spec.phases[0].resets.to[0]: no such phase `C`"]);
     assert_eq!(
         root(json!({ "from": 5 })),
         ["spec.phases[0].resets.from: invalid type: integer `5`, expected a sequence"]
@@ -288,7 +289,7 @@ fn machines_stand_side_by_side() {
             json!({ "phases": [one, known], "setOnce": [{ "path": ".status.x", "requiredIn": ["A", "E"], "resets": { "to": ["A"] } }] })
         ),
         [
-            "spec.setOnce[0].resets.to: more than one machine knows the phase `A`",
+            "spec.setOnce[0].resets.to[0]: more than one machine knows the phase `A`",
             "spec.setOnce[0].requiredIn[0]: more than one machine knows the phase `A`",
             "spec.setOnce[0].requiredIn[1]: no such phase `E`",
         ]
