@@ -98,7 +98,7 @@ fn warnings_fail_only_if_that_is_asked_for() {
         ),
         (
             "empty.yaml",
-            "4:1: warning: spec: there is no rule, so every write is allowed\n    see `statusguard policy init`",
+            "4:1: warning: spec: there is no rule, so every write is allowed\n    add rules for what its",
         ),
     ] {
         for (more, code) in [(&[][..], 0), (&["--strict"][..], 1)] {
