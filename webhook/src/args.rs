@@ -111,6 +111,36 @@ pub enum OutputFormat {
     Json,
 }
 
+/// Arguments of `policy lint`.
+#[derive(Debug, Group)]
+pub struct LintArgs {
+    /// Policy files or folders; `-` reads standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// CustomResourceDefinitions, to compare each policy with that of its target: a file or a folder of them; may be
+    /// repeated.
+    #[arg(long, value_name = "FILE")]
+    pub crd: Vec<PathBuf>,
+    /// Fail on warnings, too.
+    #[arg(long)]
+    pub strict: bool,
+    /// Table, JSON, or annotations of a pull request in GitHub Actions.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: LintFormat,
+}
+
+/// How the problems of policies look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LintFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// Workflow commands of GitHub Actions, which annotate the lines of a pull request.
+    Github,
+}
+
 /// Arguments of `check`.
 #[derive(Debug, Group)]
 #[command(group(clap::ArgGroup::new("write").args(["old", "review"]).required(true)))]
@@ -136,17 +166,7 @@ pub struct CheckArgs {
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
     /// Compile policies and name every problem.
-    Lint {
-        /// Policy files or folders; `-` reads standard input.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// CustomResourceDefinitions, to compare each policy with the schema of its target.
-        #[arg(long, value_name = "FILE")]
-        crd: Option<PathBuf>,
-        /// Table or JSON.
-        #[arg(short, long, value_enum, default_value_t)]
-        output: OutputFormat,
-    },
+    Lint(LintArgs),
     /// Draw the phase machines of a policy.
     Graph {
         /// The policy.
@@ -166,13 +186,13 @@ pub enum PolicyCommand {
     Test(TestArgs),
     /// Write a commented first policy from a CRD's schema.
     Init {
-        /// The CustomResourceDefinition, YAML or JSON.
+        /// The CustomResourceDefinition, YAML or JSON; `-` reads standard input.
         #[arg(long, value_name = "FILE")]
         crd: PathBuf,
-        /// The kind, when the file holds several.
+        /// The kind, or `<plural>.<group>`, when the file holds several.
         #[arg(long)]
         kind: Option<String>,
-        /// The version; default: the stored one.
+        /// The version; default: the stored one, if it is served.
         #[arg(long)]
         version: Option<String>,
     },

@@ -1,14 +1,18 @@
 //! YAML and JSON files, read without rounding a number.
 
-use std::collections::HashMap;
+mod positions;
+mod yaml;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use granit_parser::{Event, Parser, ScalarStyle};
-use statusguard_policy::{Text, Value};
+use statusguard_policy::Value;
 
-/// Nodes that one file may unfold to; keeps aliases from growing without end.
-const MAX_NODES: usize = 4_000_000;
+pub use self::positions::{DuplicateKey, SourceMap};
+pub use self::yaml::{Position, SyntaxError, parse};
+
+/// Bytes that one file may have: more than all CRDs of a cluster.
+const MAX_FILE: u64 = 64 << 20;
 
 /// Why a file could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +27,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Neither YAML nor JSON.
-    #[error("{}: {reason}", file.display())]
+    #[error("{}: {problem}", file.display())]
     Parse {
         /// The file.
         file: PathBuf,
-        /// What is wrong, with line and column.
-        reason: String,
+        /// What is wrong, and where.
+        problem: SyntaxError,
     },
     /// A document that is something else than what was asked for.
     #[error("{}: {reason}; {hint}", file.display())]
@@ -48,8 +52,17 @@ impl Error {
     pub fn parts(&self) -> (String, String) {
         match self {
             Self::Read { source, .. } => (format!("cannot be read: {source}"), "name a file that is there".into()),
-            Self::Parse { reason, .. } => (reason.clone(), "write YAML or JSON".into()),
+            Self::Parse { problem, .. } => (problem.message.clone(), problem.hint.into()),
             Self::Unfit { reason, hint, .. } => (reason.clone(), hint.clone()),
+        }
+    }
+
+    /// Where in the file, if that is known.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Parse { problem, .. } => problem.position,
+            Self::Read { .. } | Self::Unfit { .. } => None,
         }
     }
 
@@ -64,13 +77,43 @@ impl Error {
 /// # Errors
 /// [`Error::Read`] and [`Error::Parse`].
 pub fn read(file: &Path) -> Result<Vec<Value<'static>>, Error> {
-    let content = if file == Path::new("-") {
-        let mut content = Vec::new();
-        std::io::stdin().read_to_end(&mut content).map(|_| content)
+    documents(file, &content(file)?)
+}
+
+/// What is in a file; `-` is standard input.
+///
+/// # Errors
+/// [`Error::Read`], and [`Error::Unfit`] for a file that is too large.
+pub fn content(file: &Path) -> Result<Vec<u8>, Error> {
+    let mut content = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(MAX_FILE + 1).read_to_end(&mut content)
     } else {
-        std::fs::read(file)
+        std::fs::File::open(file).and_then(|opened| opened.take(MAX_FILE + 1).read_to_end(&mut content))
     };
-    documents(file, &content.map_err(|source| Error::Read { file: file.into(), source })?)
+    read.map_err(|source| Error::Read { file: file.into(), source })?;
+    if content.len() as u64 > MAX_FILE {
+        let reason = format!("the file is larger than {} MiB", MAX_FILE >> 20);
+        return Err(Error::unfit(file, reason, "split it, or name the file that is meant"));
+    }
+    Ok(content)
+}
+
+/// The text of a file's content.
+///
+/// # Errors
+/// [`Error::Parse`] when it is not UTF-8.
+pub fn text<'c>(file: &Path, content: &'c [u8]) -> Result<&'c str, Error> {
+    let wrap = |message: String| {
+        let problem = SyntaxError::new(message, "save the file as UTF-8", None);
+        Error::Parse { file: file.into(), problem }
+    };
+    match content {
+        // A mark, or two bytes for a character of ASCII.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(wrap("the text is UTF-16".into())),
+        content => std::str::from_utf8(content)
+            .map_err(|error| wrap(format!("the text is not UTF-8 from byte {} on", error.valid_up_to()))),
+    }
 }
 
 /// As [`read`], of a file whose content was read already.
@@ -78,11 +121,7 @@ pub fn read(file: &Path) -> Result<Vec<Value<'static>>, Error> {
 /// # Errors
 /// [`Error::Parse`].
 pub fn documents(file: &Path, content: &[u8]) -> Result<Vec<Value<'static>>, Error> {
-    let parsed = match std::str::from_utf8(content) {
-        Ok(text) => parse(text),
-        Err(error) => Err(format!("the text is not UTF-8 at byte {}", error.valid_up_to())),
-    };
-    parsed.map_err(|reason| Error::Parse { file: file.into(), reason })
+    parse(text(file, content)?).map_err(|problem| Error::Parse { file: file.into(), problem })
 }
 
 /// The only document of a file.
@@ -164,36 +203,6 @@ pub fn files(name: &Path, deep: bool) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// All documents of a text that are not empty.
-///
-/// # Errors
-/// What is wrong, with line and column.
-pub fn parse(text: &str) -> Result<Vec<Value<'static>>, String> {
-    if text.trim_start().starts_with(['{', '['])
-        && let Ok(value) = Value::parse(text.as_bytes())
-    {
-        return Ok(vec![value.into_owned()]);
-    }
-    let mut reader = YamlReader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, line: 1 };
-    let mut documents = Vec::new();
-    while let Some(event) = reader.next()? {
-        match event {
-            Event::StreamEnd => break,
-            Event::DocumentStart(..) => {
-                reader.anchors.clear();
-                if let Some(event) = reader.next()? {
-                    let document = reader.node(event, 0)?;
-                    if document != Value::Null {
-                        documents.push(document);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(documents)
-}
-
 /// The serde form of a value. Numbers beyond what serde_json holds are rounded: for policies,
 /// not for status.
 ///
@@ -203,212 +212,25 @@ pub fn json(value: &Value<'_>) -> Result<serde_json::Value, serde_json::Error> {
     serde_json::from_str(&value.to_string())
 }
 
-struct YamlReader<'t> {
-    parser: Parser<'t, granit_parser::StrInput<'t>>,
-    anchors: HashMap<usize, Value<'static>>,
-    nodes: usize,
-    line: usize,
-}
-
-impl<'t> YamlReader<'t> {
-    fn next(&mut self) -> Result<Option<Event<'t>>, String> {
-        loop {
-            match self.parser.next_event() {
-                None => return Ok(None),
-                Some(Ok((Event::Comment(..) | Event::Anchor(..), _))) => {}
-                Some(Ok((event, span))) => {
-                    self.line = span.start.line();
-                    return Ok(Some(event));
-                }
-                Some(Err(error)) => return Err(error.to_string()),
-            }
-        }
-    }
-
-    fn must(&mut self) -> Result<Event<'t>, String> {
-        self.next()?.ok_or_else(|| format!("unexpected end at line {}", self.line))
-    }
-
-    fn node(&mut self, event: Event<'t>, depth: usize) -> Result<Value<'static>, String> {
-        self.nodes += 1;
-        if depth > statusguard_policy::MAX_DEPTH {
-            return Err(format!("nested too deep at line {}", self.line));
-        }
-        let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                let text_only =
-                    style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
-                let value = if text_only { Value::String(text.into_owned().into()) } else { self.plain(&text)? };
-                (value, anchor)
-            }
-            Event::SequenceStart(_, anchor, _) => {
-                let mut items = Vec::new();
-                loop {
-                    match self.must()? {
-                        Event::SequenceEnd => break,
-                        event => items.push(self.node(event, depth + 1)?),
-                    }
-                }
-                (Value::list(items), anchor)
-            }
-            Event::MappingStart(_, anchor, _) => (self.mapping(depth)?, anchor),
-            Event::Alias(anchor) => {
-                let value = self.anchors.get(&anchor).cloned();
-                let value = value.ok_or_else(|| format!("an alias inside of itself at line {}", self.line))?;
-                self.nodes += size(&value);
-                (value, 0)
-            }
-            Event::UnresolvedAlias(name) => return Err(format!("unknown alias `{name}` at line {}", self.line)),
-            Event::DocumentEnd => (Value::Null, 0),
-            event => return Err(format!("unexpected {event:?} at line {}", self.line)),
-        };
-        if self.nodes > MAX_NODES {
-            return Err(format!("more than {MAX_NODES} values at line {}", self.line));
-        }
-        if anchor != 0 {
-            self.anchors.insert(anchor, value.clone());
-        }
-        Ok(value)
-    }
-
-    fn mapping(&mut self, depth: usize) -> Result<Value<'static>, String> {
-        let mut members: Vec<(Text<'static>, Value<'static>)> = Vec::new();
-        let mut merged: Vec<(Text<'static>, Value<'static>)> = Vec::new();
-        loop {
-            let (key, plain) = match self.must()? {
-                Event::MappingEnd => break,
-                Event::Scalar(text, style, _, _) => (text.into_owned(), style == ScalarStyle::Plain),
-                _ => return Err(format!("a key that is not a string at line {}", self.line)),
-            };
-            let line = self.line;
-            let event = self.must()?;
-            let value = self.node(event, depth + 1)?;
-            if key == "<<" && plain {
-                let sources = match value {
-                    Value::List(items) => items.to_vec(),
-                    value => vec![value],
-                };
-                // Earlier sources win, and the mapping's own members win over all.
-                for source in sources.into_iter().rev() {
-                    let Value::Object(source) = source else {
-                        return Err(format!("`<<` merges mappings, at line {line}"));
-                    };
-                    merged.extend_from_slice(&source);
-                }
-                continue;
-            }
-            if members.iter().any(|(other, _)| **other == *key) {
-                return Err(format!("duplicate key `{key}` at line {line}"));
-            }
-            members.push((key.into(), value));
-        }
-        merged.extend(members);
-        Ok(Value::object(merged))
-    }
-
-    /// A plain scalar by YAML 1.2's core schema.
-    fn plain(&self, text: &str) -> Result<Value<'static>, String> {
-        Ok(match text {
-            "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-            "true" | "True" | "TRUE" => Value::Bool(true),
-            "false" | "False" | "FALSE" => Value::Bool(false),
-            ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "-.inf" | "-.Inf" | "-.INF" => {
-                return Err(format!("`{text}` has no JSON form, at line {}", self.line));
-            }
-            text => match number(text) {
-                Some(number) => Value::Number(number.into()),
-                None => Value::String(text.to_owned().into()),
-            },
-        })
-    }
-}
-
-fn size(value: &Value<'_>) -> usize {
-    match value {
-        Value::List(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Object(members) => 1 + members.iter().map(|(_, value)| size(value)).sum::<usize>(),
-        _ => 1,
-    }
-}
-
-/// The JSON text of a YAML number.
-fn number(text: &str) -> Option<String> {
-    if let Some(digits) = text.strip_prefix("0x") {
-        return u128::from_str_radix(digits, 16).ok().map(|number| number.to_string());
-    }
-    if let Some(digits) = text.strip_prefix("0o") {
-        return u128::from_str_radix(digits, 8).ok().map(|number| number.to_string());
-    }
-    let (sign, rest) = match text.as_bytes().first()? {
-        b'-' => ("-", &text[1..]),
-        b'+' => ("", &text[1..]),
-        _ => ("", text),
-    };
-    let (mantissa, exponent) = match rest.find(['e', 'E']) {
-        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
-        None => (rest, None),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
-        return None;
-    }
-    let mut number = String::from(sign);
-    let whole = whole.trim_start_matches('0');
-    number.push_str(if whole.is_empty() { "0" } else { whole });
-    if !fraction.is_empty() {
-        number.push('.');
-        number.push_str(fraction);
-    }
-    if let Some(exponent) = exponent {
-        let bare = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        if bare.is_empty() || !digits(bare) {
-            return None;
-        }
-        number.push('e');
-        number.push_str(exponent);
-    }
-    Some(number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn yaml_reads_as_json_without_rounding() {
-        let rows = [
-            ("a: 123456789012345678901234567890", r#"{"a":123456789012345678901234567890}"#),
-            ("a: 0.10000000000000000000001", r#"{"a":0.10000000000000000000001}"#),
-            ("a: +01.50", r#"{"a":1.50}"#),
-            ("a: .5", r#"{"a":0.5}"#),
-            ("a: 0x1F", r#"{"a":31}"#),
-            ("a: '1'", r#"{"a":"1"}"#),
-            ("a: !!str 1", r#"{"a":"1"}"#),
-            ("a: 2024-01-01T00:00:00Z", r#"{"a":"2024-01-01T00:00:00Z"}"#),
-            ("a: Off", r#"{"a":"Off"}"#),
-            ("a: ~", r#"{"a":null}"#),
-            ("a: True", r#"{"a":true}"#),
-            ("a: &x {b: 1}\nc: *x", r#"{"a":{"b":1},"c":{"b":1}}"#),
-            ("a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}", r#"{"a":{"b":1,"c":2},"d":{"b":1,"c":3}}"#),
-            ("a: |\n  x\n  y\n", "{\"a\":\"x\\ny\\n\"}"),
-            ("{\"a\": [1, 2.0]}", r#"{"a":[1,2.0]}"#),
-            ("-1e5", "-1e5"),
-        ];
-        for (yaml, json) in rows {
-            let documents = parse(yaml).unwrap();
-            assert_eq!(documents.len(), 1, "{yaml}");
-            assert_eq!(documents[0].to_string(), json, "{yaml}");
+    fn only_utf_8_is_read() {
+        let file = Path::new("f");
+        let said = |content: &[u8]| documents(file, content).unwrap_err().to_string();
+        for utf_16 in [&b"\xff\xfea\0"[..], b"\xfe\xff\0a", b"a\0:\0", b"\0a\0:"] {
+            assert_eq!(said(utf_16), "f: the text is UTF-16; save the file as UTF-8");
         }
-        assert_eq!(parse("---\na: 1\n---\n---\nb: 2\n").unwrap().len(), 2);
-        assert_eq!(parse("# nothing\n").unwrap().len(), 0);
-    }
-
-    #[test]
-    fn what_is_wrong_has_a_line() {
-        for yaml in ["a: 1\na: 2", "a: [1", "a: *x", "a: .nan", "? [a]\n: 1", "a: &x [*x]"] {
-            let error = parse(yaml).unwrap_err();
-            assert!(error.contains("line"), "{yaml}: {error}");
+        assert_eq!(said(b"a: \xff"), "f: the text is not UTF-8 from byte 3 on; save the file as UTF-8");
+        // A mark of UTF-8 is not part of the text.
+        let Err(Error::Parse { problem, .. }) = documents(file, "\u{feff}a: .nan".as_bytes()) else {
+            unreachable!("has no JSON form")
+        };
+        assert_eq!(problem.position, Some(Position { line: 1, column: 4 }));
+        for text in ["\u{feff}a: 1", "\u{feff}{\"a\": 1}"] {
+            assert_eq!(documents(file, text.as_bytes()).unwrap()[0].to_string(), r#"{"a":1}"#);
         }
     }
 }

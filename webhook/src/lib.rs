@@ -18,7 +18,8 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 pub use args::{
-    Args, CheckArgs, Command, GraphFormat, LogFormat, OutputFormat, PolicyCommand, TestArgs, TestOutput, WebhookArgs,
+    Args, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat, OutputFormat, PolicyCommand, TestArgs,
+    TestOutput, WebhookArgs,
 };
 pub use exit::Exit;
 pub use guard::{Backend, Guard, Refusal, Refusals, webhook};

@@ -18,6 +18,11 @@ pub enum Error {
     /// The PEM text does not hold a certificate.
     #[error("reading PEM certificates: the text does not hold one")]
     NoCertificate,
+    /// The key is encrypted: PKCS #8 (RFC 5958, 3) or the older form of OpenSSL.
+    #[error(
+        "the key is encrypted, and nobody is there to give its password; decrypt it: `openssl pkey -in KEY -out DECRYPTED`"
+    )]
+    Encrypted,
     /// The key is on a curve that ring does not sign with.
     #[error(
         "the key is on the curve P-521, which cannot be used; make an ECDSA key on P-256 or P-384, an Ed25519 or an RSA key"
@@ -40,7 +45,7 @@ impl Error {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Limit { .. } => "limits",
-            Self::Pem(..) | Self::NoCertificate | Self::Curve | Self::Certificate(_) => "certificate",
+            Self::Pem(..) | Self::NoCertificate | Self::Encrypted | Self::Curve | Self::Certificate(_) => "certificate",
             Self::PlainPort(_) => "plain_port",
             Self::Tls(_) => "tls",
         }

@@ -14,6 +14,9 @@ use crate::error::Error;
 /// The object identifier of the curve P-521 (RFC 5480, 2.1.1.1), as it stands in a PKCS #8 or SEC 1 key.
 const P521: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
 
+/// What only encrypted keys have in their PEM text (RFC 7468, 11, and RFC 1421, 4.6.1.1).
+const ENCRYPTED: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];
+
 /// A serving certificate that does not change, from a PEM chain (leaf first) and a PEM key.
 ///
 /// # Errors
@@ -24,6 +27,9 @@ pub fn certificate(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesServerCer
         .map_err(|source| Error::Pem("certificates", source))?;
     if chain.is_empty() {
         return Err(Error::NoCertificate);
+    }
+    if ENCRYPTED.iter().any(|mark| key.windows(mark.len()).any(|bytes| bytes == *mark)) {
+        return Err(Error::Encrypted);
     }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| Error::Pem("key", source))?;
     let of_p521 = key.secret_der().windows(P521.len()).any(|bytes| bytes == P521);
@@ -69,6 +75,12 @@ bQ==
         let key = |text: &str| certificate(chain.as_bytes(), text.as_bytes()).map(|_| ());
         assert!(matches!(key(KEY_ON_P521), Err(Error::Curve)));
         assert!(matches!(key(&rcgen::KeyPair::generate().unwrap().serialize_pem()), Err(Error::Certificate(_))));
+        for encrypted in [
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\naGVsbG8=\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0\n\naGVsbG8=\n-----END EC PRIVATE KEY-----\n",
+        ] {
+            assert!(matches!(key(encrypted), Err(Error::Encrypted)));
+        }
         key(&made.signing_key.serialize_pem()).unwrap();
     }
 }

@@ -1,10 +1,17 @@
 //! From a `StatusPolicy` document to its compiled form, with every problem named at once.
 
 mod compiler;
+mod crd;
+#[cfg(test)]
+mod crd_tests;
+mod fits;
+mod keys;
 mod limits;
 mod phase;
+mod phase_names;
 mod read;
 mod rules;
+mod schema;
 mod shape;
 mod target;
 #[cfg(test)]
@@ -13,9 +20,8 @@ mod witness;
 
 use serde_json::Value as Json;
 
-use compiler::{Compiler, PathScope};
+use compiler::Compiler;
 
-use crate::path::Path;
 use crate::problem::{Problem, Severity};
 use crate::rules::Policy;
 use crate::spec::StatusPolicySpec;
@@ -29,17 +35,17 @@ impl Policy {
         Self::compile_for(document, None)
     }
 
-    /// Like [`Policy::compile`], with the OpenAPI schema of the resource: with it, an `order` that is written for a map
-    /// is an error.
+    /// Like [`Policy::compile`], with the CustomResourceDefinition (`apiextensions.k8s.io/v1`) of the target: what the
+    /// target or a rule says of versions, subresources, fields, types, phases and list keys has to fit it.
     ///
     /// # Errors
     /// As [`Policy::compile`].
-    pub fn compile_for(document: &Json, schema: Option<&Json>) -> Result<Self, Vec<Problem>> {
+    pub fn compile_for(document: &Json, crd: Option<&Json>) -> Result<Self, Vec<Problem>> {
         let mut compiler = Compiler::new();
-        let policy = if compiler.document_fits(document) {
+        let policy = if compiler.may_be_policy(document) && compiler.document_fits(document) {
             compiler.header(document);
             let spec = compiler.spec(document);
-            spec.and_then(|spec| policy(&mut compiler, document, spec, schema.unwrap_or(&Json::Null)))
+            spec.and_then(|spec| policy(&mut compiler, document, spec, crd))
         } else {
             None
         };
@@ -54,11 +60,21 @@ impl Policy {
     }
 }
 
-fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, schema: &Json) -> Option<Policy> {
+fn policy<'c>(
+    compiler: &mut Compiler<'c>,
+    document: &Json,
+    spec: StatusPolicySpec,
+    crd: Option<&'c Json>,
+) -> Option<Policy> {
     let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    compiler.target(&name, &spec);
+    compiler.target(&name, &spec, crd);
+    if let Some(crd) = crd {
+        compiler.status = compiler.definition(&spec.target, crd);
+    }
+    let scope = compiler.root_scope();
     let redact = spec.redact.iter().enumerate();
-    let redact = redact.filter_map(|(index, path)| redact_path(compiler, path, index)).collect();
+    let redact =
+        redact.filter_map(|(index, path)| compiler.path(path, scope, &format!("spec.redact[{index}]"))).collect();
     let set = spec.rules();
     if !compiler.rules_fit(&set) {
         return None;
@@ -67,10 +83,10 @@ fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, sche
         compiler.warning(
             "spec",
             "there is no rule, so every write is allowed",
-            "see `statusguard policy init` for a first policy",
+            "add rules for what its controller guarantees, or remove the policy",
         );
     }
-    let rules = compiler.rules(&set, "spec", PathScope::Root, false, schema);
+    let rules = compiler.rules(&set, "spec", scope);
     // A rule that could not be compiled may be the one that guards a witness.
     let kinds = ["spec.monotone", "spec.setOnce", "spec.collections"];
     let compiled = rules.monotone.len() + rules.set_once.len() + rules.collections.len();
@@ -79,9 +95,4 @@ fn policy(compiler: &mut Compiler, document: &Json, spec: StatusPolicySpec, sche
         compiler.witnesses(&set);
     }
     Some(Policy { name, spec, warnings: Vec::new(), redact, resets: compiler.resets, rules })
-}
-
-fn redact_path(compiler: &mut Compiler, text: &str, index: usize) -> Option<Path> {
-    let parsed = Path::parse_status(text);
-    parsed.map_err(|reason| compiler.error(format!("spec.redact[{index}]"), format!("bad path `{text}`"), reason)).ok()
 }

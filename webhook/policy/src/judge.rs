@@ -23,11 +23,11 @@ mod set_once;
 
 use changes::Changes;
 use evaluation::{Evaluation, Violation};
-use phase::PhaseStep;
+use phase::Machines;
 
 use crate::budget::{Budget, Unfinished};
 use crate::path::{Location, Path};
-use crate::rules::{EqualRule, Policy, Rules, SetOnceRule};
+use crate::rules::{EqualRule, Policy, Required, Rules};
 use crate::value::Value;
 use crate::verdict::{Class, Judgement, Operation, Reason};
 
@@ -52,7 +52,7 @@ impl Policy {
         if operation != Operation::Update {
             return Ok(Judgement::allow());
         }
-        let mut evaluation = Evaluation::new(self, old, new, budget)?;
+        let mut evaluation = Evaluation::new(self, old, new, budget);
         let root = Path::default();
         let status = Location::under(None, &root);
         match (&old.unreadable, &new.unreadable) {
@@ -83,15 +83,12 @@ fn judge_rules<'v>(
     evaluation.spend(rules.count())?;
     evaluation.spend_on(old, new)?;
     let changes = Changes::between(old, new);
-    for rule in rules.phases.iter().skip(1) {
-        evaluation.spend_on(rule.path.of(old), rule.path.of(new))?;
-    }
-    let phases: Vec<PhaseStep<'_>> = rules.phases.iter().map(|rule| PhaseStep::between(rule, old, new)).collect();
-    for phase in phases.iter().filter(|phase| changes.touch(&phase.rule.path)) {
-        let path = &phase.rule.path;
-        let location = Location::under(parent, path);
-        let reset = evaluation.resets_apply(&phase.rule.resets, (old, new))?;
-        evaluation.phase(phase, reset, (path.of(old), path.of(new)), &location);
+    let mut machines = Machines::new(&rules.phases, old, new);
+    for (index, rule) in rules.phases.iter().enumerate().filter(|(_, rule)| changes.touch(&rule.path)) {
+        let location = Location::under(parent, &rule.path);
+        let reset = evaluation.resets_apply(&rule.resets, (old, new))?;
+        let step = machines.step(index, evaluation)?;
+        evaluation.phase(step, reset, (rule.path.of(old), rule.path.of(new)), &location);
     }
     for rule in rules.monotone.iter().filter(|rule| changes.touch(&rule.path)) {
         let location = Location::under(parent, &rule.path);
@@ -100,16 +97,21 @@ fn judge_rules<'v>(
         evaluation.spend_on(old, new)?;
         evaluation.monotone(rule, reset, (old, new), &location);
     }
-    let changed = |rule: &&SetOnceRule| {
-        changes.touch(&rule.path) || rule.required_in.iter().any(|phase| phases[phase.machine].changed)
-    };
-    for rule in rules.set_once.iter().filter(changed) {
+    for rule in &rules.set_once {
+        evaluation.spend(rule.required_in.len())?;
+        let machine_touched = |required: &Required| changes.touch(&rules.phases[required.machine].path);
+        if !changes.touch(&rule.path) && !rule.required_in.iter().any(machine_touched) {
+            continue;
+        }
         let location = Location::under(parent, &rule.path);
         let reset = evaluation.resets_apply(&rule.resets, (old, new))?;
         let (old, new) = (rule.path.of(old), rule.path.of(new));
-        evaluation.spend(rule.required_in.len())?;
         evaluation.spend_on(old, new)?;
-        evaluation.set_once(rule, reset, (old, new), &phases, &location);
+        evaluation.set_once(reset, (old, new), &location);
+        if !rule.required_in.is_empty() && new.is_unset() {
+            let steps = machines.steps(&rule.required_in, evaluation)?;
+            evaluation.required(rule, steps, (old, new), &location);
+        }
     }
     for rule in rules.collections.iter().filter(|rule| changes.touch(&rule.path)) {
         let location = Location::under(parent, &rule.path);

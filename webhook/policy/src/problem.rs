@@ -16,12 +16,26 @@ pub enum Severity {
 pub struct Problem {
     /// Whether it prevents the policy from compiling.
     pub severity: Severity,
-    /// Where in the document, e.g. `spec.phase.transitions[0].from`.
+    /// Where in the document, e.g. `spec.phases[0].transitions[0].from`.
     pub path: String,
     /// What is wrong.
     pub message: String,
     /// How to correct it.
     pub hint: String,
+    /// Whether the name of the member at `path` is wrong, and not its value.
+    pub of_key: bool,
+}
+
+impl Problem {
+    /// A problem of the value at a path.
+    pub fn new(
+        severity: Severity,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { severity, path: path.into(), message: message.into(), hint: hint.into(), of_key: false }
+    }
 }
 
 impl fmt::Display for Problem {

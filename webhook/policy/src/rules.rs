@@ -54,7 +54,8 @@ pub(crate) struct MonotoneRule {
 #[derive(Clone, Debug)]
 pub(crate) struct SetOnceRule {
     pub(crate) path: Path,
-    pub(crate) required_in: Vec<PhaseOf>,
+    /// The machines that `requiredIn` names, each with its phases.
+    pub(crate) required_in: Vec<Required>,
     pub(crate) resets: Resets,
 }
 
@@ -83,6 +84,15 @@ pub(crate) enum Term {
     Length(Path),
 }
 
+/// The phases of one machine that require a field.
+#[derive(Clone, Debug)]
+pub(crate) struct Required {
+    /// The machine's place in the rule set.
+    pub(crate) machine: usize,
+    /// Nodes of its graph, sorted.
+    pub(crate) phases: Vec<usize>,
+}
+
 /// A phase of one of the machines that stand side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PhaseOf {
@@ -95,7 +105,8 @@ pub(crate) struct PhaseOf {
 /// When a rule does not compare with the old value. Phases are those of the root's machines.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resets {
-    pub(crate) id: usize,
+    /// `None` if the rule has none: there is nothing to look up.
+    pub(crate) id: Option<usize>,
     pub(crate) from: Vec<PhaseOf>,
     pub(crate) to: Vec<PhaseOf>,
     pub(crate) with: Vec<Path>,

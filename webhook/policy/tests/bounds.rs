@@ -343,3 +343,36 @@ fn not_every_problem_of_a_hopeless_document_is_listed() {
     assert!(problems[256].contains(" more are not listed"), "{}", problems[256]);
     assert!(time < LONGEST_COMPILATION, "{time:?}");
 }
+
+#[test]
+fn names_are_found_in_many_machines_at_once() {
+    let machines = |count: usize| -> Vec<Json> {
+        (0..count).map(|n| json!({ "path": format!(".status.a{n}"), "final": [format!("P{n}")] })).collect()
+    };
+    let reset = |names: Vec<String>| json!([{ "path": ".status.x", "resets": { "from": names } }]);
+    let known = json!({ "phases": machines(1900), "monotone": reset(vec!["P1899".into(); 40_000]) });
+    let unknown = json!({ "phases": machines(500), "monotone": reset((0..2000).map(|n| format!("N{n}")).collect()) });
+    for (what, rules) in [("known", known), ("unknown", unknown)] {
+        let (_, time) = compiled(rules);
+        assert!(time < LONGEST_COMPILATION, "{what}: {time:?}");
+    }
+}
+
+/// What a write leaves alone may be shared by its two statuses, and costs nothing, or it is counted.
+#[test]
+fn work_on_machines_is_counted() {
+    let conditions: Vec<String> = (0..5000).map(|n| format!("{{\"type\":\"C{n}\",\"status\":\"True\"}}")).collect();
+    let status = |n: usize| format!("{{\"l\":[{{\"c\":[{}],\"id\":1,\"n\":{n}}}]}}", conditions.join(","));
+    let write = (status(1), status(2));
+    let of_machines = |count: usize| {
+        let machine = |n: usize| json!({ "path": ".c", "states": { format!("A{n}"): format!("T{n}=True") }, "final": [format!("A{n}")] });
+        let each = json!({ "phases": (0..count).map(machine).collect::<Vec<_>>() });
+        let rules = json!({ "collections": [{ "path": ".status.l", "key": ["id"], "each": each }] });
+        let policy = Policy::compile(&document(rules)).unwrap();
+        (0..3).map(|_| cost(&policy, &write)).min_by_key(|(_, time, _)| *time).unwrap()
+    };
+    let ((steps, time, _), (more_steps, more_time, _)) = (of_machines(1), of_machines(500));
+    let growth = u32::try_from(more_steps / steps + 1).unwrap();
+    let allowed = 8 * growth * time.max(Duration::from_millis(2));
+    assert!(more_time < allowed, "{steps} steps {time:?}, {more_steps} steps {more_time:?}");
+}

@@ -1,6 +1,6 @@
 //! `statusguard policy explain`: a policy in plain sentences.
 
-use statusguard_policy::spec::{FailurePolicy, Keep, Mode, Order, Phase, Resets, RuleSet};
+use statusguard_policy::spec::{Collection, FailurePolicy, Keep, Mode, Order, Phase, Resets, RuleSet};
 use statusguard_policy::{Policy, StatusPolicySpec};
 
 /// Says every rule in words, one line each.
@@ -24,7 +24,7 @@ pub fn explain(policy: &Policy) -> String {
     }
     let mut text = lines.join("\n");
     text.push_str("\n\n");
-    rules(&spec.rules(), 0, &mut text);
+    Sentences { machines: &spec.phases, text: &mut text }.rules(&spec.rules(), 0);
     text
 }
 
@@ -81,82 +81,88 @@ fn head(policy: &Policy) -> String {
     )
 }
 
-fn line(sentence: &str, depth: usize, text: &mut String) {
-    text.push_str(&format!("{}- {sentence}\n", "  ".repeat(depth)));
+/// Sentences about rules, one a line.
+struct Sentences<'s> {
+    /// The root's machines, which resets name the phases of.
+    machines: &'s [Phase],
+    text: &'s mut String,
 }
 
-/// A machine: where it is, and below that what it may do.
-fn phases(phase: &Phase, first: bool, depth: usize, text: &mut String) {
-    let path = place(&phase.path);
-    let begin = if first { "The phase is" } else { "Beside it, a phase is" };
-    line(
-        &match phase.states.is_empty() {
+impl Sentences<'_> {
+    fn say(&mut self, depth: usize, sentence: &str) {
+        self.text.push_str(&format!("{}- {sentence}\n", "  ".repeat(depth)));
+    }
+
+    fn rules(&mut self, set: &RuleSet, depth: usize) {
+        for (index, machine) in set.phases.iter().enumerate() {
+            self.machine(machine, index == 0, depth);
+        }
+        for rule in &set.monotone {
+            let zero = if rule.to_zero { ", but may return to zero" } else { "" };
+            // R4: a reset drops the comparison with the old value, and nothing else.
+            let bound = rule.at_most.as_ref().map(|bound| format!("; it never passes `{bound}`")).unwrap_or_default();
+            let except = self.except(rule.resets.as_ref(), depth);
+            self.say(depth, &format!("{} never falls{zero}{except}{bound}.", place(&rule.path)));
+        }
+        for rule in &set.set_once {
+            let required = match &*rule.required_in {
+                [] => String::new(),
+                phases => format!("; it must be set in {}", or(phases)),
+            };
+            let except = self.except(rule.resets.as_ref(), depth);
+            let path = place(&rule.path);
+            self.say(depth, &format!("{path}, once set, neither changes nor goes{except}{required}."));
+        }
+        for rule in &set.equal {
+            self.say(depth, &format!("{} equals {}.", sum(&rule.left), sum(&rule.right)));
+        }
+        for rule in &set.collections {
+            self.collection(rule, depth);
+        }
+    }
+
+    /// A machine: where it is, and below that what it may do.
+    fn machine(&mut self, phase: &Phase, first: bool, depth: usize) {
+        let path = place(&phase.path);
+        let begin = if first { "The phase is" } else { "Beside it, a phase is" };
+        let place = match phase.states.is_empty() {
             true => format!("{begin} {path}."),
             false => {
-                let states: Vec<String> =
-                    phase.states.iter().map(|(name, condition)| format!("{name} ({condition})")).collect();
-                format!("{begin} read from the conditions in {path}: {}.", and(&states))
+                let states = phase.states.iter().map(|(name, condition)| format!("{name} ({condition})"));
+                format!("{begin} read from the conditions in {path}: {}.", and(&states.collect::<Vec<_>>()))
             }
-        },
-        depth,
-        text,
-    );
-    let mut say = |sentence: String| line(&sentence, depth + 1, text);
-    say(match &phase.initial {
-        Some(initial) => format!("It begins as {}.", or(initial)),
-        None => "It may begin as any phase.".into(),
-    });
-    for transition in &phase.transitions {
-        say(format!("From {} it may go to {}.", or(&names(&transition.from, true)), or(&names(&transition.to, false))));
+        };
+        self.say(depth, &place);
+        let depth = depth + 1;
+        let any_target = phase.transitions.iter().any(|edge| edge.to.iter().any(|name| name == "*"));
+        self.say(
+            depth,
+            &match &phase.initial {
+                Some(initial) => format!("It begins as {}.", or(initial)),
+                None if any_target => "It may begin as any phase.".into(),
+                None => "It may begin as any of the phases named here.".into(),
+            },
+        );
+        for edge in &phase.transitions {
+            let (from, to) = (or(&names(&edge.from, true)), or(&names(&edge.to, false)));
+            self.say(depth, &format!("From {from} it may go to {to}."));
+        }
+        if !phase.final_phases.is_empty() {
+            let (names, is, them) = (&phase.final_phases, is(&phase.final_phases), them(&phase.final_phases));
+            self.say(depth, &format!("{} {is} left only by an edge that names {them}.", and(names)));
+        }
+        if phase.skip.iter().any(|name| name == "*") {
+            self.say(depth, "Every phase may be passed without being written.");
+        } else if !phase.skip.is_empty() {
+            self.say(depth, &format!("{} may be passed without being written.", and(&phase.skip)));
+        }
+        // Inside entries this is a deeper level than that of the rules.
+        if let Some(when) = self.when(phase.resets.as_ref(), depth - 1) {
+            self.say(depth, &format!("In a write where {when}, it may begin again."));
+        }
     }
-    if !phase.final_phases.is_empty() {
-        say(format!(
-            "{} {} left only by an edge that names {}.",
-            and(&phase.final_phases),
-            is(&phase.final_phases),
-            them(&phase.final_phases)
-        ));
-    }
-    if phase.skip.iter().any(|name| name == "*") {
-        say("Every phase may be passed without being written.".into());
-    } else if !phase.skip.is_empty() {
-        say(format!("{} may be passed without being written.", and(&phase.skip)));
-    }
-    if let Some(when) = when(phase.resets.as_ref()) {
-        say(format!("In a write where {when}, it may begin again."));
-    }
-}
 
-fn rules(set: &RuleSet, depth: usize, text: &mut String) {
-    for (index, machine) in set.phases.iter().enumerate() {
-        phases(machine, index == 0, depth, text);
-    }
-    let mut say = |sentence: String| line(&sentence, depth, text);
-    for rule in &set.monotone {
-        let mut sentence = format!("{} never falls", place(&rule.path));
-        if rule.to_zero {
-            sentence.push_str(", but may return to zero");
-        }
-        sentence.push_str(&except(rule.resets.as_ref()));
-        // R4: a reset drops the comparison with the old value, and nothing else.
-        if let Some(bound) = &rule.at_most {
-            sentence.push_str(&format!("; it never passes `{bound}`"));
-        }
-        say(format!("{sentence}."));
-    }
-    for rule in &set.set_once {
-        let mut sentence = format!("{}, once set, neither changes nor goes", place(&rule.path));
-        sentence.push_str(&except(rule.resets.as_ref()));
-        if !rule.required_in.is_empty() {
-            sentence.push_str(&format!("; it must be set in {}", or(&rule.required_in)));
-        }
-        say(format!("{sentence}."));
-    }
-    for rule in &set.equal {
-        say(format!("{} equals {}.", sum(&rule.left), sum(&rule.right)));
-    }
-    for rule in &set.collections {
-        let mut say = |sentence: String| line(&sentence, depth, text);
+    fn collection(&mut self, rule: &Collection, depth: usize) {
         let path = place(&rule.path);
         let kept = match (rule.keep, rule.order.unwrap_or_default()) {
             (Keep::Newest(0), _) => "its entries may come and go".into(),
@@ -168,47 +174,63 @@ fn rules(set: &RuleSet, depth: usize, text: &mut String) {
                 format!("it grows at its {end} and keeps at least its {count} newest entries")
             }
         };
-        let key = if rule.key.is_empty() {
-            String::new()
-        } else {
-            format!(" (entries are told apart by {})", and(&ticked(&rule.key)))
+        let key = match &*rule.key {
+            [] => String::new(),
+            key => format!(" (entries are told apart by {})", and(&ticked(key))),
         };
         let content = match &rule.each {
-            None => "; an entry's content never changes".into(),
-            Some(each) if each.is_empty() => "; the content of entries is free".into(),
-            Some(_) => String::from("; for each entry:"),
+            None => "; an entry's content never changes.",
+            Some(each) if each.is_empty() => "; the content of entries is free.",
+            Some(_) => "; for each entry:",
         };
-        say(format!("{path}{key}: {kept}{content}{}", if content.ends_with(':') { "" } else { "." }));
+        self.say(depth, &format!("{path}{key}: {kept}{content}"));
         if let Some(each) = &rule.each {
-            rules(each, depth + 1, text);
+            self.rules(each, depth + 1);
         }
-        if let Some(when) = when(rule.resets.as_ref()) {
-            line(&format!("In a write where {when}, {path} may be replaced."), depth, text);
+        if let Some(when) = self.when(rule.resets.as_ref(), depth) {
+            self.say(depth, &format!("In a write where {when}, {path} may be replaced."));
         }
+    }
+
+    /// When a rule of this depth drops its comparison with the old value.
+    fn when(&self, resets: Option<&Resets>, depth: usize) -> Option<String> {
+        let Resets { from, to, with, within } = resets?;
+        let mut when = self.phases("old", from.as_deref().unwrap_or_default(), depth);
+        when.extend(self.phases("new", to.as_deref().unwrap_or_default(), depth));
+        when.extend(with.as_ref().map(|with| format!("{} advances", or(&ticked(with)))));
+        when.extend(within.as_ref().map(|within| format!("the entry's {} advances", or(&ticked(within)))));
+        (!when.is_empty()).then(|| or(&when))
+    }
+
+    /// `the old phase is A or B`, for each machine that the names speak of. Where there is more than one machine, or the
+    /// rule is inside an entry, it is said which is meant.
+    fn phases(&self, which: &str, named: &[String], depth: usize) -> Vec<String> {
+        let of = |name: &String| {
+            let knows = |machine: &Phase| name.is_empty() || knows(machine, name);
+            self.machines.iter().position(knows).unwrap_or_default()
+        };
+        let said = self.machines.iter().enumerate().filter_map(|(index, machine)| {
+            let own: Vec<String> = named.iter().filter(|name| of(name) == index).cloned().collect();
+            let place = match (self.machines.len(), depth) {
+                (1, 0) => String::new(),
+                _ => format!(" in {}", place(&machine.path)),
+            };
+            (!own.is_empty()).then(|| format!("the {which} phase{place} is {}", or(&names(&own, false))))
+        });
+        said.collect()
+    }
+
+    fn except(&self, resets: Option<&Resets>, depth: usize) -> String {
+        self.when(resets, depth).map(|when| format!(", except in a write where {when}")).unwrap_or_default()
     }
 }
 
-/// When a rule drops its comparison with the old value.
-fn when(resets: Option<&Resets>) -> Option<String> {
-    let Resets { from, to, with, within } = resets?;
-    let mut when = Vec::new();
-    if let Some(from) = from {
-        when.push(format!("the old phase is {}", or(&names(from, false))));
-    }
-    if let Some(to) = to {
-        when.push(format!("the new phase is {}", or(&names(to, false))));
-    }
-    if let Some(with) = with {
-        when.push(format!("{} advances", or(&ticked(with))));
-    }
-    if let Some(within) = within {
-        when.push(format!("the entry's {} advances", or(&ticked(within))));
-    }
-    (!when.is_empty()).then(|| or(&when))
-}
-
-fn except(resets: Option<&Resets>) -> String {
-    when(resets).map(|when| format!(", except in a write where {when}")).unwrap_or_default()
+/// Whether a machine names a phase.
+fn knows(machine: &Phase, name: &String) -> bool {
+    machine.initial.as_ref().is_some_and(|initial| initial.contains(name))
+        || machine.transitions.iter().any(|edge| edge.from.contains(name) || edge.to.contains(name))
+        || machine.final_phases.contains(name)
+        || machine.states.contains_key(name)
 }
 
 fn place(path: &str) -> String {

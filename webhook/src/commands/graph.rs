@@ -73,13 +73,13 @@ impl Drawn<'_> {
     fn mermaid(&self, text: &mut String) {
         let Self { machine, index, framed } = self;
         let indent = if *framed { "        " } else { "    " };
-        let title = machine.title().replace('"', "'");
+        let title = printable(&machine.title()).replace('"', "'");
         match framed {
             true => text.push_str(&format!("    state \"{title}\" as m{index} {{\n")),
             false => text.push_str(&format!("    %% {title}\n")),
         }
         for phase in &machine.phases {
-            let _ = writeln!(text, "{indent}state \"{}\" as {}", phase.replace('"', "'"), self.id(phase));
+            let _ = writeln!(text, "{indent}state \"{}\" as {}", printable(phase).replace('"', "'"), self.id(phase));
         }
         if self.has_edge("*") {
             let _ = writeln!(text, "{indent}state \"any other\" as {}", self.id("*"));
@@ -128,7 +128,12 @@ impl Drawn<'_> {
 
 /// A string of the dot language.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    format!("\"{}\"", printable(text).replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A name on one line.
+fn printable(name: &str) -> String {
+    name.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect()
 }
 
 fn plain(machine: &Machine, text: &mut String) {
@@ -136,7 +141,7 @@ fn plain(machine: &Machine, text: &mut String) {
     let show = |name: &str| match name {
         "" => "(none)".to_owned(),
         "*" => "(any other)".to_owned(),
-        name => name.to_owned(),
+        name => printable(name),
     };
     let mut sources = vec![String::new()];
     sources.extend(machine.phases.iter().cloned());
@@ -147,7 +152,7 @@ fn plain(machine: &Machine, text: &mut String) {
         if !targets.is_empty() {
             let _ = writeln!(text, "  {} -> {}", show(&source), targets.join(", "));
         } else if machine.final_phases.contains(&source) {
-            let _ = writeln!(text, "  {source} is final");
+            let _ = writeln!(text, "  {} is final", show(&source));
         }
     }
 }

@@ -1,118 +1,136 @@
-//! `statusguard policy lint`: every problem of every policy.
+//! `statusguard policy lint`: every problem of every policy, with its place in the file.
 
+mod report;
+
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde_json::Value as Json;
+use statusguard_policy::spec::KIND;
 use statusguard_policy::{Policy, Problem, Severity};
 
-use crate::args::OutputFormat;
+use crate::args::LintArgs;
+use crate::document::{self, DuplicateKey, SourceMap};
 use crate::exit::Exit;
-use crate::{document, output, policies};
+use crate::{output, policies};
 
+use self::report::{LintLine, LintReport};
 use super::crd::Crds;
 
-#[derive(Serialize)]
-struct LintLine {
-    file: String,
-    /// Which document of the file, from 1, when it has several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    document: Option<usize>,
-    severity: &'static str,
-    path: String,
-    message: String,
-    hint: String,
-}
-
-impl LintLine {
-    fn new(file: &Path, document: Option<usize>, problem: &Problem) -> Self {
-        Self {
-            file: file.display().to_string(),
-            document,
-            severity: match problem.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            },
-            path: problem.path.clone(),
-            message: problem.message.clone(),
-            hint: problem.hint.clone(),
-        }
-    }
-
-    /// An error of a whole file or folder.
-    fn of_file(file: &Path, path: &str, (message, hint): (String, String)) -> Self {
-        let (file, path) = (file.display().to_string(), path.into());
-        Self { file, document: None, severity: "error", path, message, hint }
-    }
-}
-
 /// Compiles all policies of all files and prints their problems.
-pub fn run(names: &[PathBuf], crd: Option<&Path>, format: OutputFormat) -> anyhow::Result<Exit> {
-    let crds = crd.map(Crds::read).transpose()?;
-    let mut lines = Vec::new();
-    let mut policies = 0;
-    for name in names {
-        let before = policies + lines.len();
+pub fn run(args: &LintArgs) -> anyhow::Result<Exit> {
+    let LintArgs { files, crd, strict, output } = args;
+    let crds = if crd.is_empty() { None } else { Some(Crds::read_all(crd)?) };
+    let mut lint = Lint { crds, report: LintReport::default(), names: HashMap::new(), seen: HashSet::new() };
+    for name in files {
+        lint.file_or_folder(name);
+    }
+    lint.report.print(*output)?;
+    let failed = lint.report.count(Severity::Error) > 0 || (*strict && lint.report.count(Severity::Warning) > 0);
+    Ok(if failed { Exit::Failure } else { Exit::Success })
+}
+
+struct Lint {
+    crds: Option<Crds>,
+    report: LintReport,
+    /// Where each policy is, by its name.
+    names: HashMap<String, String>,
+    /// Files that were read, so that one which is named twice is not taken for two.
+    seen: HashSet<PathBuf>,
+}
+
+impl Lint {
+    fn file_or_folder(&mut self, name: &Path) {
+        let mut found = false;
         let files = document::files(name, true).unwrap_or_else(|error| {
-            lines.push(LintLine::of_file(name, "(the folder)", error.parts()));
+            self.report.add(LintLine::of_file(name, "(the folder)", &error));
+            found = true;
             Vec::new()
         });
         for file in files {
-            let documents = document::read(&file);
-            // A folder may hold tests beside the policies, and other things.
-            if name.is_dir() && !is_policy_file(&file, policies::Content::of(&documents)) {
-                continue;
-            }
-            let documents = match documents.and_then(|documents| policies::to_json(&file, &documents)) {
-                Ok(documents) => documents,
-                Err(error) => {
-                    lines.push(LintLine::of_file(&file, "(the file)", error.parts()));
-                    continue;
-                }
-            };
-            policies += documents.len();
-            for (index, document) in documents.iter().enumerate() {
-                let number = (documents.len() > 1).then_some(index + 1);
-                lines.extend(problems(document, crds.as_ref()).iter().map(|it| LintLine::new(&file, number, it)));
-            }
+            let again = file.canonicalize().is_ok_and(|file| !self.seen.insert(file));
+            found |= again || self.file(&file, name.is_dir());
         }
-        if policies + lines.len() == before {
-            let problem = ("no policy in it".into(), "name a folder with StatusPolicies".into());
-            lines.push(LintLine::of_file(name, "(the folder)", problem));
+        if !found {
+            let error = document::Error::unfit(name, "no policy in it", "name a folder with StatusPolicies");
+            self.report.add(LintLine::of_file(name, "(the folder)", &error));
         }
     }
-    let errors = lines.iter().filter(|line| line.severity == "error").count();
-    match format {
-        OutputFormat::Json => {
-            output::print_json(&serde_json::json!({ "policies": policies, "problems": lines }))?;
-        }
-        OutputFormat::Table => {
-            let mut text = String::new();
-            for LintLine { file, document, severity, path, message, hint } in &lines {
-                let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
-                let document = document.map(|number| format!(" (document {number})")).unwrap_or_default();
-                text.push_str(&format!("{file}{document}: {severity}: {at}{message}\n    {hint}\n"));
+
+    /// Whether there was something to lint. A folder may hold tests beside the policies, and other things.
+    fn file(&mut self, file: &Path, of_folder: bool) -> bool {
+        let content = document::content(file);
+        let documents = content.as_ref().map(|content| document::documents(file, content));
+        let (content, documents) = match (&content, documents) {
+            (Ok(content), Ok(documents)) => (content, documents),
+            (Err(error), _) | (_, Err(error)) => {
+                self.report.add(LintLine::of_file(file, "(the file)", error));
+                return true;
             }
-            let policies = output::counted(policies, "policy", "policies");
-            let warnings = output::counted(lines.len() - errors, "warning", "warnings");
-            let errors = output::counted(errors, "error", "errors");
-            output::print(&format!("{text}{policies}, {errors}, {warnings}\n"))?;
+        };
+        if of_folder && !is_policy_file(file, policies::Content::of(&documents)) {
+            return false;
+        }
+        match documents.and_then(|documents| policies::to_json(file, &documents)) {
+            Ok(documents) => self.documents(file, document::text(file, content).unwrap_or_default(), &documents),
+            Err(error) => self.report.add(LintLine::of_file(file, "(the file)", &error)),
+        }
+        true
+    }
+
+    fn documents(&mut self, file: &Path, text: &str, documents: &[Json]) {
+        self.report.policies += documents.len();
+        let found: Vec<Vec<Problem>> = documents.iter().map(|document| self.problems(document)).collect();
+        let mut wanted: Vec<(usize, &str)> = Vec::new();
+        for (index, problems) in found.iter().enumerate() {
+            wanted.extend(problems.iter().map(|problem| (index, problem.path.as_str())).chain([(index, NAME)]));
+        }
+        let places = SourceMap::new(text, wanted);
+        for (index, (document, mut problems)) in documents.iter().zip(found).enumerate() {
+            let number = (documents.len() > 1).then_some(index + 1);
+            // Of YAML such a file could not be read at all.
+            for duplicate in places.duplicates.iter().filter(|duplicate| duplicate.document == index) {
+                self.report.add(LintLine::new(file, number, Some(duplicate.second), &duplicate_key(duplicate)));
+            }
+            problems.extend(self.same_policy(file, document, &places, index));
+            for problem in &problems {
+                let position = places.at(index, &problem.path, problem.of_key);
+                self.report.add(LintLine::new(file, number, position, problem));
+            }
         }
     }
-    Ok(if errors > 0 { Exit::Failure } else { Exit::Success })
+
+    /// All problems of a policy, also those that only its CRD shows.
+    fn problems(&self, document: &Json) -> Vec<Problem> {
+        let crd = self.crds.as_ref().filter(|_| document["kind"] == KIND).map(|crds| crds.of_target(document));
+        let (crd, said) = crd.unwrap_or_default();
+        let compiled = Policy::compile_for(document, crd);
+        let mut problems = compiled.map_or_else(|problems| problems, |policy| policy.warnings().to_vec());
+        problems.extend(said);
+        problems
+    }
+
+    /// Remembers the name of a policy; a problem if another has it.
+    fn same_policy(&mut self, file: &Path, document: &Json, places: &SourceMap, index: usize) -> Option<Problem> {
+        let name = document["metadata"]["name"].as_str().filter(|_| document["kind"] == KIND)?;
+        let position = places.at(index, NAME, false).map(|at| format!(":{}:{}", at.line, at.column));
+        let place = format!("{}{}", file.display(), position.unwrap_or_default());
+        let Some(first) = self.names.get(name) else {
+            self.names.insert(name.into(), place);
+            return None;
+        };
+        let message = format!("`{name}` is already the policy at {first}");
+        Some(Problem::new(Severity::Error, NAME, message, "merge the two: there is one policy per resource"))
+    }
 }
 
-/// All problems of a policy, also those that only its CRD shows.
-fn problems(document: &Json, crds: Option<&Crds>) -> Vec<Problem> {
-    let (schema, unmatched) = match crds.map(|crds| crds.schema_of(document)) {
-        None => (None, None),
-        Some(Ok(schema)) => (Some(schema), None),
-        Some(Err(problem)) => (None, Some(problem)),
-    };
-    let compiled = Policy::compile_for(document, schema);
-    let mut problems = compiled.map_or_else(|problems| problems, |policy| policy.warnings().to_vec());
-    problems.extend(unmatched);
-    problems
+/// Where the name of a policy is.
+const NAME: &str = "metadata.name";
+
+fn duplicate_key(duplicate: &DuplicateKey) -> Problem {
+    let DuplicateKey { path, first, .. } = duplicate;
+    let message = format!("duplicate key, which line {} has already", first.line);
+    Problem::new(Severity::Error, path.as_str(), message, "remove one of the two")
 }
 
 /// Whether a file of a folder is to be linted; what is neither a policy nor a test file is named.

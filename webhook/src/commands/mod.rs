@@ -16,7 +16,7 @@ use crate::{output, policies};
 /// Runs a `policy` command.
 pub fn policy(command: PolicyCommand) -> anyhow::Result<Exit> {
     match command {
-        PolicyCommand::Lint { files, crd, output } => lint::run(&files, crd.as_deref(), output),
+        PolicyCommand::Lint(lint) => lint::run(&lint),
         PolicyCommand::Graph { file, format } => {
             output::print(&graph::draw(&policies::load_one(&file)?, format))?;
             Ok(Exit::Success)

@@ -60,5 +60,5 @@ impl Outcome {
 pub fn object_name((group, resource): (&str, &str), namespace: &str, name: &str) -> String {
     let group = if group.is_empty() { String::new() } else { format!(".{group}") };
     let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
-    format!("{resource}{group} {namespace}{name}")
+    format!("{resource}{group} {namespace}{name}").trim_end().to_owned()
 }

@@ -28,7 +28,7 @@ fn every_bad_case_is_a_failure_of_its_own() {
         ": cases[1] a\n  expected  a test case\n  got       unknown key `expects`; the keys are name,",
         ": cases[2]\n  expected  a test case\n  got       `name` is not a string; name the case",
         ": cases[3]\n  expected  a test case\n  got       `name` is missing; name the case",
-        ": cases[4]\n  expected  a test case\n  got       no object;",
+        ": cases[4]\n  expected  a test case\n  got       not an object;",
         ": cases[5] b\n  expected  a test case\n  got       `expect` is missing or unknown;",
         "\n2 passed, 5 failed\n",
     ] {
@@ -92,7 +92,12 @@ cases:
     old: { metadata: { generation: 2 } }
     new: { metadata: { generation: 2 }, status: { seen: 2 } }
     expect: Allow
+  - name: named by one of them
+    old: { metadata: { generation: 2 } }
+    new: { status: { seen: 2 } }
+    expect: Allow
+  - { name: null is not said, oldStatus: null, newStatus: {seen: 1}, generation: null, expect: Allow }
 ",
     );
-    assert_eq!(run(&["policy", "test", &file]).out, "4 passed, 0 failed\n");
+    assert_eq!(run(&["policy", "test", &file]).out, "6 passed, 0 failed\n");
 }

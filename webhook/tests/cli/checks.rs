@@ -44,6 +44,9 @@ fn what_is_not_one_write_is_not_judged() {
         let ran = check_by(POLICY, &old, &object(change));
         assert!(ran.code == 2 && ran.out.is_empty() && ran.err.contains(said), "{said}: {}{}", ran.out, ran.err);
     }
+    // Nor are two values that have no status at all.
+    let ran = check_by(POLICY, &json!({ "attempts": 3 }), &json!({ "attempts": 2 }));
+    assert!(ran.code == 2 && ran.err.contains("these are not Kubernetes objects"), "{}{}", ran.out, ran.err);
     // What is not said differs from nothing.
     let silent = json!({ "status": { "attempts": 3 } });
     assert_eq!(check_by(POLICY, &old, &silent).code, 0);

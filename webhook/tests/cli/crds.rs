@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::lint::file;
 use crate::{Folder, Ran, run};
 
 fn crd(group: &str, plural: &str, versions: &[(&str, bool, Value)]) -> Value {
@@ -100,38 +101,62 @@ fn a_file_without_a_crd_is_said_to_be_one() {
 }
 
 #[test]
-fn first_policies_of_own_groups_lint_clean() {
+fn crds_come_in_folders_and_lists() {
     let folder = Folder::new();
-    for (group, core) in [
-        ("batch", true),
-        ("snapshot.storage.k8s.io", false),
-        ("gateway.networking.x-k8s.io", false),
-        ("example.org", false),
-    ] {
-        let crd = crd(group, "things", &[("v1", true, json!({ "observedGeneration": { "type": "integer" } }))]);
-        let file = folder.write("crd.json", &crd.to_string());
-        let first = run(&["policy", "init", "--crd", &file]);
-        assert_eq!(first.out.contains("\n    core: true\n"), core, "{}", first.out);
-        assert_eq!(first.out.contains("one of Kubernetes' own"), core, "{}", first.out);
-        let lint = run(&["policy", "lint", &folder.write("first.yaml", &first.out)]);
-        assert_eq!(lint.out, "1 policy, 0 errors, 0 warnings\n", "{}", first.out);
+    let text = std::fs::read_to_string(file("parcels-crd.yaml")).unwrap();
+    let crd: Value = statusguard::document::json(&statusguard::document::parse(&text).unwrap()[0]).unwrap();
+    let policy = file("typos.yaml");
+    let expected = run(&["policy", "lint", "--crd", &file("parcels-crd.yaml"), &policy]).out;
+    assert!(expected.contains(".status.atempts"), "{expected}");
+    std::fs::create_dir_all(folder.0.path().join("crds/deep")).unwrap();
+    folder.write("crds/deep/parcels.yaml", &text);
+    folder.write("crds/other.yaml", "kind: ConfigMap\n---\nkind: Secret\n");
+    let list = folder.write("list.json", &json!({ "kind": "List", "items": [{ "kind": "Job" }, crd] }).to_string());
+    let several = folder.write("several.yaml", &format!("kind: Job\n---\n{text}"));
+    for crds in [folder.0.path().join("crds").to_str().unwrap(), &list, &several] {
+        let ran = run(&["policy", "lint", "--crd", crds, &policy]);
+        assert_eq!(ran.out, expected, "{crds}: {}", ran.err);
     }
-}
-
-#[test]
-fn first_policies_lint_clean_whatever_the_names_are() {
-    let folder = Folder::new();
-    let status = json!({
-        "phase": { "type": "string", "enum": ["a\"b", "c\\d", "e\u{1}f", "true", "Done"] },
-        "x\n  evil: 1": { "type": "integer" },
-        "history": { "type": "array", "x-kubernetes-list-map-keys": ["true", "null"] },
-        "log": { "type": "array", "x-kubernetes-list-map-keys": ["a.b"] },
-    });
-    for (plural, version) in [("jobs", "v1"), ("true", "1"), ("1e3", "v1e5")] {
-        let mut crd = crd("example.org", plural, &[(version, true, status.clone())]);
-        crd["spec"]["names"]["kind"] = "X\nevil: 1".into();
-        let first = run(&["policy", "init", "--crd", &folder.write("crd.json", &crd.to_string())]);
-        let lint = run(&["policy", "lint", &folder.write("first.yaml", &first.out)]);
-        assert_eq!(lint.out, "1 policy, 0 errors, 0 warnings\n", "{}{}", first.err, first.out);
-    }
+    // None, too many, and one that is almost meant.
+    let ran = run(&["policy", "lint", "--crd", &folder.write("none.yaml", "kind: Job\n"), &policy]);
+    assert!(ran.code == 1 && ran.err.contains("none.yaml: no CustomResourceDefinition in it"), "{}", ran.err);
+    let ran = run(&["policy", "lint", "--crd", &list, "--crd", &several, &file("text.yaml")]);
+    let said = format!(
+        "spec.target: compared with the first CRD of parcels.example.org in {list}, which is also in {several}\n"
+    );
+    assert!(ran.out.contains(&said) && ran.out.ends_with("0 errors, 2 warnings\n"), "{}", ran.out);
+    let near = folder.write("near.yaml", &text.replace("parcels", "parcel"));
+    let far = folder.write("far.yaml", &text.replace("group: example.org", "group: example.net"));
+    let ran = run(&["policy", "lint", "--crd", &far, &file("text.yaml")]);
+    assert!(
+        ran.out.contains(&format!(
+            "text.yaml:5:3: warning: spec.target: not compared with a schema: {far} has no CRD of parcels.example.org\n    \
+             did you mean `parcels.example.net`?\n"
+        )),
+        "{}",
+        ran.out
+    );
+    let ran = run(&["policy", "lint", "--crd", &near, &file("text.yaml")]);
+    assert!(
+        ran.out.contains("has no CRD of parcels.example.org\n    did you mean `parcel.example.org`?\n"),
+        "{}",
+        ran.out
+    );
+    let beta = folder.write("beta.yaml", &text.replace("apiextensions.k8s.io/v1", "apiextensions.k8s.io/v1beta1"));
+    let ran = run(&["policy", "lint", "--crd", &beta, &policy]);
+    assert!(
+        ran.code == 1
+            && ran.err.contains(
+                "`parcels.example.org` is a CRD of apiextensions.k8s.io/v1beta1, which is not read; \
+                 give it as v1: `kubectl get crd parcels.example.org -o yaml` prints that"
+            ),
+        "{}",
+        ran.err
+    );
+    // Kubernetes' own kinds have none.
+    let pods = "metadata: { name: pods }\nspec: { target: { group: '', version: v1, resource: pods, core: true }, setOnce: [{ path: .status.podIP }] }\n";
+    let pods = folder.write("pods.yaml", &format!("apiVersion: statusguard.dev/v1alpha1\nkind: StatusPolicy\n{pods}"));
+    let ran = run(&["policy", "lint", "--crd", &list, &pods]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "1 policy, 0 errors, 0 warnings\n"));
+    assert!(ran.err.contains("pods is one of Kubernetes' own kinds, which have no CRD: not compared"), "{}", ran.err);
 }

@@ -112,8 +112,8 @@ fn several_machines_are_said_one_by_one() {
     let text = show(&["explain"], json!({ "group": "example.org", "version": "v1", "resource": "jobs" }), &policy);
     for sentence in [
         "- The phase is `.status.phase`.\n  - It begins as A.\n  - From A it may go to B.\n",
-        "- Beside it, a phase is read from the conditions in `.status.conditions`: Up (Up=True).\n  - It may begin as any phase.\n",
-        "  - In a write where the new phase is A, it may begin again.\n",
+        "- Beside it, a phase is read from the conditions in `.status.conditions`: Up (Up=True).\n  - It may begin as any of the phases named here.\n",
+        "  - In a write where the new phase in `.status.phase` is A, it may begin again.\n",
         "  - `.x`, once set, neither changes nor goes, except in a write where the entry's `.n` advances.\n",
     ] {
         assert!(text.contains(sentence), "no {sentence:?}: {text}");
@@ -153,6 +153,10 @@ fn odd_names_stay_strings() {
     let rules = json!({ "phases": [{ "path": ".status.phase", "initial": ["a\"b\\c"], "final": ["a\"b\\c"] }] });
     assert!(draw("dot", &rules).contains(r#"m0p0 [label="a\"b\\c", shape=doublecircle];"#));
     assert!(draw("mermaid", &rules).contains(r#"state "a'b\c" as m0p0"#));
+    let broken = json!({ "phases": [{ "path": ".status.phase", "initial": ["a\nb"], "final": ["a\nb"] }] });
+    for format in ["mermaid", "dot", "text"] {
+        assert!(draw(format, &broken).contains("a\u{fffd}b"), "{}", draw(format, &broken));
+    }
     assert_eq!(draw("mermaid", &json!({})), "%% jobs.example.org has no phase rule\n");
 }
 

@@ -85,8 +85,8 @@ fn problems_name_the_document_of_a_file_with_several() {
         &format!("{policy}\n---\n{}\n---\n5\n", policy.replace("kind: StatusPolicy", "kind: Policy")),
     );
     let ran = run(&["policy", "lint", &two]);
-    assert!(ran.out.contains("two.yaml (document 2): error: kind: expected"), "{}", ran.out);
-    assert!(ran.out.contains("two.yaml (document 3): error: the document is not an object"), "{}", ran.out);
+    assert!(ran.out.contains("two.yaml:23:7: error: kind: expected"), "{}", ran.out);
+    assert!(ran.out.contains("two.yaml:43:1: error: the document is not an object"), "{}", ran.out);
     assert!(ran.out.ends_with("3 policies, 2 errors, 0 warnings\n"), "{}", ran.out);
     let ran = run(&["policy", "lint", "-o", "json", &two]);
     let report: Value = serde_json::from_str(&ran.out).unwrap();
@@ -109,7 +109,7 @@ fn unusable_files_have_a_hint_of_their_own() {
     let empty = folder.write("empty.yaml", "");
     for (file, message, hint) in [
         ("nowhere.yaml", "cannot be read: No such file", "name a file that is there"),
-        (&*broken, "line", "write YAML or JSON"),
+        (&*broken, "unclosed bracket", "write YAML or JSON"),
         (&*empty, "the file is empty", "write a StatusPolicy"),
     ] {
         let ran = run(&["policy", "lint", "-o", "json", file]);

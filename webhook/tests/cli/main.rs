@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod bad_input;
 mod cases;
 mod checks;
 mod crds;
 mod drawings;
 mod folders;
+mod init;
 mod language;
+mod lint;
 mod objects;
 mod pipes;
 mod results;
@@ -283,52 +286,6 @@ fn the_policy_library_compiles_and_passes_its_tests() {
         assert_eq!(ran.code, 0, "{}", ran.out);
         assert!(!ran.out.starts_with("0 passed"), "{} is empty", file.display());
     }
-}
-
-#[test]
-fn a_first_policy_lints_clean() {
-    let folder = Folder::new();
-    let mut seen = 0;
-    for entry in std::fs::read_dir(Path::new(MANIFESTS).join("rendered/crds")).unwrap() {
-        let crd = entry.unwrap().path();
-        let ran = run(&["policy", "init", "--crd", crd.to_str().unwrap()]);
-        if crd.to_str().unwrap().contains("statuspolicies") {
-            continue;
-        }
-        assert_eq!(ran.code, 0, "{}: {}", crd.display(), ran.err);
-        let file = folder.write("first.yaml", &ran.out);
-        let lint = run(&["policy", "lint", &file]);
-        assert_eq!(lint.out, "1 policy, 0 errors, 0 warnings\n", "{}:\n{}", crd.display(), ran.out);
-        seen += 1;
-    }
-    assert_eq!(seen, 6);
-    let notification = Path::new(MANIFESTS).join("rendered/crds/kubernaut.ai_notificationrequests.yaml");
-    let ran = run(&[
-        "policy",
-        "init",
-        "--crd",
-        notification.to_str().unwrap(),
-        "--kind",
-        "NotificationRequest",
-        "--version",
-        "v1alpha1",
-    ]);
-    for part in [
-        "path: .status.phase",
-        "path: .status.deliveryAttempts",
-        "atMost: .metadata.generation",
-        "path: .status.completionTime",
-        "mode: Audit",
-    ] {
-        assert!(ran.out.contains(part), "no {part}:\n{}", ran.out);
-    }
-    let ran = run(&["policy", "init", "--crd", notification.to_str().unwrap(), "--kind", "Other"]);
-    assert!(
-        ran.code == 1
-            && ran.err.contains("no CustomResourceDefinition of kind Other; the file holds: NotificationRequest"),
-        "{}",
-        ran.err
-    );
 }
 
 #[test]

@@ -35,6 +35,13 @@ fn cases_are_chosen_by_their_names() {
     assert_eq!(test(&folder, &["--filter", "rise"]).out, "1 passed, 0 failed\n");
     let ran = test(&folder, &["--filter", "attempts"]);
     assert!(ran.code == 1 && ran.out.ends_with("1 passed, 1 failed\n"), "{}", ran.out);
+    // Also those that cannot be read.
+    let file = folder.write(
+        "bad.yaml",
+        "cases: [{ name: a, expects: Allow }, { name: b, oldStatus: null, newStatus: null, expect: Allow }]",
+    );
+    let chosen = |filter: &str| run(&["policy", "test", "--policy", POLICY, &file, "--filter", filter]);
+    assert_eq!((chosen("b").code, chosen("a").code), (0, 1));
     let ran = test(&folder, &["--filter", "ries"]);
     assert_eq!((ran.code, ran.err.as_str()), (1, "statusguard: no case has `ries` in its name\n"));
 }

@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::phase_names::PhaseNames;
+use super::schema::Schema;
 use crate::budget::Budget;
-use crate::graph::Graph;
 use crate::path::Path;
 use crate::problem::{Problem, Severity};
 
@@ -15,7 +16,7 @@ const MAX_PROBLEMS: usize = 256;
 /// Steps of compiling the graphs of a policy.
 const MAX_STEPS: u64 = 1 << 28;
 
-pub(super) struct Compiler {
+pub(super) struct Compiler<'c> {
     pub(super) problems: Vec<Problem>,
     /// How many errors and warnings there are, also of those that are not listed.
     errors: usize,
@@ -27,8 +28,33 @@ pub(super) struct Compiler {
     pub(super) unread: BTreeSet<String>,
     /// How many rules have resets.
     pub(super) resets: usize,
-    /// The graphs of the root's machines, which `resets` name the phases of.
-    pub(super) root: Vec<Arc<Graph>>,
+    /// The phases of the root's machines, which `resets` name.
+    pub(super) root: Arc<PhaseNames>,
+    /// What the CRD says of the status, if it is at hand.
+    pub(super) status: Schema<'c>,
+}
+
+/// What rules speak of: the status, or the entry of a collection.
+#[derive(Clone, Copy)]
+pub(super) struct RuleScope<'c> {
+    pub(super) paths: PathScope,
+    /// Whether the entry may go and come back.
+    pub(super) returns: bool,
+    pub(super) schema: Schema<'c>,
+}
+
+impl RuleScope<'_> {
+    /// A path as a policy writes it.
+    pub(super) fn shown(self, names: &[impl AsRef<str>]) -> String {
+        let root = if self.paths == PathScope::Root { ".status" } else { "" };
+        let names: String = names.iter().map(|name| format!(".{}", name.as_ref())).collect();
+        if root.is_empty() && names.is_empty() { ".".into() } else { format!("{root}{names}") }
+    }
+
+    /// As [`RuleScope::shown`]; nothing of a path that cannot be read.
+    pub(super) fn shown_path(self, path: Option<&Path>) -> String {
+        path.map(|path| self.shown(path.names())).unwrap_or_default()
+    }
 }
 
 /// Whether paths are relative to an item.
@@ -48,7 +74,7 @@ impl PathScope {
     }
 }
 
-impl Compiler {
+impl<'c> Compiler<'c> {
     pub(super) fn new() -> Self {
         let budget = Budget::new(MAX_STEPS, &|| false);
         Self {
@@ -59,28 +85,27 @@ impl Compiler {
             searched: Cell::new(0),
             unread: BTreeSet::new(),
             resets: 0,
-            root: Vec::new(),
+            root: Arc::default(),
+            status: Schema::Open,
         }
     }
 
-    pub(super) fn report(
-        &mut self,
-        severity: Severity,
-        path: impl Into<String>,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) {
-        let path = path.into();
-        if self.unread(&path) {
+    /// The scope of rules for the whole status, and of paths that are always of the whole object.
+    pub(super) fn root_scope(&self) -> RuleScope<'c> {
+        RuleScope { paths: PathScope::Root, returns: false, schema: self.status }
+    }
+
+    fn report(&mut self, problem: Problem) {
+        if self.unread(&problem.path) {
             return;
         }
-        let count = match severity {
+        let count = match problem.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
         };
         *count += 1;
         if *count <= MAX_PROBLEMS {
-            self.problems.push(Problem { severity, path, message: message.into(), hint: hint.into() });
+            self.problems.push(problem);
         }
     }
 
@@ -90,24 +115,38 @@ impl Compiler {
         for (severity, count) in [(Severity::Error, self.errors), (Severity::Warning, self.warnings)] {
             if count > MAX_PROBLEMS {
                 let message = format!("{} more are not listed", count - MAX_PROBLEMS);
-                let hint = "correct those that are listed first".into();
-                problems.push(Problem { severity, path: "spec".into(), message, hint });
+                let hint = "correct those that are listed first";
+                problems.push(Problem::new(severity, "spec", message, hint));
             }
         }
         problems.sort_by_key(|problem| problem.severity);
         problems
     }
 
+    /// Whether one more error would be listed.
+    pub(super) fn lists_errors(&self) -> bool {
+        self.errors < MAX_PROBLEMS
+    }
+
     pub(super) fn error(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
-        self.report(Severity::Error, path, message, hint);
+        self.report(Problem::new(Severity::Error, path, message, hint));
+    }
+
+    /// An error in the name of a member, not in its value.
+    pub(super) fn key_error(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+        self.report(Problem { of_key: true, ..Problem::new(Severity::Error, path, message, hint) });
     }
 
     pub(super) fn warning(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
-        self.report(Severity::Warning, path, message, hint);
+        self.report(Problem::new(Severity::Warning, path, message, hint));
     }
 
-    pub(super) fn path(&mut self, text: &str, scope: PathScope, at: &str) -> Option<Path> {
-        scope.parse(text).map_err(|reason| self.error(at, format!("bad path `{text}`"), reason)).ok()
+    /// Reads a path, and reports one that is not a path or that the CRD's schema cannot hold.
+    pub(super) fn path(&mut self, text: &str, scope: RuleScope<'c>, at: &str) -> Option<Path> {
+        let parsed = scope.paths.parse(text).map_err(|reason| self.error(at, format!("bad path `{text}`"), reason));
+        let path = parsed.ok()?;
+        self.held(scope, &path, at);
+        Some(path)
     }
 
     /// Whether a place, or something around it, could not be read.
@@ -129,11 +168,5 @@ impl Compiler {
     pub(super) fn unread_machine(&self, at: &str) -> bool {
         let parts = ["states", "initial", "transitions", "final", "skip"];
         self.unread(at) || parts.iter().any(|part| self.unread_below(&format!("{at}.{part}")))
-    }
-
-    /// Whether some phase of a rule set's machines could not be read; then nothing is said of names that are not known.
-    pub(super) fn unread_phases(&self, set: &str, machines: usize) -> bool {
-        let at = format!("{set}.phases");
-        self.unread(&at) || (0..machines).any(|index| self.unread_machine(&format!("{at}[{index}]")))
     }
 }

@@ -19,7 +19,7 @@ const MAX_PHASES: usize = 2048;
 /// Pairs of `from` and `to` of all machines of a policy.
 const MAX_EDGES: usize = 1 << 18;
 
-impl Compiler {
+impl Compiler<'_> {
     /// Whether the document is not too large; else that is reported.
     pub(super) fn document_fits(&mut self, document: &Json) -> bool {
         let fits = size(document, MAX_DOCUMENT) <= MAX_DOCUMENT;

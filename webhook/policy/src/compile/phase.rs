@@ -3,78 +3,106 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::compiler::{Compiler, PathScope};
+use super::compiler::{Compiler, PathScope, RuleScope};
+use super::phase_names::PhaseNames;
 use crate::graph::{Graph, Parts, States};
+use crate::near::meant;
 use crate::rules::{PhaseOf, PhaseRule};
-use crate::spec;
+use crate::spec::{self, Keep};
 
-/// Which machine a name speaks of.
-pub(super) enum NamedPhase {
-    /// A phase of the only machine that knows it; `""` is the first one's.
-    One(PhaseOf),
-    /// No machine knows it.
-    None,
-    /// More than one machine knows it.
-    Several,
-}
+/// Names of phases that a hint lists.
+const SHOWN_NAMES: usize = 12;
 
-/// Finds a name in machines that stand side by side.
-pub(super) fn phase_of(graphs: &[Arc<Graph>], name: &str) -> NamedPhase {
-    if let ("", Some(first)) = (name, graphs.first()) {
-        return NamedPhase::One(PhaseOf { machine: 0, node: first.empty() });
-    }
-    let found = graphs.iter().enumerate();
-    let mut found = found.filter_map(|(machine, graph)| Some(PhaseOf { machine, node: graph.index(name)? }));
-    match (found.next(), found.next()) {
-        (Some(phase), None) => NamedPhase::One(phase),
-        (None, _) => NamedPhase::None,
-        (Some(_), Some(_)) => NamedPhase::Several,
-    }
-}
-
-impl Compiler {
+impl<'c> Compiler<'c> {
     /// Compiles the machines of a rule set: all graphs first, because the resets of one may name phases of another.
-    pub(super) fn phases(&mut self, set: &spec::RuleSet, at: &str, scope: PathScope, returns: bool) -> Vec<PhaseRule> {
+    pub(super) fn phases(
+        &mut self,
+        set: &spec::RuleSet,
+        at: &str,
+        scope: RuleScope<'c>,
+    ) -> (Vec<PhaseRule>, Arc<PhaseNames>) {
         self.machines_apart(&set.phases, at);
         let machines = || set.phases.iter().enumerate().map(|(index, phase)| (phase, format!("{at}.phases[{index}]")));
-        let graphs: Vec<Arc<Graph>> = machines().map(|(phase, at)| Arc::new(self.graph(phase, &at, returns))).collect();
-        if scope == PathScope::Root {
-            self.root.clone_from(&graphs);
+        let graphs = machines().map(|(phase, at)| Arc::new(self.graph(phase, &at, scope.returns)));
+        let graphs: Vec<Arc<Graph>> = graphs.collect();
+        let unread = self.unread(&format!("{at}.phases")) || machines().any(|(_, at)| self.unread_machine(&at));
+        let names = Arc::new(PhaseNames::new(&graphs, format!("{at}.phases"), unread));
+        if scope.paths == PathScope::Root {
+            self.root = Arc::clone(&names);
         }
         let mut rules = Vec::new();
         for ((phase, at), graph) in machines().zip(graphs) {
             let path = self.path(&phase.path, scope, &format!("{at}.path"));
-            let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"), scope, returns);
+            self.machine_fits(scope, phase, path.as_ref(), &at);
+            let resets = self.resets(phase.resets.as_ref(), &format!("{at}.resets"), scope);
             if !self.unread_machine(&at) && !self.unread_below(&format!("{at}.resets")) {
-                self.shape(&graph, phase, &at, scope, times_move(set, phase));
+                self.shape(&graph, phase, &at, scope.paths, times_move(set, phase));
             }
             // A bad path is reported; the other rules still name the phases.
             rules.push(PhaseRule { path: path.unwrap_or_default(), graph, resets });
         }
-        rules
+        (rules, names)
+    }
+
+    /// The phase that a name speaks of; it is reported if there is not exactly one.
+    pub(super) fn named_phase(&mut self, name: &str, at: &str, names: &PhaseNames) -> Option<PhaseOf> {
+        if name.is_empty() {
+            return names.empty;
+        }
+        match names.phases.get(name) {
+            Some(Some(phase)) => return Some(*phase),
+            _ if names.unread => {}
+            Some(None) => self.error(
+                at,
+                format!("more than one machine knows the phase `{name}`"),
+                "name phases that one machine alone knows, or use `with`",
+            ),
+            None => {
+                let all = || {
+                    let known: Vec<&str> = names.known.iter().take(SHOWN_NAMES).map(|name| &**name).collect();
+                    let more = if names.known.len() > known.len() { ", ..." } else { "" };
+                    format!("name a phase of `{}`: {}{more}", names.at, known.join(", "))
+                };
+                // Looking for a near name takes time.
+                let hint = match self.lists_errors() {
+                    true => meant(name, names.known.iter().map(|name| &**name), all),
+                    false => String::new(),
+                };
+                self.error(at, format!("no such phase `{name}`"), hint);
+            }
+        }
+        None
     }
 
     /// Reports machines on one path, unless they read conditions of different types.
     fn machines_apart(&mut self, phases: &[spec::Phase], at: &str) {
+        let (mut first, mut plain, mut read) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (index, phase) in phases.iter().enumerate() {
-            let types = condition_types(phase);
-            for (earlier, other) in phases[..index].iter().enumerate().filter(|(_, other)| other.path == phase.path) {
-                let others = condition_types(other);
-                let shared: Vec<&str> = types.intersection(&others).copied().collect();
-                if types.is_empty() || others.is_empty() {
-                    self.error(
-                        format!("{at}.phases[{index}].path"),
-                        format!("`{}` already has a machine, `phases[{earlier}]`", phase.path),
-                        "merge the two, or give each its `states`",
-                    );
-                } else if let [first, ..] = &*shared {
-                    self.error(
-                        format!("{at}.phases[{index}].states"),
-                        format!("the condition `{first}` is already read by `phases[{earlier}]`"),
-                        "one machine for each condition type",
-                    );
-                }
+            let (path, has_states) = (phase.path.as_str(), !phase.states.is_empty());
+            if self.unread_below(&format!("{at}.phases[{index}].states")) {
+                continue;
             }
+            let types = condition_types(phase);
+            let other = if has_states { plain.get(path) } else { first.get(path) };
+            let shared = types.iter().find_map(|kind| Some((*kind, *read.get(&(path, *kind))?)));
+            if let Some(earlier) = other {
+                self.error(
+                    format!("{at}.phases[{index}].path"),
+                    format!("`{path}` already has a machine, `phases[{earlier}]`"),
+                    "merge the two, or give each its `states`",
+                );
+            } else if let Some((kind, earlier)) = shared {
+                self.error(
+                    format!("{at}.phases[{index}].states"),
+                    format!("the condition `{kind}` is already read by `phases[{earlier}]`"),
+                    "one machine for each condition type",
+                );
+            }
+            first.entry(path).or_insert(index);
+            if !has_states {
+                plain.entry(path).or_insert(index);
+            }
+            types.into_iter().for_each(|kind| _ = read.entry((path, kind)).or_insert(index));
         }
     }
 
@@ -100,7 +128,9 @@ impl Compiler {
             }
         }
         for name in phase.states.keys() {
-            self.plain_name(name, &format!("{at}.states.{name}"));
+            if ["", "*"].contains(&name.as_str()) {
+                self.key_error(format!("{at}.states.{name}"), not_a_name(name), "name phases one by one");
+            }
         }
         self.not_empty(phase.initial.as_ref(), &format!("{at}.initial"), "omit it to allow every phase");
         for (index, transition) in phase.transitions.iter().enumerate() {
@@ -111,11 +141,9 @@ impl Compiler {
         let all_read = !self.unread_machine(at);
         for (index, name) in phase.skip.iter().enumerate() {
             if all_read && name != "*" && !known.contains_key(name.as_str()) {
-                self.warning(
-                    format!("{at}.skip[{index}]"),
-                    format!("no such phase `{name}`"),
-                    "name a phase of the graph, or \"*\"",
-                );
+                let hint =
+                    meant(name, names.iter().map(|name| &**name), || "name a phase of the graph, or \"*\"".into());
+                self.warning(format!("{at}.skip[{index}]"), format!("no such phase `{name}`"), hint);
             }
         }
         let states = self.states(phase, &known, at);
@@ -136,7 +164,7 @@ impl Compiler {
 
     fn plain_name(&mut self, name: &str, at: &str) {
         if ["", "*"].contains(&name) {
-            self.error(at, format!("`{name:?}` cannot be the name of a phase here"), "name phases one by one");
+            self.error(at, not_a_name(name), "name phases one by one");
         }
     }
 
@@ -163,17 +191,27 @@ impl Compiler {
     }
 }
 
+fn not_a_name(name: &str) -> String {
+    format!("`{name:?}` cannot be the name of a phase here")
+}
+
 /// The types of the conditions that a machine reads.
 fn condition_types(phase: &spec::Phase) -> BTreeSet<&str> {
     phase.states.values().filter_map(|condition| condition.split_once('=')).map(|(kind, _)| kind).collect()
 }
 
-/// Whether a rule guards the time of a machine's last transition, which moves with its phase.
+/// Whether a rule guards the time of a machine's last transition, which moves with its phase: beside the phase, or in its
+/// condition.
 fn times_move(set: &spec::RuleSet, phase: &spec::Phase) -> bool {
-    let moves = |rules: &[spec::Monotone]| rules.iter().any(|rule| rule.path.ends_with(".lastTransitionTime"));
-    let mut conditions = set.collections.iter().filter(|rule| rule.path == phase.path);
-    match phase.states.is_empty() {
-        true => moves(&set.monotone),
-        false => conditions.any(|rule| rule.each.as_ref().is_some_and(|each| moves(&each.monotone))),
+    let guards =
+        |rules: &[spec::Monotone], path: &str| rules.iter().any(|rule| rule.path == path && rule.resets.is_none());
+    if phase.states.is_empty() {
+        let around = phase.path.rsplit_once('.').map_or("", |(around, _)| around);
+        return guards(&set.monotone, &format!("{around}.lastTransitionTime"));
     }
+    let stays = |rule: &&spec::Collection| {
+        rule.path == phase.path && rule.key == ["type"] && rule.keep == Keep::All && rule.resets.is_none()
+    };
+    let mut each = set.collections.iter().filter(stays).filter_map(|rule| rule.each.as_ref());
+    each.any(|each| guards(&each.monotone, ".lastTransitionTime"))
 }

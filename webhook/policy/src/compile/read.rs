@@ -7,21 +7,19 @@ use serde_json::Value as Json;
 use serde_path_to_error::Segment;
 
 use super::compiler::Compiler;
+use super::keys::SpecKeys;
+use crate::near::nearest;
 use crate::spec::StatusPolicySpec;
 
 /// Values that cannot be read and are named in one go; each costs one more reading.
 const MAX_UNREAD: usize = 64;
 
-const HINT: &str = "see the schema in `kubectl explain statuspolicies.spec`";
+const HINT: &str = "the reference of the language has the type of each key";
 
-impl Compiler {
+impl Compiler<'_> {
     /// The typed spec, with unknown keys and everything of a wrong type reported.
     pub(super) fn spec(&mut self, document: &Json) -> Option<StatusPolicySpec> {
         let Some(json @ Json::Object(_)) = document.get("spec") else {
-            if !document.is_object() {
-                // That has been said.
-                return None;
-            }
             self.error("spec", "missing, or not an object", "say at least `target`");
             return None;
         };
@@ -35,18 +33,7 @@ impl Compiler {
             let read: Result<StatusPolicySpec, _> = serde_ignored::deserialize(reader, &mut note);
             match read {
                 Ok(spec) => {
-                    for path in unknown {
-                        let machine = path == "spec.phase" || path.ends_with(".each.phase");
-                        if machine {
-                            // What rules say of its phases is not their mistake.
-                            self.unread.insert(format!("{path}s"));
-                        }
-                        let hint = match machine {
-                            true => "write `phases`, a list with one machine each",
-                            false => "check the spelling against the schema (names are camelCase)",
-                        };
-                        self.error(path, "unknown key", hint);
-                    }
+                    self.unknown_keys(unknown);
                     return Some(spec);
                 }
                 Err(error) => {
@@ -61,13 +48,34 @@ impl Compiler {
         None
     }
 
+    fn unknown_keys(&mut self, paths: Vec<String>) {
+        let keys = if paths.is_empty() { None } else { Some(SpecKeys::new()) };
+        for path in paths {
+            let machine = path == "spec.phase" || path.ends_with(".each.phase");
+            let hint = match machine {
+                true => "write `phases`, a list with one machine each".into(),
+                false => keys.as_ref().map(|keys| keys.hint(&path)).unwrap_or_default(),
+            };
+            self.key_error(path, "unknown key", hint);
+        }
+    }
+
     /// Reports every value that is to be an object and is none. serde would take a list for an object,
     /// its items for the members in order.
     fn objects(&mut self, key: &str, at: &str, json: &mut Json) {
         let (objects, lists) = members(key);
+        if lists.contains(&"phases") && json.get("phase").is_some() && json.get("phases").is_none() {
+            // What rules say of its phases is not their mistake.
+            self.unread.insert(format!("{at}.phases"));
+        }
         for name in objects {
             let path = format!("{at}.{name}");
             match json.get_mut(*name) {
+                Some(Json::Null) if *name == "each" => self.warning(
+                    path,
+                    "`each` has no value, which is as if it were not there: entries do not change",
+                    "write `each: {}` if their content is not to be guarded, or remove the key",
+                ),
                 None | Some(Json::Null) => {}
                 Some(value @ Json::Object(_)) => self.objects(name, &path, value),
                 Some(value) => {
@@ -119,7 +127,11 @@ impl Compiler {
             members.insert(name.into(), stub(name));
             return true;
         }
-        self.error(shown(segments), message, HINT);
+        if matches!(segments.last(), Some(Segment::Map { key }) if key == "phases") {
+            self.error(shown(segments), "expected a list", "write one machine each, as the items of a list");
+        } else {
+            self.error(shown(segments), message, variant(message).unwrap_or_else(|| HINT.into()));
+        }
         // Lists of anything but text are dealt with by `objects`.
         if let (Some(Segment::Seq { .. }), Some(item)) = (segments.last(), find(json, segments)) {
             *item = Json::String(String::new());
@@ -138,6 +150,13 @@ impl Compiler {
         self.unread.insert(shown(&segments[..=last]));
         true
     }
+}
+
+/// A hint for a value that is none of those which serde lists.
+fn variant(message: &str) -> Option<String> {
+    let mut quoted = message.strip_prefix("unknown variant ")?.split('`').skip(1).step_by(2);
+    let near = nearest(quoted.next()?, quoted)?;
+    Some(format!("did you mean `{near}`?"))
 }
 
 /// Members of an object whose values are objects, and those whose values are lists of objects.

@@ -1,49 +1,35 @@
 //! Rules: paths resolved, phases found by their names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value as Json;
-
-use super::compiler::{Compiler, PathScope};
-use super::phase::{NamedPhase, phase_of};
-use crate::graph::Graph;
+use super::compiler::{Compiler, PathScope, RuleScope};
+use super::phase_names::PhaseNames;
+use super::schema::SchemaType;
 use crate::path::Path;
-use crate::rules::{CollectionRule, EqualRule, MonotoneRule, PhaseOf, Resets, Rules, SetOnceRule, Term};
-use crate::shown::cut;
+use crate::rules::{CollectionRule, EqualRule, MonotoneRule, PhaseOf, Required, Resets, Rules, SetOnceRule, Term};
 use crate::spec::{self, Keep, Order};
 
-/// Characters of a list of phases that a hint shows.
-const SHOWN_NAMES: usize = 120;
-
-impl Compiler {
-    /// Compiles the rules of the object or item that `schema` speaks of. An item `returns` if it may go and come back.
-    pub(super) fn rules(
-        &mut self,
-        set: &spec::RuleSet,
-        at: &str,
-        scope: PathScope,
-        returns: bool,
-        schema: &Json,
-    ) -> Rules {
-        let phases = self.phases(set, at, scope, returns);
+impl<'c> Compiler<'c> {
+    /// Compiles the rules of a scope.
+    pub(super) fn rules(&mut self, set: &spec::RuleSet, at: &str, scope: RuleScope<'c>) -> Rules {
+        let (phases, names) = self.phases(set, at, scope);
         self.duplicates(at, "monotone", set.monotone.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "setOnce", set.set_once.iter().map(|rule| rule.path.as_str()));
         self.duplicates(at, "collections", set.collections.iter().map(|rule| rule.path.as_str()));
-        let graphs: Vec<Arc<Graph>> = phases.iter().map(|rule| Arc::clone(&rule.graph)).collect();
         let mut rules = Rules { phases, ..Rules::default() };
         for (index, rule) in set.monotone.iter().enumerate() {
-            rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope, returns));
+            rules.monotone.extend(self.monotone(rule, &format!("{at}.monotone[{index}]"), scope));
         }
         for (index, rule) in set.set_once.iter().enumerate() {
-            rules.set_once.extend(self.set_once(rule, (at, index), scope, returns, &graphs));
+            rules.set_once.extend(self.set_once(rule, (at, index), scope, &names));
         }
         for (index, rule) in set.collections.iter().enumerate() {
             let at = format!("{at}.collections[{index}]");
-            rules.collections.extend(self.collection(rule, &at, scope, returns, schema));
+            rules.collections.extend(self.collection(rule, &at, scope));
         }
         for (index, rule) in set.equal.iter().enumerate() {
-            let compiled = self.equal(rule, &format!("{at}.equal[{index}]"), scope, returns, &rules.collections);
+            let compiled = self.equal(rule, &format!("{at}.equal[{index}]"), scope, &rules.collections);
             rules.equal.extend(compiled);
         }
         rules
@@ -68,79 +54,51 @@ impl Compiler {
         }
     }
 
-    pub(super) fn resets(
-        &mut self,
-        resets: Option<&spec::Resets>,
-        at: &str,
-        scope: PathScope,
-        returns: bool,
-    ) -> Resets {
-        // No rule has this id: there is nothing to look up.
+    pub(super) fn resets(&mut self, resets: Option<&spec::Resets>, at: &str, scope: RuleScope<'c>) -> Resets {
         let Some(resets) = resets else {
-            return Resets { id: usize::MAX, restarts: returns, ..Resets::default() };
+            return Resets { restarts: scope.returns, ..Resets::default() };
         };
         let phases = |compiler: &mut Self, names: Option<&Vec<String>>, at: String| {
             compiler.not_empty(names, &at, "omit it, or name a phase");
-            let names = names.into_iter().flatten();
-            names.filter_map(|name| compiler.root_phase(name, &at)).collect()
+            let names = names.into_iter().flatten().enumerate();
+            names.filter_map(|(index, name)| compiler.root_phase(name, &format!("{at}[{index}]"))).collect()
         };
         let from: Vec<PhaseOf> = phases(self, resets.from.as_ref(), format!("{at}.from"));
         let to: Vec<PhaseOf> = phases(self, resets.to.as_ref(), format!("{at}.to"));
-        let with = self.witness_paths(resets.with.as_ref(), &format!("{at}.with"), PathScope::Root);
-        let within = match (scope, &resets.within) {
+        let with = self.witness_paths(resets.with.as_ref(), &format!("{at}.with"), self.root_scope());
+        let within = match (scope.paths, &resets.within) {
             (PathScope::Root, Some(_)) => {
                 let hint = "name the witness under `with`: at the root there is no entry around the rule";
                 self.error(format!("{at}.within"), "`within` is for rules inside `each`", hint);
-                self.unread.insert(format!("{at}.within"));
                 Vec::new()
             }
-            (_, within) => self.witness_paths(within.as_ref(), &format!("{at}.within"), PathScope::Item),
+            (_, within) => self.witness_paths(within.as_ref(), &format!("{at}.within"), scope),
         };
         let id = self.resets;
         self.resets += 1;
-        let restarts = returns || !(from.is_empty() && to.is_empty() && with.is_empty() && within.is_empty());
-        Resets { id, from, to, with, within, restarts }
+        let restarts = scope.returns || !(from.is_empty() && to.is_empty() && with.is_empty() && within.is_empty());
+        Resets { id: Some(id), from, to, with, within, restarts }
     }
 
-    fn witness_paths(&mut self, paths: Option<&Vec<String>>, at: &str, scope: PathScope) -> Vec<Path> {
+    fn witness_paths(&mut self, paths: Option<&Vec<String>>, at: &str, scope: RuleScope<'c>) -> Vec<Path> {
         self.not_empty(paths, at, "omit it, or name a witness");
         let paths = paths.into_iter().flatten().enumerate();
         paths.filter_map(|(index, text)| self.path(text, scope, &format!("{at}[{index}]"))).collect()
     }
 
     fn root_phase(&mut self, name: &str, at: &str) -> Option<PhaseOf> {
-        if self.root.is_empty() && !self.unread("spec.phases") {
+        let root = Arc::clone(&self.root);
+        if root.is_none() {
             self.error(at, "there is no machine in `spec.phases` to take a phase from", "add one, or use `with`");
             return None;
         }
-        let root = std::mem::take(&mut self.root);
-        let phase = self.named_phase(name, at, "spec", &root);
-        self.root = root;
-        phase
+        self.named_phase(name, at, &root)
     }
 
-    /// The phase that a name speaks of; it is reported if there is not exactly one.
-    fn named_phase(&mut self, name: &str, at: &str, set: &str, graphs: &[Arc<Graph>]) -> Option<PhaseOf> {
-        match phase_of(graphs, name) {
-            NamedPhase::One(phase) => return Some(phase),
-            _ if self.unread_phases(set, graphs.len()) => {}
-            NamedPhase::None => {
-                let known: Vec<&str> = graphs.iter().flat_map(|graph| graph.names()).map(|name| &**name).collect();
-                let hint = format!("name a phase of `{set}.phases`: {}", cut(&known.join(", "), SHOWN_NAMES));
-                self.error(at, format!("no such phase `{name}`"), hint);
-            }
-            NamedPhase::Several => self.error(
-                at,
-                format!("more than one machine knows the phase `{name}`"),
-                "rename it in all but one with `states`, or use `with`",
-            ),
-        }
-        None
-    }
-
-    fn monotone(&mut self, rule: &spec::Monotone, at: &str, scope: PathScope, returns: bool) -> Option<MonotoneRule> {
+    fn monotone(&mut self, rule: &spec::Monotone, at: &str, scope: RuleScope<'c>) -> Option<MonotoneRule> {
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
-        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), scope, returns);
+        self.monotone_fits(scope, path.as_ref(), &format!("{at}.path"));
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), scope);
         if let Some(bound) = rule.at_most.as_deref().filter(|bound| *bound != ".metadata.generation") {
             self.error(
                 format!("{at}.atMost"),
@@ -155,39 +113,31 @@ impl Compiler {
         &mut self,
         rule: &spec::SetOnce,
         (set, index): (&str, usize),
-        scope: PathScope,
-        returns: bool,
-        graphs: &[Arc<Graph>],
+        scope: RuleScope<'c>,
+        names: &PhaseNames,
     ) -> Option<SetOnceRule> {
         let at = format!("{set}.setOnce[{index}]");
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
-        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), scope, returns);
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), scope);
         let mut required_in = Vec::new();
         for (index, name) in rule.required_in.iter().enumerate() {
             let at = format!("{at}.requiredIn[{index}]");
-            if graphs.is_empty() && !self.unread(&format!("{set}.phases")) {
+            if names.is_none() {
                 self.error(at, "this rule set has no machine in `phases`", "add one, or remove `requiredIn`");
             } else if name.is_empty() {
                 self.error(at, "`\"\"` cannot require a field", "name phases one by one");
             } else {
-                required_in.extend(self.named_phase(name, &at, set, graphs));
+                required_in.extend(self.named_phase(name, &at, names));
             }
         }
-        Some(SetOnceRule { path: path?, required_in, resets })
+        Some(SetOnceRule { path: path?, required_in: by_machine(required_in), resets })
     }
 
-    fn collection(
-        &mut self,
-        rule: &spec::Collection,
-        at: &str,
-        scope: PathScope,
-        returns: bool,
-        schema: &Json,
-    ) -> Option<CollectionRule> {
+    fn collection(&mut self, rule: &spec::Collection, at: &str, scope: RuleScope<'c>) -> Option<CollectionRule> {
         let path = self.path(&rule.path, scope, &format!("{at}.path"));
-        let schema = schema_at(schema, &rule.path);
-        let is_map = schema["type"] == "object";
-        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), scope, returns);
+        self.collection_fits(scope, rule, path.as_ref(), at);
+        let schema = self.schema_at(scope, path.as_ref());
+        let resets = self.resets(rule.resets.as_ref(), &format!("{at}.resets"), scope);
         for (index, name) in rule.key.iter().enumerate() {
             let bare = !name.is_empty()
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
@@ -207,7 +157,7 @@ impl Compiler {
                 "say `keep: All` or `keep: 0`",
             );
         }
-        if is_map && rule.order.is_some_and(|order| order != Order::Any) {
+        if schema.kind() == SchemaType::Object && rule.order.is_some_and(|order| order != Order::Any) {
             self.error(
                 format!("{at}.order"),
                 "the CRD's schema calls this a map",
@@ -221,10 +171,9 @@ impl Compiler {
                 "set `keep` so that entries stay, or accept this",
             );
         }
-        let entry = &schema[if is_map { "additionalProperties" } else { "items" }];
         let returns = resets.restarts || rule.keep != Keep::All;
-        let each =
-            rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), PathScope::Item, returns, entry));
+        let entry = RuleScope { paths: PathScope::Item, returns, schema: schema.entry() };
+        let each = rule.each.as_ref().map(|set| self.rules(set, &format!("{at}.each"), entry));
         let key = rule.key.iter().map(|name| name.as_str().into()).collect();
         Some(CollectionRule { path: path?, key, order, keep: rule.keep, each, resets })
     }
@@ -233,8 +182,7 @@ impl Compiler {
         &mut self,
         rule: &spec::Equal,
         at: &str,
-        scope: PathScope,
-        returns: bool,
+        scope: RuleScope<'c>,
         collections: &[CollectionRule],
     ) -> Option<EqualRule> {
         let mut side = |terms: &[String], name: &str| {
@@ -250,25 +198,39 @@ impl Compiler {
             whole.any(|rule| rule.path == *path)
         };
         let lags = |terms: &[Term]| {
-            returns || terms.iter().any(|term| matches!(term, Term::Number(_)) || !is_whole(term.path()))
+            scope.returns || terms.iter().any(|term| matches!(term, Term::Number(_)) || !is_whole(term.path()))
         };
         let (left_lags, right_lags) = (lags(&left), lags(&right));
         Some(EqualRule { left, right, left_lags, right_lags })
     }
 
-    fn term(&mut self, text: &str, scope: PathScope, at: &str) -> Option<Term> {
+    fn term(&mut self, text: &str, scope: RuleScope<'c>, at: &str) -> Option<Term> {
         match text.strip_prefix("len(").map(|rest| rest.strip_suffix(')')) {
-            Some(Some(path)) => self.path(path, scope, at).map(Term::Length),
+            Some(Some(path)) => {
+                let path = self.path(path, scope, at)?;
+                self.length_fits(scope, &path, at);
+                Some(Term::Length(path))
+            }
             Some(None) => {
                 self.error(at, format!("`{text}` has no closing bracket"), "write `len(.status.list)`");
                 None
             }
-            None => self.path(text, scope, at).map(Term::Number),
+            None => {
+                let path = self.path(text, scope, at)?;
+                self.number_fits(scope, &path, at);
+                Some(Term::Number(path))
+            }
         }
     }
 }
 
-/// The schema of the value at a path, null when there is none.
-fn schema_at<'s>(schema: &'s Json, path: &str) -> &'s Json {
-    path.split('.').filter(|name| !name.is_empty()).fold(schema, |schema, name| &schema["properties"][name])
+/// The machines of some phases, each with its own.
+fn by_machine(phases: Vec<PhaseOf>) -> Vec<Required> {
+    let mut machines: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for PhaseOf { machine, node } in phases {
+        machines.entry(machine).or_default().insert(node);
+    }
+    let required =
+        |(machine, phases): (usize, BTreeSet<usize>)| Required { machine, phases: phases.into_iter().collect() };
+    machines.into_iter().map(required).collect()
 }

@@ -7,7 +7,7 @@ use crate::graph::Graph;
 use crate::relation::Relation;
 use crate::spec;
 
-impl Compiler {
+impl Compiler<'_> {
     /// Warnings about the shape of a graph.
     ///
     /// `times_move` if a rule guards a time that changes with the phase.
@@ -21,6 +21,13 @@ impl Compiler {
             |name: &String| scope == PathScope::Root && (graph.index(name).is_some() || (first && name.is_empty()));
         let foreign = from.is_some_and(|from| from.iter().any(|name| !own(name)));
         let count = graph.names().len();
+        if count == 0 && !graph.any_target() {
+            self.warning(
+                at,
+                "the machine names no phase, so every phase is refused",
+                "name them in `initial`, `transitions` or `final`",
+            );
+        }
         for phase in 0..count {
             let name = &graph.names()[phase];
             if !graph.reachable(phase) {
@@ -35,15 +42,18 @@ impl Compiler {
                 );
             }
         }
-        let mut mutual = Relation::new(count);
-        (0..count).for_each(|phase| graph.mutual(phase).for_each(|other| mutual.add(phase, other)));
-        let together = self.held_at_once(graph, machine, at);
+        let kinds = kinds(graph, machine);
+        self.held_at_once(graph, &kinds, at);
         if times_move {
             return;
         }
+        let mut mutual = Relation::new(count);
+        for phase in 0..count {
+            let others = graph.mutual(phase).filter(|other| !apart(&kinds, graph, [phase, *other]));
+            others.for_each(|other| mutual.add(phase, other));
+        }
         let (sets, all) = mutual_sets(&mutual, count, &self.searched);
-        let explained = |set: &Vec<usize>| together.iter().any(|pair| pair.iter().all(|phase| set.contains(phase)));
-        for set in sets.iter().filter(|set| !explained(set)) {
+        for set in &sets {
             let names: Vec<&str> = set.iter().map(|member| &*graph.names()[*member]).collect();
             self.warning(
                 at,
@@ -64,18 +74,13 @@ impl Compiler {
     }
 }
 
-impl Compiler {
-    /// Warns of states that are read from conditions of different types and that edges lead to both ways: when both
+impl Compiler<'_> {
+    /// Warns of phases that are read from conditions of different types and that edges connect both ways: when both
     /// hold at once, neither is the later one.
-    fn held_at_once(&mut self, graph: &Graph, machine: &spec::Phase, at: &str) -> Vec<[usize; 2]> {
-        let kind =
-            |name: &str| machine.states.get(name).and_then(|condition| condition.split_once('=')).map(|(kind, _)| kind);
-        let kinds: Vec<Option<&str>> = graph.names().iter().map(|name| kind(name)).collect();
+    fn held_at_once(&mut self, graph: &Graph, kinds: &[Option<&str>], at: &str) {
         let count = kinds.len();
         let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| [a, b]));
-        let both = |[a, b]: &[usize; 2]| graph.edge(*a, *b) && graph.edge(*b, *a);
-        let apart = |[a, b]: &[usize; 2]| matches!((kinds[*a], kinds[*b]), (Some(a), Some(b)) if a != b);
-        let together: Vec<[usize; 2]> = pairs.filter(|pair| both(pair) && apart(pair)).collect();
+        let together: Vec<[usize; 2]> = pairs.filter(|pair| apart(kinds, graph, *pair)).take(MAX_SETS + 1).collect();
         for [a, b] in together.iter().take(MAX_SETS) {
             let [a, b] = [a, b].map(|phase| &*graph.names()[*phase]);
             self.warning(
@@ -84,8 +89,26 @@ impl Compiler {
                 "if both may hold at once, make each condition type a machine of its own",
             );
         }
-        together
+        if together.len() > MAX_SETS {
+            self.warning(
+                format!("{at}.states"),
+                "there are more such pairs of conditions than are listed here",
+                "make each condition type a machine of its own",
+            );
+        }
     }
+}
+
+/// The type of the condition that each phase is read from, if it is.
+fn kinds<'m>(graph: &Graph, machine: &'m spec::Phase) -> Vec<Option<&'m str>> {
+    let kind = |name: &str| Some(machine.states.get(name)?.split_once('=')?.0);
+    graph.names().iter().map(|name| kind(name)).collect()
+}
+
+/// Whether edges lead both ways between two phases that are read from conditions of different types.
+fn apart(kinds: &[Option<&str>], graph: &Graph, [a, b]: [usize; 2]) -> bool {
+    let differ = matches!((kinds[a], kinds[b]), (Some(a), Some(b)) if a != b);
+    differ && graph.edge(a, b) && graph.edge(b, a)
 }
 
 /// Sets that are named at most for one graph, and steps of the search in all graphs of a policy: there may be as many as

@@ -99,6 +99,7 @@ fn everything_of_a_wrong_type_is_named_at_once() {
         "spec.collections[0].key[0]: invalid type: integer `1`, expected a string".into(),
         "spec.collections[0].each.setOnce[0].requiredIn: invalid type: string \"Done\", expected a sequence".into(),
         "spec.phases[0].finals: unknown key".into(),
+        "spec.phases[0]: the machine names no phase, so every phase is refused".into(),
         "spec.collections[0].each.setOnce[0].odd: unknown key".into(),
         "metadata.name: `job` does not match the target".into(),
         "spec.monotone[0].path: bad path `status.x`".into(),
@@ -225,7 +226,7 @@ fn a_reset_is_a_way_out() {
     assert_eq!(root(json!({ "from": ["B"] })), Vec::<String>::new());
     // Also one that is wrong, so that only that is said.
     assert_eq!(root(json!({ "with": ["x"] })), ["spec.phases[0].resets.with[0]: bad path `x`"]);
-    assert_eq!(root(json!({ "to": ["C"] })), ["spec.phases[0].resets.to: no such phase `C`"]);
+    assert_eq!(root(json!({ "to": ["C"] })), ["spec.phases[0].resets.to[0]: no such phase `C`"]);
     assert_eq!(
         root(json!({ "from": 5 })),
         ["spec.phases[0].resets.from: invalid type: integer `5`, expected a sequence"]
@@ -288,7 +289,7 @@ fn machines_stand_side_by_side() {
             json!({ "phases": [one, known], "setOnce": [{ "path": ".status.x", "requiredIn": ["A", "E"], "resets": { "to": ["A"] } }] })
         ),
         [
-            "spec.setOnce[0].resets.to: more than one machine knows the phase `A`",
+            "spec.setOnce[0].resets.to[0]: more than one machine knows the phase `A`",
             "spec.setOnce[0].requiredIn[0]: more than one machine knows the phase `A`",
             "spec.setOnce[0].requiredIn[1]: no such phase `E`",
         ]
@@ -339,6 +340,15 @@ fn a_policy_without_rules_guards_nothing() {
 }
 
 #[test]
+fn an_empty_each_is_not_one_without_rules() {
+    let each = |each: Json| said(json!({ "collections": [{ "path": ".status.x", "each": each }] }));
+    let frozen =
+        "spec.collections[0].each: `each` has no value, which is as if it were not there: entries do not change";
+    assert_eq!(each(Json::Null), [frozen]);
+    assert_eq!(each(json!({})), Vec::<String>::new());
+}
+
+#[test]
 fn a_witness_within_an_entry() {
     let entry =
         |rules: Json| said(json!({ "collections": [{ "path": ".status.pods", "key": ["name"], "each": rules }] }));
@@ -381,4 +391,37 @@ fn conditions_that_may_hold_at_once_are_not_phases_of_one_machine() {
     let each = json!({ "monotone": [{ "path": ".lastTransitionTime" }] });
     let conditions = json!([{ "path": ".status.conditions", "key": ["type"], "order": "Any", "each": each }]);
     assert_eq!(said(json!({ "phases": [machine(one, true)], "collections": conditions })), Vec::<String>::new());
+}
+
+#[test]
+fn phases_among_which_every_write_is_allowed_are_named_beside_conditions_that_may_hold_at_once() {
+    let states = json!({ "A": "X=True", "B": "Y=True", "C": "X=False" });
+    let transitions = json!([{ "from": ["A", "B", "C"], "to": ["A", "B", "C"] }]);
+    let machine = json!({ "path": ".status.conditions", "states": states, "transitions": transitions });
+    let problems = said(json!({ "phases": [machine] }));
+    let named = problems.iter().filter(|problem| problem.contains("every write among"));
+    assert_eq!(named.count(), 1, "A and C are statuses of one condition: {problems:?}");
+}
+
+#[test]
+fn a_witness_out_of_place_hides_no_other_problem() {
+    let problems = said(json!({ "monotone": [
+        { "path": ".status.x", "resets": { "within": [".a"] } },
+        { "path": ".status.y", "resets": { "with": [".status.z"] } },
+    ] }));
+    let unguarded = "spec.monotone[1].resets.with[0]: no rule guards the witness `.status.z`";
+    assert!(problems.iter().any(|problem| problem == unguarded), "{problems:?}");
+}
+
+#[test]
+fn states_that_cannot_be_read_are_the_only_mistake_of_a_machine() {
+    let beside = |states: Json| {
+        let machines = json!([
+            { "path": ".status.conditions", "states": { "A": "X=True" }, "final": ["A"] },
+            { "path": ".status.conditions", "states": states, "final": ["B"] },
+        ]);
+        said(json!({ "phases": machines }))
+    };
+    assert_eq!(beside(json!(5)), ["spec.phases[1].states: expected an object"]);
+    assert_eq!(beside(json!({ "B": "Ready" })), ["spec.phases[1].states.B: `Ready` is not a condition"]);
 }

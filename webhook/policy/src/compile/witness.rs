@@ -6,17 +6,20 @@ use super::compiler::{Compiler, PathScope};
 use crate::path::Path;
 use crate::spec;
 
-impl Compiler {
+impl Compiler<'_> {
     /// Warns of witnesses that no rule keeps from falling.
     pub(super) fn witnesses(&mut self, set: &spec::RuleSet) {
         let root = KeptPaths::by(set, PathScope::Root);
         let mut found = Vec::new();
         rule_sets(set, "spec", &mut |set, at| {
             let entry = KeptPaths::by(set, PathScope::Item);
+            let in_entry = at != "spec";
             for (at, resets) in resets_of(set, at) {
                 let with = resets.with.iter().flatten().enumerate().filter(|(_, path)| !root.holds(path));
                 found.extend(with.map(|(index, path)| (format!("{at}.with[{index}]"), path.clone())));
-                let within = resets.within.iter().flatten().enumerate().filter(|(_, path)| !entry.holds(path));
+                // At the root there is no entry: that is reported.
+                let within = resets.within.iter().filter(|_| in_entry);
+                let within = within.flatten().enumerate().filter(|(_, path)| !entry.holds(path));
                 found.extend(within.map(|(index, path)| (format!("{at}.within[{index}]"), path.clone())));
             }
         });

@@ -24,9 +24,9 @@ pub(super) struct Evaluation<'v> {
     policy: &'v Policy,
     pub(super) old: &'v Object<'v>,
     pub(super) new: &'v Object<'v>,
-    /// What the root's machines read, as nodes, for `resets.from` and `resets.to`.
-    old_phases: Vec<Option<usize>>,
-    new_phases: Vec<Option<usize>>,
+    /// What the root's machines read before and after the write, as nodes, for `resets.from` and `resets.to`; each as far
+    /// as it was asked for.
+    root_phases: Vec<Option<[Option<usize>; 2]>>,
     /// Which resets apply, by their ids, as far as it is known.
     resets: Vec<Option<bool>>,
     pub(super) budget: &'v Budget<'v>,
@@ -46,32 +46,18 @@ pub(super) struct Violation<'c, 'v> {
 }
 
 impl<'v> Evaluation<'v> {
-    pub(super) fn new(
-        policy: &'v Policy,
-        old: &'v Object<'v>,
-        new: &'v Object<'v>,
-        budget: &'v Budget<'v>,
-    ) -> Result<Self, Unfinished> {
-        let phases = |object: &Object<'_>| {
-            let node = |rule: &PhaseRule| {
-                let value = rule.path.of(&object.status);
-                budget.spend(value.size())?;
-                Ok(rule.graph.node(&rule.graph.read(value).reading))
-            };
-            policy.rules.phases.iter().map(node).collect::<Result<Vec<_>, Unfinished>>()
-        };
-        Ok(Self {
+    pub(super) fn new(policy: &'v Policy, old: &'v Object<'v>, new: &'v Object<'v>, budget: &'v Budget<'v>) -> Self {
+        Self {
             policy,
             old,
             new,
-            old_phases: phases(old)?,
-            new_phases: phases(new)?,
+            root_phases: vec![None; policy.rules.phases.len()],
             resets: vec![None; policy.resets],
             budget,
             judgement: Judgement::allow(),
             invalid: false,
             stale: false,
-        })
+        }
     }
 
     /// R10 and R11.
@@ -105,23 +91,41 @@ impl<'v> Evaluation<'v> {
 
     /// What of the resets depends on the whole object only: evaluated once, however many entries have the rule.
     fn object_resets_apply(&mut self, resets: &Resets) -> Result<bool, Unfinished> {
-        if let Some(Some(apply)) = self.resets.get(resets.id) {
+        let Some(id) = resets.id else { return Ok(false) };
+        if let Some(Some(apply)) = self.resets.get(id) {
             return Ok(*apply);
         }
-        self.budget.spend(resets.from.len() + resets.to.len())?;
-        let named = |phases: &[Option<usize>], names: &[PhaseOf]| {
-            names.iter().any(|name| phases.get(name.machine) == Some(&Some(name.node)))
-        };
-        let mut apply = named(&self.old_phases, &resets.from) || named(&self.new_phases, &resets.to);
+        let mut apply = self.names(&resets.from, 0)? || self.names(&resets.to, 1)?;
         for path in &resets.with {
             let (old, new) = (path.of(&self.old.status), path.of(&self.new.status));
             self.spend_on(old, new)?;
             apply |= advanced(old, new);
         }
-        if let Some(known) = self.resets.get_mut(resets.id) {
-            *known = Some(apply);
-        }
+        self.resets[id] = Some(apply);
         Ok(apply)
+    }
+
+    /// Whether a phase of the root, before the write (0) or after it (1), is named.
+    fn names(&mut self, names: &[PhaseOf], at: usize) -> Result<bool, Unfinished> {
+        self.budget.spend(names.len())?;
+        for name in names {
+            if self.root_phase(name.machine)?[at] == Some(name.node) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn root_phase(&mut self, machine: usize) -> Result<[Option<usize>; 2], Unfinished> {
+        if let Some(read) = self.root_phases[machine] {
+            return Ok(read);
+        }
+        let PhaseRule { path, graph, .. } = &self.policy.rules.phases[machine];
+        let values = [path.of(&self.old.status), path.of(&self.new.status)];
+        self.budget.spend(values.iter().map(|value| value.size()).sum())?;
+        let read = values.map(|value| graph.node(&graph.read(value).reading));
+        self.root_phases[machine] = Some(read);
+        Ok(read)
     }
 
     /// Counts work that is about to be done.

@@ -1,9 +1,10 @@
 //! R5: the phase moves along the edges of its graph.
 
 use super::evaluation::{Evaluation, REDACTED, SHOWN_IN_FINDING, SHOWN_IN_MESSAGE, Violation};
+use crate::budget::Unfinished;
 use crate::graph::{Graph, Read, Reading};
 use crate::path::Location;
-use crate::rules::PhaseRule;
+use crate::rules::{PhaseRule, Required};
 use crate::shown::cut;
 use crate::value::Value;
 use crate::verdict::{Class, Reason};
@@ -26,6 +27,46 @@ impl<'v> PhaseStep<'v> {
         let same =
             before.reading == after.reading || (unknown && rule.path.of(old).semantically_equal(rule.path.of(new)));
         Self { rule, before, after, changed: !same }
+    }
+}
+
+/// The machines of a rule set, each read when it is first asked for.
+pub(super) struct Machines<'v> {
+    rules: &'v [PhaseRule],
+    old: &'v Value<'v>,
+    new: &'v Value<'v>,
+    steps: Vec<Option<PhaseStep<'v>>>,
+}
+
+impl<'v> Machines<'v> {
+    pub(super) fn new(rules: &'v [PhaseRule], old: &'v Value<'v>, new: &'v Value<'v>) -> Self {
+        Self { rules, old, new, steps: Vec::new() }
+    }
+
+    /// What one of them reads before and after the write.
+    pub(super) fn step(&mut self, index: usize, evaluation: &Evaluation<'_>) -> Result<&PhaseStep<'v>, Unfinished> {
+        if self.steps.is_empty() {
+            self.steps.resize_with(self.rules.len(), || None);
+        }
+        if self.steps[index].is_none() {
+            let path = &self.rules[index].path;
+            evaluation.spend(path.of(self.old).size() + path.of(self.new).size())?;
+        }
+        let between = || PhaseStep::between(&self.rules[index], self.old, self.new);
+        Ok(self.steps[index].get_or_insert_with(between))
+    }
+
+    /// Those of the machines that `requiredIn` names.
+    pub(super) fn steps<'r>(
+        &mut self,
+        required: &'r [Required],
+        evaluation: &Evaluation<'_>,
+    ) -> Result<Vec<(&PhaseStep<'v>, &'r Required)>, Unfinished> {
+        for required in required {
+            self.step(required.machine, evaluation)?;
+        }
+        let steps = required.iter().filter_map(|required| Some((self.steps[required.machine].as_ref()?, required)));
+        Ok(steps.collect())
     }
 }
 
@@ -70,8 +111,7 @@ impl Evaluation<'_> {
                 });
                 return;
             }
-            Reading::Unknown(_) => graph.node(&after.reading),
-            Reading::Empty | Reading::Known(_) => graph.node(&after.reading),
+            Reading::Empty | Reading::Known(_) | Reading::Unknown(_) => graph.node(&after.reading),
         };
         let from = match &before.reading {
             Reading::Malformed | Reading::Ambiguous(_) => None,

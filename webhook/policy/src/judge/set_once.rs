@@ -2,37 +2,38 @@
 
 use super::evaluation::{Evaluation, Violation};
 use super::phase::PhaseStep;
-use crate::graph::Reading;
+use crate::graph::{Read, Reading};
 use crate::path::{Location, LocationStep};
-use crate::rules::SetOnceRule;
+use crate::rules::{Required, SetOnceRule};
 use crate::value::Value;
 use crate::verdict::{Class, Reason};
 
 impl Evaluation<'_> {
-    /// R7.
-    pub(super) fn set_once(
-        &mut self,
-        rule: &SetOnceRule,
-        reset: bool,
-        (old, new): (&Value<'_>, &Value<'_>),
-        phases: &[PhaseStep<'_>],
-        location: &Location<'_>,
-    ) {
-        if !old.semantically_equal(new) && !reset {
+    /// R7 but for `requiredIn`.
+    pub(super) fn set_once(&mut self, reset: bool, (old, new): (&Value<'_>, &Value<'_>), location: &Location<'_>) {
+        if !reset && !old.semantically_equal(new) {
             self.kept_leaves(old, new, location);
         }
-        if !new.is_unset() {
+    }
+
+    /// R7: a field that is unset although a phase may require it. `steps` are the machines that `requiredIn` names.
+    pub(super) fn required(
+        &mut self,
+        rule: &SetOnceRule,
+        steps: Vec<(&PhaseStep<'_>, &Required)>,
+        (old, new): (&Value<'_>, &Value<'_>),
+        location: &Location<'_>,
+    ) {
+        let requires = |read: &Read<'_>, required: &Required| matches!(read.reading, Reading::Known(phase) if required.phases.binary_search(&phase).is_ok());
+        let Some((step, _)) = steps.iter().find(|(step, required)| requires(&step.after, required)) else { return };
+        if old.is_unset() && steps.iter().all(|(step, _)| !step.changed) {
             return;
         }
-        let named = || rule.required_in.iter().map(|phase| (&phases[phase.machine], phase.node));
-        let changed = named().any(|(phase, _)| phase.changed) || !old.is_unset();
-        let required = named().find(|(phase, node)| phase.after.reading == Reading::Known(*node));
-        let Some((phase, _)) = required.filter(|_| changed) else { return };
-        if old.is_unset() && named().any(|(phase, node)| phase.before.reading == Reading::Known(node)) {
+        if old.is_unset() && steps.iter().any(|(step, required)| requires(&step.before, required)) {
             return self.waive(location, Reason::FieldMissing);
         }
         let class = if rule.resets.restarts { Class::Stale } else { Class::Invalid };
-        let phase = self.phase_name(&phase.rule.graph, &phase.after.reading, &location.beside(&phase.rule.path));
+        let phase = self.phase_name(&step.rule.graph, &step.after.reading, &location.beside(&step.rule.path));
         self.report(location, Violation { reason: Reason::FieldMissing, class, old, new }, |_| {
             format!("must be set in phase {phase}")
         });

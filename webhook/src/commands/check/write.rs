@@ -43,7 +43,7 @@ impl Write {
         let operation = match request.get("operation") {
             Value::String(text) => text.parse().with_context(|| format!("{}: request.operation", file.display()))?,
             _ => {
-                let reason = "`request.operation` is missing or no text".into();
+                let reason = "`request.operation` is missing, or is not a string".into();
                 return Err(unfit(reason, "give an AdmissionReview request").into());
             }
         };
@@ -97,6 +97,15 @@ impl Write {
     /// Why this is not a write that the policy can judge, in sentences.
     pub(super) fn misfits(&self, policy: &Policy) -> Vec<String> {
         let mut misfits = self.of_two_objects();
+        let bare = |object: &Value<'_>| {
+            ["apiVersion", "kind", "metadata", "status"].iter().all(|member| *object.get(member) == Value::Null)
+        };
+        if self.request.is_none() && bare(&self.old) && bare(&self.new) {
+            misfits.push(format!(
+                "these are not Kubernetes objects: they have neither `kind` nor `metadata` nor `status`; give whole objects, as `kubectl get {} -o yaml` prints them",
+                kubectl_name(policy)
+            ));
+        }
         match &self.request {
             Some(request) => misfits.extend(of_another_resource(request, policy)),
             None => misfits.extend(self.of_another_kind(policy)),
@@ -158,27 +167,24 @@ fn of_another_resource(request: &Value<'_>, policy: &Policy) -> Option<String> {
     let resource = [part("resource", "group"), part("resource", "version"), part("resource", "resource")];
     let subresource = text(request, &["subResource"]);
     let kind = [part("kind", "group"), part("kind", "version"), part("kind", "kind")];
-    // A request that was cut down to what is judged says neither.
-    let silent = resource.iter().chain(&kind).all(String::is_empty);
-    let fits = resource == [&*spec.group, &*spec.version, &*spec.resource]
-        && subresource == spec.subresource
-        && kind[..2] == [&*spec.group, &*spec.version];
-    (!silent && !fits).then(|| {
-        format!(
-            "the review is of {} (kind {}), but the policy {} guards {}",
-            described(&resource[0], &resource[1], &resource[2], &subresource),
-            described(&kind[0], &kind[1], &kind[2], ""),
-            policy.name(),
-            target(policy),
-        )
-    })
+    // A request that was cut down to what is judged does not say all.
+    let is_said = |parts: &[String]| parts.iter().any(|part| !part.is_empty());
+    let of_resource = is_said(&resource)
+        && (resource != [&*spec.group, &*spec.version, &*spec.resource] || subresource != spec.subresource);
+    let of_kind = is_said(&kind) && kind[..2] != [&*spec.group, &*spec.version];
+    let what = match (of_resource, of_kind) {
+        (false, false) => return None,
+        (true, _) => described(&resource[0], &resource[1], &resource[2], &subresource),
+        (false, true) => format!("kind {}", described(&kind[0], &kind[1], &kind[2], "")),
+    };
+    Some(format!("the review is of {what}, but the policy {} guards {}", policy.name(), target(policy)))
 }
 
 /// A resource as kubectl takes it when the version matters.
 fn kubectl_name(policy: &Policy) -> String {
     let spec = &policy.spec().target;
     match spec.group.is_empty() {
-        true => spec.resource.clone(),
+        true => format!("{} NAME", spec.resource),
         false => format!("{}.{}.{} NAME", spec.resource, spec.version, spec.group),
     }
 }

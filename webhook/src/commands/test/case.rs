@@ -29,7 +29,9 @@ const KEYS: [&str; 10] =
 impl TestCase {
     /// Reads a case.
     pub(super) fn read(case: &Value<'static>) -> Result<Self, Wrong> {
-        let Value::Object(members) = case else { return Err(wrong("no object", "give name, statuses and `expect`")) };
+        let Value::Object(members) = case else {
+            return Err(wrong("not an object", "give name, statuses and `expect`"));
+        };
         if let Some((key, _)) = members.iter().find(|(key, _)| !KEYS.contains(&key.as_ref())) {
             return Err(wrong(format!("unknown key `{key}`"), format!("the keys are {}", KEYS.join(", "))));
         }
@@ -47,7 +49,7 @@ impl TestCase {
                 }
                 _ => {}
             }
-            let mut object = if has(whole) {
+            let object = if has(whole) {
                 match (case.get(whole), document::not_an_object(case.get(whole))) {
                     (Value::Null, _) | (_, None) => Object::of(case.get(whole)),
                     (_, Some((reason, hint))) => return Err(wrong(format!("`{whole}` is {reason}"), hint)),
@@ -55,16 +57,19 @@ impl TestCase {
             } else {
                 Object { status: case.get(status).clone(), ..Object::default() }
             };
-            if has("generation") {
-                object.generation = case.get("generation").clone();
-            } else if object.generation == Value::Null {
-                // Every stored object has one.
-                object.generation = Value::Number("1".into());
-            }
             Ok(object)
         };
-        let old = object("old", "oldStatus")?;
+        let mut old = object("old", "oldStatus")?;
         let mut new = object("new", "newStatus")?;
+        // Every stored object has a generation; where one of the two says it, it is that of both.
+        let said =
+            [case.get("generation"), &new.generation, &old.generation].into_iter().find(|said| **said != Value::Null);
+        let generation = said.cloned().unwrap_or_else(|| Value::Number("1".into()));
+        for object in [&mut old, &mut new] {
+            if *case.get("generation") != Value::Null || object.generation == Value::Null {
+                object.generation = generation.clone();
+            }
+        }
         match case.get("deleting") {
             Value::Bool(deleting) => new.deleting = *deleting,
             Value::Null => {}

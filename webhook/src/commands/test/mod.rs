@@ -99,6 +99,9 @@ impl Runner<'_> {
                     Value::String(name) => format!("cases[{index}] {name}"),
                     _ => format!("cases[{index}]"),
                 };
+                if self.filter.is_some_and(|filter| !name.contains(filter)) {
+                    return;
+                }
                 return self.unusable(file, &name, "a test case", format!("{reason}; {hint}"));
             }
         };
