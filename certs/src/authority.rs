@@ -1,22 +1,19 @@
 //! An authority: a self-signed certificate that signs leaves, and its key.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use statusguard_rotation::{AuthorityId, Validity};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use zeroize::Zeroizing;
 
 use crate::error::CertificateError;
-use crate::validity::Validity;
-
-/// How long before its making a certificate begins, so that a peer whose clock is behind accepts it.
-pub(crate) const BACKDATE: Duration = Duration::from_secs(60 * 60);
+use crate::validity::{set_validity, validity};
 
 /// An authority that can sign.
 pub struct Authority {
@@ -27,14 +24,14 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new authority that holds for `life` from `now` on.
+    /// Makes a new authority.
     ///
     /// # Errors
-    /// When the random source fails.
-    pub fn create(now: SystemTime, life: Duration) -> Result<Self, CertificateError> {
+    /// When the random source fails, or the validity is none that a certificate can have.
+    pub fn create(validity: Validity) -> Result<Self, CertificateError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertificateError::Make)?;
         let mut params = CertificateParams::default();
-        (params.not_before, params.not_after) = Validity { not_before: now - BACKDATE, not_after: now + life }.times();
+        set_validity(&mut params, validity)?;
         // A name of its own: a verifier that looks for the issuer by name finds one.
         let id: String = key.public_key_raw().iter().rev().take(8).map(|byte| format!("{byte:02x}")).collect();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -66,7 +63,7 @@ impl Authority {
         if *parsed.public_key().subject_public_key.data != *key.public_key_raw() {
             return Err(CertificateError::Unpaired);
         }
-        let validity = Validity::of(parsed.validity());
+        let validity = validity(&parsed);
         let issuer = Issuer::from_ca_cert_der(&der, key).map_err(CertificateError::Make)?;
         Ok(Self { issuer, pem: certificate.to_owned(), certificate: der.into_owned(), validity })
     }
@@ -81,6 +78,12 @@ impl Authority {
     #[must_use]
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// Its fingerprint.
+    #[must_use]
+    pub fn id(&self) -> AuthorityId {
+        fingerprint(&self.certificate)
     }
 
     /// The key as PKCS #8 PEM, for the Secret alone.
@@ -107,27 +110,39 @@ impl fmt::Debug for Authority {
     }
 }
 
+/// The SHA-256 fingerprint of a certificate.
+pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> AuthorityId {
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    AuthorityId::from(bytes)
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use statusguard_rotation::UnixTime;
+
     use super::*;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    /// From two hours ago, for so many days.
+    pub(crate) fn days(days: i64) -> Validity {
+        let now = UnixTime::from(std::time::SystemTime::now()).seconds();
+        let time = |seconds| UnixTime::from_seconds(seconds);
+        Validity { not_before: time(now - 7200), not_after: time(now + 86_400 * days) }
+    }
 
     #[test]
     fn an_authority_is_read_as_it_was_written() {
-        let now = SystemTime::now();
-        let made = Authority::create(now, 365 * DAY).unwrap();
+        let made = Authority::create(days(365)).unwrap();
         let read = Authority::read(made.certificate_pem(), &made.key_pem()).unwrap();
-        assert_eq!((read.certificate(), read.validity()), (made.certificate(), made.validity()));
-        let validity = made.validity();
-        assert!(validity.holds(now) && validity.holds(now + 364 * DAY) && !validity.holds(now + 366 * DAY));
-        assert!(validity.holds(now - BACKDATE / 2) && !validity.holds(now - 2 * BACKDATE));
+        assert_eq!((read.certificate(), read.validity(), read.id()), (made.certificate(), days(365), made.id()));
         assert!(!format!("{made:?}").contains("PRIVATE"));
     }
 
     #[test]
     fn what_cannot_sign_is_refused() {
-        let [one, other] = [(); 2].map(|()| Authority::create(SystemTime::now(), DAY).unwrap());
+        let [one, other] = [(); 2].map(|()| Authority::create(days(1)).unwrap());
+        assert_ne!(one.id(), other.id());
         let (certificate, key) = (one.certificate_pem(), one.key_pem());
         let read = |certificate: &str, key: &str| Authority::read(certificate, key).unwrap_err();
         assert!(matches!(read(certificate, &other.key_pem()), CertificateError::Unpaired));

@@ -21,9 +21,12 @@ pub enum CertificateError {
     /// A name that no certificate can have.
     #[error("`{0}` cannot be a name in a certificate")]
     Name(String),
-    /// The validity is empty: the authority ends before the leaf begins.
-    #[error("the authority has ended, or begins later")]
-    Ended,
+    /// The leaf would hold while its authority does not.
+    #[error("the leaf would hold while its authority does not")]
+    Outlives,
+    /// A time that no certificate can hold.
+    #[error("a certificate cannot hold the time {0} (seconds since 1970)")]
+    Time(i64),
     /// Making a key or a signature failed.
     #[error("cannot make a certificate")]
     Make(#[source] rcgen::Error),

@@ -1,14 +1,31 @@
 //! Certificates of the guard.
 //!
-//! An [`Authority`] signs the [`Leaf`] of each replica. Authorities are kept in a Secret and published in the `caBundle` of
+//! An [`Authority`] signs the [`Leaf`] of each replica. Authorities are kept in a Secret and published in the `caBundle`s of
 //! the webhook configuration; leaves stay in memory. All keys are on P-256, and no key is ever printed.
+//!
+//! ```text
+//! Secret, caBundles ──observe──▶ CertificateKeeper ──▶ statusguard_rotation ──step──▶ Secret, caBundles
+//!                                      └──▶ ServingLeaf ──▶ rustls
+//! ```
 
 mod authority;
+mod bundle;
+mod changes;
+mod cluster;
 mod error;
+mod keeper;
 mod leaf;
+mod metrics;
+mod pem;
+mod secret;
+mod serving;
 mod validity;
 
 pub use authority::Authority;
+pub use cluster::{Places, RequestFailure};
 pub use error::CertificateError;
+pub use keeper::{CertificateKeeper, CertificateSettings, CertificateStatus};
 pub use leaf::Leaf;
-pub use validity::Validity;
+pub use metrics::CertificateMetrics;
+pub use serving::ServingLeaf;
+pub use statusguard_rotation::Timing;

@@ -1,36 +1,25 @@
-//! From when until when a certificate holds.
+//! Times of certificates.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
+use rcgen::CertificateParams;
+use statusguard_rotation::{UnixTime, Validity};
 use time::OffsetDateTime;
-use x509_parser::certificate::Validity as X509Validity;
+use x509_parser::certificate::X509Certificate;
 
-/// From when until when a certificate holds, in whole seconds (RFC 5280, 4.1.2.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// The first moment.
-    pub not_before: SystemTime,
-    /// The last moment.
-    pub not_after: SystemTime,
+use crate::error::CertificateError;
+
+/// From when until when a certificate holds (RFC 5280, 4.1.2.5).
+pub(crate) fn validity(certificate: &X509Certificate<'_>) -> Validity {
+    let validity = certificate.validity();
+    let [not_before, not_after] =
+        [validity.not_before, validity.not_after].map(|time| UnixTime::from_seconds(time.timestamp()));
+    Validity { not_before, not_after }
 }
 
-impl Validity {
-    /// Whether a moment is within.
-    #[must_use]
-    pub fn holds(&self, now: SystemTime) -> bool {
-        (self.not_before..=self.not_after).contains(&now)
-    }
-
-    pub(crate) fn of(validity: &X509Validity) -> Self {
-        let time = |seconds: i64| match u64::try_from(seconds) {
-            Ok(seconds) => UNIX_EPOCH + Duration::from_secs(seconds),
-            Err(_) => UNIX_EPOCH,
-        };
-        Self { not_before: time(validity.not_before.timestamp()), not_after: time(validity.not_after.timestamp()) }
-    }
-
-    /// As rcgen writes it.
-    pub(crate) fn times(&self) -> (OffsetDateTime, OffsetDateTime) {
-        (OffsetDateTime::from(self.not_before), OffsetDateTime::from(self.not_after))
-    }
+/// Writes it into a certificate that is to be made.
+pub(crate) fn set_validity(params: &mut CertificateParams, validity: Validity) -> Result<(), CertificateError> {
+    let time = |time: UnixTime| {
+        OffsetDateTime::from_unix_timestamp(time.seconds()).map_err(|_| CertificateError::Time(time.seconds()))
+    };
+    (params.not_before, params.not_after) = (time(validity.not_before)?, time(validity.not_after)?);
+    Ok(())
 }

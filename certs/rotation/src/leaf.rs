@@ -81,7 +81,9 @@ impl Rotation {
                 };
                 match fresh.filter(better) {
                     Some((authority, validity)) => LeafAction::Issue { authority, validity },
-                    None if renew_at <= now => LeafAction::Keep { until: self.look_again(now, leaf.validity.not_after) },
+                    None if renew_at <= now => {
+                        LeafAction::Keep { until: self.look_again(now, leaf.validity.not_after) }
+                    }
                     None => LeafAction::Keep { until: self.look_again(now, renew_at) },
                 }
             }

@@ -152,7 +152,8 @@ impl Rotation {
     fn tend_retired(&self, now: UnixTime, state: &RotationState) -> Option<Step> {
         let bound = now.after(self.timing.leaf_life);
         // A bound that lies further ahead was recorded by a clock that has gone back since.
-        let unbounded = |role: &Role| matches!(role, Role::Retired { leaves_end } if leaves_end.is_none_or(|end| end > bound));
+        let unbounded =
+            |role: &Role| matches!(role, Role::Retired { leaves_end } if leaves_end.is_none_or(|end| end > bound));
         if state.authorities.iter().any(|authority| unbounded(&authority.role)) {
             let state = state.map(|mut authority| {
                 if unbounded(&authority.role) {

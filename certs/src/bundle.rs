@@ -1,0 +1,71 @@
+//! What a `caBundle` holds.
+
+use std::collections::BTreeMap;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use statusguard_rotation::{AuthorityId, Bundle};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
+use crate::authority::fingerprint;
+use crate::pem;
+use crate::validity::validity;
+
+/// The certificates of a `caBundle`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CaBundle {
+    /// What the rotation knows of it.
+    pub(crate) facts: Bundle,
+    /// Its certificates as PEM.
+    pub(crate) certificates: BTreeMap<AuthorityId, String>,
+}
+
+impl CaBundle {
+    /// Reads it as the API server does (Go's `CertPool.AppendCertsFromPEM`): what is not a certificate is passed over, and a
+    /// text without any certificate is an error there. An empty one stands for the roots of the API server's system.
+    pub(crate) fn read(text: &[u8]) -> Self {
+        let (mut validities, mut certificates) = (BTreeMap::new(), BTreeMap::new());
+        for certificate in CertificateDer::pem_slice_iter(text).filter_map(Result::ok) {
+            if let Ok((_, parsed)) = X509Certificate::from_der(&certificate) {
+                let id = fingerprint(&certificate);
+                validities.insert(id, validity(&parsed));
+                certificates.insert(id, pem::encode("CERTIFICATE", &certificate));
+            }
+        }
+        let unreadable = !text.is_empty() && certificates.is_empty();
+        let facts = if unreadable { Bundle::Unreadable } else { Bundle::Holds(validities) };
+        Self { facts, certificates }
+    }
+}
+
+/// The text of a bundle with these certificates.
+pub(crate) fn text<'c>(certificates: impl Iterator<Item = &'c String>) -> String {
+    certificates.map(|certificate| certificate.trim_end().to_owned() + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::Authority;
+    use crate::authority::tests::days;
+
+    #[test]
+    fn bundles_are_read_as_the_api_server_reads_them() {
+        let [one, other] = [(); 2].map(|()| Authority::create(days(9)).unwrap());
+        let both = format!("{}{}", one.certificate_pem(), other.certificate_pem());
+        let facts = |text: &str| CaBundle::read(text.as_bytes()).facts;
+        let holds = |authorities: &[&Authority]| {
+            Bundle::Holds(authorities.iter().map(|authority| (authority.id(), authority.validity())).collect())
+        };
+        assert_eq!(facts(&both), holds(&[&one, &other]));
+        assert_eq!(facts(&format!("{both}{both}hello")), holds(&[&one, &other]));
+        assert_eq!(facts(&format!("{}{}", &*one.key_pem(), other.certificate_pem())), holds(&[&other]));
+        assert_eq!(facts(""), holds(&[]));
+        assert_eq!(facts("hello"), Bundle::Unreadable);
+        assert_eq!(facts(&one.key_pem()), Bundle::Unreadable);
+        // What was read is written again without a change of meaning.
+        let read = CaBundle::read(both.as_bytes());
+        assert_eq!(CaBundle::read(text(read.certificates.values()).as_bytes()), read);
+    }
+}

@@ -1,0 +1,53 @@
+//! Wakes the keeper when the Secret or the managed configuration changes.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, Resource};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::cluster::Places;
+
+/// Changes since the last look. Metadata alone is watched: what they hold is read by the keeper itself.
+pub(crate) struct Changes {
+    notify: Arc<Notify>,
+    _watches: JoinSet<()>,
+}
+
+impl Changes {
+    pub(crate) fn watch(client: Client, places: &Places) -> Self {
+        let (notify, mut watches) = (Arc::new(Notify::new()), JoinSet::new());
+        let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &places.namespace);
+        watches.spawn(follow(secrets, places.secret.clone(), Arc::clone(&notify)));
+        let configurations = Api::<PartialObjectMeta<ValidatingWebhookConfiguration>>::all(client);
+        watches.spawn(follow(configurations, places.configuration.clone(), Arc::clone(&notify)));
+        Self { notify, _watches: watches }
+    }
+
+    /// Until something changes, or so long at most.
+    pub(crate) async fn wait(&mut self, longest: Duration) {
+        let _ = tokio::time::timeout(longest, self.notify.notified()).await;
+    }
+}
+
+/// A watch that fails begins again; meanwhile the keeper looks at every tick.
+async fn follow<K>(api: Api<K>, name: String, notify: Arc<Notify>)
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut events = pin!(watcher(api, config).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(_) => notify.notify_one(),
+            Err(error) => tracing::debug!(%error, name, "certificates: watching failed; looked at every tick"),
+        }
+    }
+}

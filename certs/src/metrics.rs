@@ -1,0 +1,120 @@
+//! Metrics of certificates.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use statusguard_rotation::{AuthorityId, RotationPhase, Validity};
+
+/// What is counted and shown of certificates.
+#[derive(Clone, Debug)]
+pub struct CertificateMetrics {
+    not_after: Family<CertificateLabels, Gauge<i64, AtomicI64>>,
+    in_sync: Gauge,
+    phase: Family<PhaseLabels, Gauge>,
+    steps: Family<StepLabels, Counter>,
+    failures: Family<FailureLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    kind: &'static str,
+    /// The first eight digits of the fingerprint of the authority; empty of the leaf.
+    authority: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    step: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    cause: &'static str,
+}
+
+/// Causes of failures.
+pub(crate) const CAUSES: [&str; 5] = ["conflict", "refused", "unanswered", "clock", "certificate"];
+/// Steps that write.
+pub(crate) const STEPS: [&str; 4] = ["add_authority", "write_state", "publish", "issue_leaf"];
+
+impl CertificateMetrics {
+    /// Adds the metrics, all at zero.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            not_after: Family::default(),
+            in_sync: Gauge::default(),
+            phase: Family::default(),
+            steps: Family::default(),
+            failures: Family::default(),
+        };
+        registry.register(
+            "statusguard_certificate_not_after_seconds",
+            "When a certificate ends, in seconds since 1970, by kind: authority, leaf, or bundle for what is published",
+            metrics.not_after.clone(),
+        );
+        registry.register(
+            "statusguard_cabundle_in_sync",
+            "Whether every managed caBundle holds exactly the authorities of the Secret",
+            metrics.in_sync.clone(),
+        );
+        registry.register(
+            "statusguard_rotation_phase",
+            "Where the rotation of the authority is: 1 for the phase it is in",
+            metrics.phase.clone(),
+        );
+        registry.register("statusguard_rotation_steps", "Steps that this replica took", metrics.steps.clone());
+        registry.register(
+            "statusguard_rotation_failures",
+            "Observations and steps that failed, by cause",
+            metrics.failures.clone(),
+        );
+        RotationPhase::ALL
+            .iter()
+            .for_each(|phase| _ = metrics.phase.get_or_create(&PhaseLabels { phase: phase.name() }));
+        STEPS.iter().for_each(|step| _ = metrics.steps.get_or_create(&StepLabels { step }));
+        CAUSES.iter().for_each(|cause| _ = metrics.failures.get_or_create(&FailureLabels { cause }));
+        metrics
+    }
+
+    pub(crate) fn stepped(&self, step: &'static str) {
+        self.steps.get_or_create(&StepLabels { step }).inc();
+    }
+
+    pub(crate) fn failed(&self, cause: &'static str) {
+        self.failures.get_or_create(&FailureLabels { cause }).inc();
+    }
+
+    pub(crate) fn observed(&self, phase: RotationPhase, in_sync: bool) {
+        for known in RotationPhase::ALL {
+            self.phase.get_or_create(&PhaseLabels { phase: known.name() }).set((known == phase).into());
+        }
+        self.in_sync.set(in_sync.into());
+    }
+
+    /// Shows the ends of all certificates there are now, and of no others.
+    pub(crate) fn ends(
+        &self,
+        authorities: &BTreeMap<AuthorityId, Validity>,
+        bundle: &BTreeMap<AuthorityId, Validity>,
+        leaf: Option<Validity>,
+    ) {
+        self.not_after.clear();
+        let show = |kind, authority: String, validity: Validity| {
+            let labels = CertificateLabels { kind, authority };
+            self.not_after.get_or_create(&labels).set(validity.not_after.seconds());
+        };
+        authorities.iter().for_each(|(id, validity)| show("authority", format!("{id:?}"), *validity));
+        bundle.iter().for_each(|(id, validity)| show("bundle", format!("{id:?}"), *validity));
+        leaf.into_iter().for_each(|validity| show("leaf", String::new(), validity));
+    }
+}
