@@ -12,7 +12,7 @@ const RENEW_AFTER: f64 = 2.0 / 3.0;
 const JITTER: f64 = 0.1;
 
 /// What to do about the leaf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeafAction {
     /// Serve the leaf. Ask again at this time by the wall clock, or when something changes.
     Keep {
@@ -81,7 +81,9 @@ impl Rotation {
                 };
                 match fresh.filter(better) {
                     Some((authority, validity)) => LeafAction::Issue { authority, validity },
-                    None if renew_at <= now => LeafAction::Keep { until: self.look_again(now, leaf.validity.not_after) },
+                    None if renew_at <= now => {
+                        LeafAction::Keep { until: self.look_again(now, leaf.validity.not_after) }
+                    }
                     None => LeafAction::Keep { until: self.look_again(now, renew_at) },
                 }
             }

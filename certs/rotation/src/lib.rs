@@ -1,6 +1,6 @@
 //! The rotation of authorities and leaves, as pure functions: no clock, no network, no keys.
 //!
-//! A replica reads the managed configurations, the Secret and its own leaf into an [`Observation`], and asks
+//! A replica reads the Secret, the managed configurations and its own leaf into an [`Observation`], and asks
 //! [`Rotation::next_step`] what to write and [`Rotation::leaf_action`] what to serve. Every replica does so on every tick
 //! and after every change; none of them leads.
 //!
