@@ -52,7 +52,8 @@ impl World {
                 return Ok(round + 1);
             }
             if before == (world.secret.clone(), world.bundles.clone()) {
-                world.now = world.next_event().expect("something ends");
+                // A round may do nothing but end looks that were begun before a fault.
+                world.now = world.next_event().unwrap_or(world.now);
             }
         }
         Err(format!("not stable after {ROUNDS} rounds:\n{world:#?}"))
