@@ -1,9 +1,9 @@
 //! Every interleaving of two replicas, crashes, people and clock jumps, in a rotation and at the first start.
-#![allow(clippy::panic, reason = "a test ends by a panic")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 mod model;
 
-use model::explore::{Budget, explore, find};
+use model::explore::{Allowance, explore, find};
 use model::world::{Misuse, World};
 
 /// Stable for long, every replica with a leaf, and the authority is due.
@@ -20,49 +20,49 @@ fn before_renewal(replicas: usize, bundles: usize) -> World {
 
 #[test]
 fn a_rotation_with_a_crash_at_any_point() {
-    explore("one crash", before_renewal(2, 1), Budget { crashes: 1, events: 3, days: 1, ..NONE });
+    explore("one crash", before_renewal(2, 1), Allowance { crashes: 1, events: 3, days: 1, ..NONE });
 }
 
 #[test]
 fn a_rotation_of_two_bundles() {
-    explore("two bundles", before_renewal(2, 2), Budget { events: 4, ..NONE });
+    explore("two bundles", before_renewal(2, 2), Allowance { events: 4, ..NONE });
 }
 
 #[test]
 fn a_rotation_with_a_suspension_and_a_clock_that_goes_back() {
-    explore("jumps", before_renewal(2, 1), Budget { forward: 1, hour_back: 1, events: 1, ..NONE });
-    explore("hour back", before_renewal(2, 1), Budget { hour_back: 2, events: 3, ..NONE });
+    explore("jumps", before_renewal(2, 1), Allowance { forward: 1, hour_back: 1, events: 1, ..NONE });
+    explore("hour back", before_renewal(2, 1), Allowance { hour_back: 2, events: 3, ..NONE });
 }
 
 #[test]
 fn a_rotation_in_which_a_person_changes_a_bundle() {
-    explore("bundle", before_renewal(2, 1), Budget { edits: 1, events: 3, ..NONE });
+    explore("bundle", before_renewal(2, 1), Allowance { edits: 1, events: 3, ..NONE });
 }
 
 #[test]
 fn a_rotation_in_which_the_secret_is_lost() {
-    explore("secret", before_renewal(2, 1), Budget { losses: 1, events: 3, ..NONE });
+    explore("secret", before_renewal(2, 1), Allowance { losses: 1, events: 3, ..NONE });
 }
 
 #[test]
 fn a_rotation_in_which_secret_and_bundle_are_lost() {
-    explore("secret and bundle", before_renewal(2, 1), Budget { edits: 1, losses: 1, events: 0, ..NONE });
+    explore("secret and bundle", before_renewal(2, 1), Allowance { edits: 1, losses: 1, events: 0, ..NONE });
 }
 
 #[test]
 fn a_first_start() {
-    explore("first start", World::empty(2, 2), Budget { crashes: 1, losses: 1, events: 1, ..NONE });
+    explore("first start", World::empty(2, 2), Allowance { crashes: 1, losses: 1, events: 1, ..NONE });
 }
 
 #[test]
 fn a_clock_that_was_wrong() {
-    explore("wrong clock", before_renewal(2, 1), Budget { forward: 1, days_back: 1, events: 1, ..NONE });
+    explore("wrong clock", before_renewal(2, 1), Allowance { forward: 1, days_back: 1, events: 1, ..NONE });
 }
 
-const NONE: Budget =
-    Budget { crashes: 0, edits: 0, losses: 0, forward: 0, hour_back: 0, days_back: 0, events: 0, days: 0 };
+const NONE: Allowance =
+    Allowance { crashes: 0, edits: 0, losses: 0, forward: 0, hour_back: 0, days_back: 0, events: 0, days: 0 };
 
-fn finds(misuse: Misuse, mut start: World, budget: Budget) {
+fn finds(misuse: Misuse, mut start: World, budget: Allowance) {
     start.misuse = misuse;
     let explored = find(start, budget);
     let (moves, problem) = explored.broken.expect("the model notices");
@@ -79,9 +79,9 @@ fn before_promotion() -> World {
 
 #[test]
 fn each_part_of_the_contract_is_needed() {
-    let quiet = Budget { events: 2, days: 1, ..NONE };
-    let longer = Budget { events: 3, ..quiet };
-    let person = Budget { edits: 1, losses: 1, events: 1, ..NONE };
+    let quiet = Allowance { events: 2, days: 1, ..NONE };
+    let longer = Allowance { events: 3, ..quiet };
+    let person = Allowance { edits: 1, losses: 1, events: 1, ..NONE };
     finds(Misuse { secret_late: true, ..Misuse::default() }, before_renewal(2, 1), person);
     finds(Misuse { secret_once: true, ..Misuse::default() }, before_renewal(2, 1), quiet);
     finds(Misuse { asked_late: true, ..Misuse::default() }, before_promotion(), longer);

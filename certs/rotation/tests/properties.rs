@@ -1,7 +1,7 @@
 //! Random schedules: more replicas, more faults, more time than every interleaving allows.
 //!
 //! `PROPTEST_CASES` sets the number of cases and draws them anew; without it they are the same on every run.
-#![allow(clippy::panic, reason = "a test ends by a panic")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 mod model;
 

@@ -1,5 +1,5 @@
 //! Every kind of state leads back to a stable one, whatever the bundles hold.
-#![allow(clippy::panic, reason = "a test ends by a panic")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 mod model;
 

@@ -1,5 +1,5 @@
 //! What is done in which situation, told one by one.
-#![allow(clippy::panic, reason = "a test ends by a panic")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 mod model;
 

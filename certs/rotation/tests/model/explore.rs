@@ -7,7 +7,7 @@ use super::world::{Look, World, hash};
 
 /// What may still happen, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Budget {
+pub struct Allowance {
     pub crashes: u8,
     pub edits: u8,
     pub losses: u8,
@@ -31,7 +31,7 @@ pub enum Move {
     Day,
 }
 
-fn moves(world: &World, budget: &Budget) -> Vec<Move> {
+fn moves(world: &World, budget: &Allowance) -> Vec<Move> {
     let mut moves: Vec<Move> = (0..world.replicas.len()).map(Move::Look).collect();
     if budget.crashes > 0 {
         // A replica that has nothing loses nothing.
@@ -53,7 +53,7 @@ fn moves(world: &World, budget: &Budget) -> Vec<Move> {
     moves
 }
 
-fn make(world: &mut World, budget: &mut Budget, one: Move) {
+fn make(world: &mut World, budget: &mut Allowance, one: Move) {
     match one {
         Move::Look(replica) => return world.look(replica),
         Move::Crash(replica) => world.crash(replica),
@@ -85,7 +85,7 @@ pub struct Explored {
 }
 
 /// Visits every world, until a promise is broken.
-pub fn find(start: World, budget: Budget) -> Explored {
+pub fn find(start: World, budget: Allowance) -> Explored {
     let mut visited = HashSet::from([hash(&(&start, budget))]);
     let mut settled = HashSet::new();
     // Parent and move of every visited world.
@@ -132,7 +132,7 @@ fn way(ways: &[(usize, Option<Move>)], mut number: usize) -> Vec<Move> {
 }
 
 /// Visits every world; no promise may be broken.
-pub fn explore(name: &str, start: World, budget: Budget) {
+pub fn explore(name: &str, start: World, budget: Allowance) {
     let explored = find(start, budget);
     println!("{name}: {} worlds", explored.worlds);
     if let Some((moves, problem)) = explored.broken {

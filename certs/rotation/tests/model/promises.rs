@@ -6,7 +6,7 @@ use super::faults::is_foreign;
 use super::world::{Replica, World, rotation};
 
 /// Rounds in which every replica looks once, until all is stable again.
-pub const ROUNDS: usize = 60;
+pub const ROUNDS: usize = 30;
 
 impl World {
     /// What is broken, if anything.
