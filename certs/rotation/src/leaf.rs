@@ -12,7 +12,7 @@ const RENEW_AFTER: f64 = 2.0 / 3.0;
 const JITTER: f64 = 0.1;
 
 /// What to do about the leaf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeafAction {
     /// Serve the leaf. Ask again at this time by the wall clock, or when something changes.
     Keep {

@@ -1,6 +1,6 @@
 //! The rotation of authorities and leaves, as pure functions: no clock, no network, no keys.
 //!
-//! A replica reads the managed configurations, the Secret and its own leaf into an [`Observation`], and asks
+//! A replica reads the Secret, the managed configurations and its own leaf into an [`Observation`], and asks
 //! [`Rotation::next_step`] what to write and [`Rotation::leaf_action`] what to serve. Every replica does so on every tick
 //! and after every change; none of them leads.
 //!
@@ -12,7 +12,7 @@
 //! 2. A state, and thus a bundle that is published, has at most [`MAX_AUTHORITIES`] authorities.
 //! 3. No leaf outlives its authority.
 //! 4. From every state, and whatever a person did to Secret and bundles, a bounded number of steps leads back to
-//!    [`RotationPhase::Stable`].
+//!    [`RotationPhase::Stable`]. The one exception is the Secret of a later release, which is left alone.
 //!
 //! # Assumptions
 //! - Secret and configurations are written by compare-and-swap, and read in the order of [`Observation`].

@@ -8,19 +8,23 @@ use crate::state::{AuthorityId, RotationState};
 use crate::stored::StateError;
 use crate::time::{UnixTime, Validity};
 
-/// What one replica has read, in this order: the clock (`asked_at`), every managed configuration, the Secret, and the
-/// clock again (`now` of the functions).
+/// What one replica has read, in this order: the clock (`asked_at`), the Secret, every managed configuration, the Secret
+/// again, and the clock again (`now` of the functions). If the Secret's version is not the same both times, or it was
+/// made or deleted meanwhile, the replica begins anew.
 ///
-/// - Configurations and Secret are read from the API server, not from a cache and not with `resourceVersion=0`, and
-///   their versions are kept for the writes. A configuration that was read *before* the Secret never holds more of the
-///   rotation than the Secret, so that a write that restores its bundle cannot undo a later step: such a step has
-///   changed the configuration, and the write conflicts.
-/// - The clock before the reads bounds what this replica signs; the clock after them says how late it is. Between
-///   them lies what was read, however long the process stood still.
+/// All are read from the API server, not from a cache and not with `resourceVersion=0`, and their versions are kept for
+/// the writes. What the order is for (`tests/exhaustive.rs` shows what fails without each of them):
+/// - Because the Secret is read *after* the configurations, it knows all that they hold: a repair of a bundle cannot
+///   undo a later step. Such a step changes the configuration, and the repair conflicts.
+/// - Because it is read *before* them, too, a Secret that was lost is made again with all that was published until then.
+/// - The clock before the reads bounds what this replica signs, the clock after them what others may have signed,
+///   however long the process stood still in between.
+///
+/// If a read fails, there is no observation: the replica serves its leaf until that ends, and tries again.
 ///
 /// An observation serves one question. Between ticks, a watch should start a new one at every change of the Secret or of
 /// a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
     /// The wall clock before the first read.
     pub asked_at: UnixTime,
@@ -34,7 +38,7 @@ pub struct Observation {
 }
 
 /// One managed `caBundle`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Bundle {
     /// The configuration or its entry does not exist, so that there is no call that could fail.
     Absent,
@@ -45,7 +49,7 @@ pub enum Bundle {
 }
 
 /// What is in the Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SecretContent {
     /// There is no Secret, or it has none of our keys.
     Absent,
@@ -57,7 +61,7 @@ pub enum SecretContent {
 }
 
 /// Why a Secret cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unusable {
     /// State, certificate or key cannot be read.
     Garbage,

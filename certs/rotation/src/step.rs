@@ -18,7 +18,7 @@ const RENEW_AFTER: f64 = 2.0 / 3.0;
 /// (`resourceVersion`; a missing Secret is created), so that at most one of them succeeds on what all of them have seen.
 /// After a conflict, any other error, or a crash there is nothing to undo: observe anew and ask again. A step is
 /// taken on the observation that led to it or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Make an authority, and write it into the Secret together with the state that [`Addition::with`] returns.
     Add(Addition),
@@ -46,7 +46,7 @@ pub enum Step {
 }
 
 /// An authority to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Addition {
     /// The validity that its certificate must have.
     pub validity: Validity,

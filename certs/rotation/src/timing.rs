@@ -4,9 +4,8 @@ use std::time::Duration;
 
 /// Lifetimes and waiting times. All are used in whole seconds; parts of a second are ignored.
 ///
-/// All replicas should have the same. A release that changes them is safe, because what was decided is stored as
-/// times; only `leaf_life` must not grow while replicas of the earlier release retire authorities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// All replicas must have the same `leaf_life`, because each bounds the ends of leaves that others have signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timing {
     /// From `not_before` to `not_after` of an authority; one year.
     pub authority_life: Duration,
