@@ -127,6 +127,11 @@ impl Stage {
         bundle
     }
 
+    /// A dry-run write of the policy for `resource` has arrived.
+    pub fn arrives(&self, resource: &str) {
+        self.arrived.send_if_modified(|arrived| arrived.insert(self.policy(resource)));
+    }
+
     /// Of the policy for `resource`.
     pub fn policy(&self, resource: &str) -> String {
         format!("{resource}.{}.example.org", self.name)

@@ -26,7 +26,7 @@ async fn an_entry_becomes_fail_once_a_dry_run_write_of_its_policy_arrived() {
     for resource in ["jobs", "tasks"] {
         assert_eq!(stage.failure_policy(resource).await.as_deref(), Some("Ignore"));
     }
-    stage.arrived.send_modify(|arrived| drop(arrived.insert(stage.policy("jobs"))));
+    stage.arrives("jobs");
     becomes_fail(&stage, "jobs").await;
     stage.read_again(3).await;
     assert_eq!(stage.failure_policy("tasks").await.as_deref(), Some("Ignore"));
@@ -51,7 +51,7 @@ async fn a_replica_that_starts_later_neither_waits_again_nor_goes_back() {
     let mut stage = Stage::new().await;
     stage.want(&["jobs"]);
     stage.new_bundle();
-    stage.arrived.send_modify(|arrived| drop(arrived.insert(stage.policy("jobs"))));
+    stage.arrives("jobs");
     let keeper = stage.keep();
     becomes_fail(&stage, "jobs").await;
     keeper.stop().await;

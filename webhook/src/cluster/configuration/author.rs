@@ -2,11 +2,11 @@
 
 use serde_json::Value as Json;
 
-use super::repair::{self, Change};
+use super::repair::{self, EntryChange};
 
 /// Who is behind a difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Author {
+pub enum ChangeAuthor {
     /// Another replica of the guard: the differing fields were last written under the guard's own field manager.
     Peer,
     /// Another field manager.
@@ -17,37 +17,37 @@ pub enum Author {
 pub const UNKNOWN: &str = "unknown";
 
 /// Who made `object` differ by `changes` from what the field manager `ours` wants. One change of another is enough.
-pub fn author(object: &Json, changes: &[Change], ours: &str) -> Author {
-    let mut found = Author::Peer;
+pub fn author(object: &Json, changes: &[EntryChange], ours: &str) -> ChangeAuthor {
+    let mut found = ChangeAuthor::Peer;
     for change in changes {
         match author_of(object, change, ours) {
-            Author::Peer => {}
-            Author::Other(name) if name == UNKNOWN => found = Author::Other(name),
+            ChangeAuthor::Peer => {}
+            ChangeAuthor::Other(name) if name == UNKNOWN => found = ChangeAuthor::Other(name),
             other => return other,
         }
     }
     found
 }
 
-fn author_of(object: &Json, change: &Change, ours: &str) -> Author {
+fn author_of(object: &Json, change: &EntryChange, ours: &str) -> ChangeAuthor {
     let owner = match change {
-        Change::Changed(entry, parts) => {
+        EntryChange::Changed(entry, parts) => {
             // Several may own a field; the last to write is the one who changed it.
             let owns = |owned: &Json| parts.iter().any(|part| owns_part(owned, entry, part));
             newest(object, owns)
         }
-        Change::Removed(entry) => newest(object, |owned| !owned_entry(owned, entry).is_null()),
+        EntryChange::Removed(entry) => newest(object, |owned| !owned_entry(owned, entry).is_null()),
         // A replica that removes an entry takes it out of the record; others do not know the record.
-        Change::Added(entry) => match repair::record(object) {
-            Some(record) if !record.contains_key(entry) => return Author::Peer,
+        EntryChange::Added(entry) => match repair::record(object) {
+            Some(record) if !record.contains_key(entry) => return ChangeAuthor::Peer,
             _ => None,
         },
-        Change::Record => None,
+        EntryChange::Record => None,
     };
     match owner {
-        Some(owner) if owner == ours => Author::Peer,
-        Some(owner) => Author::Other(owner.to_owned()),
-        None => Author::Other(UNKNOWN.to_owned()),
+        Some(owner) if owner == ours => ChangeAuthor::Peer,
+        Some(owner) => ChangeAuthor::Other(owner.to_owned()),
+        None => ChangeAuthor::Other(UNKNOWN.to_owned()),
     }
 }
 
@@ -90,12 +90,12 @@ mod tests {
         object
     }
 
-    fn other(name: &str) -> Author {
-        Author::Other(name.to_owned())
+    fn other(name: &str) -> ChangeAuthor {
+        ChangeAuthor::Other(name.to_owned())
     }
 
-    fn changed(part: &str) -> Change {
-        Change::Changed(ENTRY.into(), vec![part.into()])
+    fn changed(part: &str) -> EntryChange {
+        EntryChange::Changed(ENTRY.into(), vec![part.into()])
     }
 
     #[test]
@@ -106,9 +106,9 @@ mod tests {
             owned("kubectl-edit", "2026-01-01T00:00:05Z", json!({ "f:rules": {} })),
         ];
         let object = object(None, sets);
-        assert_eq!(author(&object, &[changed("timeoutSeconds")], "statusguard"), Author::Peer);
+        assert_eq!(author(&object, &[changed("timeoutSeconds")], "statusguard"), ChangeAuthor::Peer);
         assert_eq!(author(&object, &[changed("caBundle")], "statusguard"), other("injector"));
-        assert_eq!(author(&object, &[changed("rules")], "statusguard"), Author::Peer, "the last to write");
+        assert_eq!(author(&object, &[changed("rules")], "statusguard"), ChangeAuthor::Peer, "the last to write");
         assert_eq!(
             author(&object, &[changed("timeoutSeconds"), changed("caBundle")], "statusguard"),
             other("injector")
@@ -118,16 +118,19 @@ mod tests {
     #[test]
     fn an_entry_too_many_has_the_author_that_owns_it() {
         let object = object(None, vec![owned("statusguard", "2026-01-01T00:00:09Z", json!({ ".": {} }))]);
-        assert_eq!(author(&object, &[Change::Removed(ENTRY.into())], "statusguard"), Author::Peer);
-        assert_eq!(author(&object, &[Change::Removed("other.statusguard.dev".into())], "statusguard"), other(UNKNOWN));
+        assert_eq!(author(&object, &[EntryChange::Removed(ENTRY.into())], "statusguard"), ChangeAuthor::Peer);
+        assert_eq!(
+            author(&object, &[EntryChange::Removed("other.statusguard.dev".into())], "statusguard"),
+            other(UNKNOWN)
+        );
     }
 
     #[test]
     fn a_missing_entry_was_removed_by_a_peer_only_if_the_record_misses_it_too() {
-        let missing = [Change::Added(ENTRY.into())];
+        let missing = [EntryChange::Added(ENTRY.into())];
         let recorded = format!("{{\"{ENTRY}\":{{}}}}");
         for (record, expected) in
-            [(None, other(UNKNOWN)), (Some(&*recorded), other(UNKNOWN)), (Some("{\"others\":{}}"), Author::Peer)]
+            [(None, other(UNKNOWN)), (Some(&*recorded), other(UNKNOWN)), (Some("{\"others\":{}}"), ChangeAuthor::Peer)]
         {
             assert_eq!(author(&object(record, vec![]), &missing, "statusguard"), expected, "{record:?}");
         }
@@ -136,7 +139,7 @@ mod tests {
     #[test]
     fn a_name_is_told_rather_than_that_it_is_unknown() {
         let object = object(None, vec![owned("injector", "2026-01-01T00:00:05Z", json!({ "f:rules": {} }))]);
-        let changes = [Change::Added("other.statusguard.dev".into()), changed("rules"), Change::Record];
+        let changes = [EntryChange::Added("other.statusguard.dev".into()), changed("rules"), EntryChange::Record];
         assert_eq!(author(&object, &changes, "statusguard"), other("injector"));
     }
 }

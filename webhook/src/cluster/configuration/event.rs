@@ -8,9 +8,9 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::Value as Json;
 
 use super::metrics::ConfigurationMetrics;
-use super::problem::Problem;
-use super::repair::Change;
-use super::request::{RequestError, Verb};
+use super::problem::RequestProblem;
+use super::repair::EntryChange;
+use super::request::{RequestError, RequestVerb};
 use super::settings::{ConfigurationSettings, KeeperTiming};
 
 /// The API server takes 1 kB.
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct RepairEvents {
     client: Client,
     reporter: Reporter,
-    problem: Problem,
+    problem: RequestProblem,
     timing: KeeperTiming,
 }
 
@@ -33,19 +33,21 @@ impl RepairEvents {
         Self {
             client,
             reporter: Reporter { instance: settings.instance.clone(), controller },
-            problem: Problem::new(Verb::Create, "events.events.k8s.io", &settings.name, metrics),
+            problem: RequestProblem::new(RequestVerb::Create, "events.events.k8s.io", &settings.name, metrics),
             timing: settings.timing.clone(),
         }
     }
 
     /// Tells of the repair of `object`, which `manager` had changed.
-    pub async fn tell(&mut self, object: &Json, manager: &str, changes: &[Change], next: Duration) {
-        let changes: Vec<String> = changes.iter().map(Change::to_string).collect();
+    pub async fn tell(&mut self, object: &Json, manager: &str, changes: &[EntryChange], next: Duration) {
+        let changes: Vec<String> = changes.iter().map(EntryChange::to_string).collect();
         let mut note = format!(
             "undid what field manager {manager} had changed: {}; the next repair waits at least {next:?}",
             changes.join("; ")
         );
-        note.truncate(note.floor_char_boundary(MAX_NOTE));
+        while note.len() > MAX_NOTE {
+            note.pop();
+        }
         let event = Event {
             type_: EventType::Warning,
             reason: "ConfigurationRepaired".to_owned(),

@@ -18,15 +18,15 @@ use serde_json::Value as Json;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until};
 
-use super::author::Author;
+use super::author::ChangeAuthor;
 use super::entry::PolicyEntry;
 use super::event::RepairEvents;
 use super::metrics::ConfigurationMetrics;
-use super::plan::{PlannedWrite, Planner, Step, Wanted, WriteCause};
-use super::problem::Problem;
+use super::plan::{PlanStep, PlannedWrite, Planner, Wanted, WriteCause};
+use super::problem::RequestProblem;
 use super::published::Published;
 use super::repair;
-use super::request::{ObjectRequests, RequestError, Verb};
+use super::request::{ObjectRequests, RequestError, RequestVerb};
 use super::settings::ConfigurationSettings;
 
 /// Writes in one round, conflicts included. Whoever changes the object faster than that is left to it for a while.
@@ -46,16 +46,17 @@ pub struct ConfigurationKeeper {
     metrics: ConfigurationMetrics,
     published: watch::Sender<Published>,
     planner: Planner,
-    get: Problem,
-    update: Problem,
+    get: RequestProblem,
+    update: RequestProblem,
     /// After a failed write.
     no_write_before: Option<Instant>,
-    /// The last bundle that was looked at, and whether it can be published.
-    checked: Option<(Arc<[u8]>, bool)>,
+    /// The last bundle that was looked at, and the last that can be published.
+    checked: Option<Arc<[u8]>>,
+    usable: Option<Arc<[u8]>>,
 }
 
 /// What the configuration is made from.
-struct Inputs {
+struct KeeperInputs {
     entries: watch::Receiver<Option<Arc<[PolicyEntry]>>>,
     bundle: watch::Receiver<Option<Arc<[u8]>>>,
     arrived: watch::Receiver<HashSet<String>>,
@@ -74,16 +75,17 @@ impl ConfigurationKeeper {
     #[must_use]
     pub fn new(client: Client, settings: ConfigurationSettings, metrics: ConfigurationMetrics) -> Self {
         let ConfigurationSettings { name, field_manager, timing, .. } = &settings;
-        let problem = |verb| Problem::new(verb, RESOURCE, name, metrics.clone());
+        let problem = |verb| RequestProblem::new(verb, RESOURCE, name, metrics.clone());
         Self {
             requests: ObjectRequests::new(client.clone(), name, field_manager, timing.request),
             events: RepairEvents::new(client.clone(), &settings, metrics.clone()),
             published: watch::Sender::default(),
             planner: Planner::new(settings.clone()),
-            get: problem(Verb::Get),
-            update: problem(Verb::Update),
+            get: problem(RequestVerb::Get),
+            update: problem(RequestVerb::Update),
             no_write_before: None,
             checked: None,
+            usable: None,
             client,
             settings,
             metrics,
@@ -113,11 +115,11 @@ impl ConfigurationKeeper {
         tokio::select! {
             () = shutdown => {}
             () = watching => {}
-            () = self.keep(Inputs { entries, bundle, arrived }, &changed) => {}
+            () = self.keep(KeeperInputs { entries, bundle, arrived }, &changed) => {}
         }
     }
 
-    async fn keep(&mut self, mut inputs: Inputs, changed: &Notify) {
+    async fn keep(&mut self, mut inputs: KeeperInputs, changed: &Notify) {
         loop {
             let begun = Instant::now();
             match self.round(&mut inputs).await {
@@ -133,7 +135,7 @@ impl ConfigurationKeeper {
     }
 
     /// Reads the object and writes it until nothing is to be written.
-    async fn round(&mut self, inputs: &mut Inputs) -> Again {
+    async fn round(&mut self, inputs: &mut KeeperInputs) -> Again {
         let wanted = self.wanted(inputs);
         let mut after_conflict = AFTER_CONFLICT;
         let mut object = match self.read().await {
@@ -147,8 +149,8 @@ impl ConfigurationKeeper {
             };
             let step = self.planner.plan(Instant::now(), &object, wanted, &inputs.arrived.borrow());
             let write = match step {
-                Step::Idle { in_sync, held, until } => return self.idle(&object, in_sync, held, until),
-                Step::Write(write) => write,
+                PlanStep::Idle { in_sync, held, until } => return self.idle(&object, in_sync, held, until),
+                PlanStep::Write(write) => write,
             };
             self.publish(&object, false);
             if let Some(at) = self.no_write_before.filter(|at| *at > Instant::now()) {
@@ -243,10 +245,10 @@ impl ConfigurationKeeper {
         let configuration = &*self.settings.name;
         for change in &write.changes {
             match &write.cause {
-                WriteCause::Drift(Author::Other(manager)) => {
+                WriteCause::Drift(ChangeAuthor::Other(manager)) => {
                     tracing::warn!(configuration, %change, field_manager = manager, "changed back what another changed");
                 }
-                WriteCause::Drift(Author::Peer) => {
+                WriteCause::Drift(ChangeAuthor::Peer) => {
                     tracing::warn!(configuration, %change, "changed what another replica had written");
                 }
                 WriteCause::Trial => {
@@ -257,8 +259,8 @@ impl ConfigurationKeeper {
         }
         if let WriteCause::Drift(author) = &write.cause {
             let manager = match author {
-                Author::Other(manager) => manager,
-                Author::Peer => &self.settings.field_manager,
+                ChangeAuthor::Other(manager) => manager,
+                ChangeAuthor::Peer => &self.settings.field_manager,
             };
             self.metrics.repaired(manager);
             self.events.tell(before, manager, &write.changes, next.unwrap_or_default()).await;
@@ -270,7 +272,7 @@ impl ConfigurationKeeper {
         let RequestError::Invalid(message, fields) = error else { return false };
         let policies = self.planner.refuse(&write.object, fields, wanted);
         for policy in &policies {
-            self.metrics.failed(Verb::Update);
+            self.metrics.failed(RequestVerb::Update);
             tracing::error!(
                 policy,
                 configuration = self.settings.name,
@@ -288,26 +290,33 @@ impl ConfigurationKeeper {
     }
 
     /// What is wanted, as far as it is known and can be published.
-    fn wanted(&mut self, inputs: &mut Inputs) -> Option<Wanted> {
+    fn wanted(&mut self, inputs: &mut KeeperInputs) -> Option<Wanted> {
         let entries = inputs.entries.borrow_and_update().clone()?;
-        let bundle = inputs.bundle.borrow_and_update().clone()?;
+        let bundle = inputs.bundle.borrow_and_update().clone();
         inputs.arrived.mark_unchanged();
-        if self.checked.as_ref().is_none_or(|(checked, _)| *checked != bundle) {
-            let checked = check_bundle(&bundle);
-            if let Err(problem) = &checked {
-                tracing::error!(
-                    configuration = self.settings.name,
-                    problem,
-                    "the CA bundle is unusable, and every call would fail with it; the last one stays"
-                );
-            }
-            self.checked = Some((Arc::clone(&bundle), checked.is_ok()));
+        let bundle = self.usable(bundle?)?;
+        Some(Wanted { entries, bundle })
+    }
+
+    /// This bundle, or the last one that can be published.
+    fn usable(&mut self, bundle: Arc<[u8]>) -> Option<Arc<[u8]>> {
+        if self.checked.as_ref() == Some(&bundle) {
+            return self.usable.clone();
         }
-        self.checked.as_ref().is_some_and(|(_, usable)| *usable).then_some(Wanted { entries, bundle })
+        match check_bundle(&bundle) {
+            Ok(()) => self.usable = Some(Arc::clone(&bundle)),
+            Err(problem) => tracing::error!(
+                configuration = self.settings.name,
+                problem,
+                "the CA bundle is unusable, and every call would fail with it; the last one stays"
+            ),
+        }
+        self.checked = Some(bundle);
+        self.usable.clone()
     }
 }
 
-impl Inputs {
+impl KeeperInputs {
     /// Until one of them changes. One whose sender is gone never does.
     async fn changed(&mut self) {
         async fn of<T>(receiver: &mut watch::Receiver<T>) {
@@ -328,8 +337,8 @@ impl Inputs {
 async fn follow(client: Client, settings: ConfigurationSettings, metrics: ConfigurationMetrics, changed: &Notify) {
     let api = Api::<PartialObjectMeta<ValidatingWebhookConfiguration>>::all(client);
     let mut watch = pin!(watch_object(api, &settings.name).default_backoff());
-    let problem = |verb| Problem::new(verb, RESOURCE, &settings.name, metrics.clone());
-    let (mut list, mut start) = (problem(Verb::List), problem(Verb::Watch));
+    let problem = |verb| RequestProblem::new(verb, RESOURCE, &settings.name, metrics.clone());
+    let (mut list, mut start) = (problem(RequestVerb::List), problem(RequestVerb::Watch));
     while let Some(seen) = watch.next().await {
         match seen {
             Ok(_) => {
@@ -339,7 +348,7 @@ async fn follow(client: Client, settings: ConfigurationSettings, metrics: Config
             }
             Err(error) => {
                 let (verb, error) = RequestError::of_watch(error);
-                let problem = if verb == Verb::List { &mut list } else { &mut start };
+                let problem = if verb == RequestVerb::List { &mut list } else { &mut start };
                 problem.failed(&error, &settings.timing);
                 // Who reads the object learns whether it is there and whether the API server is.
                 changed.notify_one();

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::author::UNKNOWN;
-use super::request::Verb;
+use super::request::RequestVerb;
 
 /// Field managers that are counted by name. Names are free text: whoever makes more of them is counted as `other`.
 const MAX_MANAGERS: usize = 20;
@@ -46,7 +46,7 @@ impl ConfigurationMetrics {
     /// Adds all of them, at zero.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        for verb in Verb::ALL {
+        for verb in RequestVerb::ALL {
             drop(metrics.errors.get_or_create(&VerbLabels { verb: verb.name() }));
         }
         drop(metrics.repairs.get_or_create(&ManagerLabels { field_manager: UNKNOWN.to_owned() }));
@@ -111,7 +111,7 @@ impl ConfigurationMetrics {
         self.repairs.get_or_create(&ManagerLabels { field_manager: name.to_owned() }).inc();
     }
 
-    pub(super) fn failed(&self, verb: Verb) {
+    pub(super) fn failed(&self, verb: RequestVerb) {
         self.errors.get_or_create(&VerbLabels { verb: verb.name() }).inc();
     }
 }

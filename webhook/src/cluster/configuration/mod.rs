@@ -33,5 +33,5 @@ pub use entry::{Backend, EntryError, PolicyEntry, TargetScope, entry};
 pub use keeper::ConfigurationKeeper;
 pub use metrics::ConfigurationMetrics;
 pub use published::Published;
-pub use repair::{Change, Repair, repaired};
+pub use repair::{EntryChange, Repair, repaired};
 pub use settings::{ConfigurationSettings, KeeperTiming};

@@ -6,12 +6,12 @@ use super::settings::KeeperTiming;
 
 /// When repairs may be written.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct RepairPace {
     /// The last repair, and how long the next waits.
     last: Option<(Instant, Duration)>,
 }
 
-impl Pace {
+impl RepairPace {
     /// When a repair of a difference seen at `now` may be written.
     pub fn due(&self, now: Instant, timing: &KeeperTiming) -> Instant {
         match self.last {
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn repairs_grow_rare_and_begin_anew_after_quiet() {
         let (start, timing) = (Instant::now(), KeeperTiming::default());
-        let (mut pace, mut now, mut at) = (Pace::default(), start, Vec::new());
+        let (mut pace, mut now, mut at) = (RepairPace::default(), start, Vec::new());
         while now < start + Duration::from_secs(3600) {
             now = pace.due(now, &timing);
             at.push((now - start).as_secs());
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn a_repair_long_after_the_last_but_not_after_quiet_goes_out_at_once() {
         let (start, timing) = (Instant::now(), KeeperTiming::default());
-        let mut pace = Pace::default();
+        let mut pace = RepairPace::default();
         pace.repaired(start, &timing);
         let later = start + timing.second_repair * 2;
         assert_eq!(pace.due(later, &timing), later);

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use super::author::{Author, author};
+use super::author::{ChangeAuthor, author};
 use super::entry::{FAIL, IGNORE, PolicyEntry};
-use super::pace::Pace;
-use super::repair::{self, Change, repaired};
+use super::pace::RepairPace;
+use super::repair::{self, EntryChange, repaired};
 use super::settings::ConfigurationSettings;
-use super::trial::Trial;
+use super::trial::EntryTrial;
 
 /// What the configuration is to hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Wanted {
 
 /// What to do next.
 #[derive(Debug, PartialEq)]
-pub enum Step {
+pub enum PlanStep {
     Idle {
         /// Everything that is wanted is there.
         in_sync: bool,
@@ -38,7 +38,7 @@ pub enum Step {
 #[derive(Debug, PartialEq)]
 pub struct PlannedWrite {
     pub object: Json,
-    pub changes: Vec<Change>,
+    pub changes: Vec<EntryChange>,
     pub cause: WriteCause,
     /// Entries whose trial ends with it.
     promoted: Vec<String>,
@@ -54,13 +54,13 @@ pub enum WriteCause {
     /// The object had been gone.
     Filled,
     /// Somebody has changed what is the guard's.
-    Drift(Author),
+    Drift(ChangeAuthor),
 }
 
 /// Decides about one configuration.
 pub struct Planner {
     settings: ConfigurationSettings,
-    trials: BTreeMap<String, Trial>,
+    trials: BTreeMap<String, EntryTrial>,
     /// Entries that the API server does not take.
     refused: BTreeMap<String, PolicyEntry>,
     /// What was in force, or written, last.
@@ -69,7 +69,7 @@ pub struct Planner {
     gone: bool,
     /// Since when something differs that another replica wrote.
     peer_since: Option<Instant>,
-    pace: Pace,
+    pace: RepairPace,
 }
 
 /// The desired entries, and what of them is a matter of time.
@@ -88,28 +88,28 @@ impl Planner {
             reached: None,
             gone: false,
             peer_since: None,
-            pace: Pace::default(),
+            pace: RepairPace::default(),
         }
     }
 
     /// What to do about `object`, read at `now`. `arrived` has the policies of which a dry-run write was seen to arrive.
-    pub fn plan(&mut self, now: Instant, object: &Json, wanted: &Wanted, arrived: &HashSet<String>) -> Step {
+    pub fn plan(&mut self, now: Instant, object: &Json, wanted: &Wanted, arrived: &HashSet<String>) -> PlanStep {
         if !object["metadata"]["deletionTimestamp"].is_null() {
             // It goes as soon as its finalizers let it.
-            return Step::Idle { in_sync: false, held: false, until: None };
+            return PlanStep::Idle { in_sync: false, held: false, until: None };
         }
         let Desired { entries, promoted, until } = self.desired(now, object, wanted, arrived);
         let Some(repair) = repaired(object, &entries) else {
             (self.gone, self.peer_since) = (false, None);
             self.reached = Some(wanted.clone());
-            return Step::Idle { in_sync: self.refused.is_empty(), held: false, until };
+            return PlanStep::Idle { in_sync: self.refused.is_empty(), held: false, until };
         };
         let (cause, due) = self.cause(now, object, wanted, &repair.changes, &promoted);
         if due > now {
             let until = until.map_or(due, |until| until.min(due));
-            return Step::Idle { in_sync: false, held: true, until: Some(until) };
+            return PlanStep::Idle { in_sync: false, held: true, until: Some(until) };
         }
-        Step::Write(PlannedWrite { object: repair.object, changes: repair.changes, cause, promoted })
+        PlanStep::Write(PlannedWrite { object: repair.object, changes: repair.changes, cause, promoted })
     }
 
     /// The object is not there: it is somebody's to create it, and not the guard's.
@@ -124,7 +124,7 @@ impl Planner {
         (self.gone, self.peer_since) = (false, None);
         self.reached = Some(wanted.clone());
         for name in &write.promoted {
-            self.trials.insert(name.clone(), Trial::Passed);
+            self.trials.insert(name.clone(), EntryTrial::Passed);
         }
         match write.cause {
             WriteCause::Wanted | WriteCause::Trial => None,
@@ -188,11 +188,11 @@ impl Planner {
         now: Instant,
         object: &Json,
         wanted: &Wanted,
-        changes: &[Change],
+        changes: &[EntryChange],
         promoted: &[String],
     ) -> (WriteCause, Instant) {
-        let promotion = |change: &Change| match change {
-            Change::Changed(name, parts) => promoted.contains(name) && *parts == ["failurePolicy"],
+        let promotion = |change: &EntryChange| match change {
+            EntryChange::Changed(name, parts) => promoted.contains(name) && *parts == ["failurePolicy"],
             _ => false,
         };
         let timing = &self.settings.timing;
@@ -208,8 +208,8 @@ impl Planner {
         }
         let author = author(object, changes, &self.settings.field_manager);
         let due = match author {
-            Author::Peer => due.max(*self.peer_since.get_or_insert(now) + timing.peer_patience),
-            Author::Other(_) => due,
+            ChangeAuthor::Peer => due.max(*self.peer_since.get_or_insert(now) + timing.peer_patience),
+            ChangeAuthor::Other(_) => due,
         };
         (WriteCause::Drift(author), due)
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::metrics::ConfigurationMetrics;
-use super::request::{RequestError, Verb};
+use super::request::{RequestError, RequestVerb};
 use super::settings::KeeperTiming;
 
 /// The failures of one verb, one after another.
-pub struct Problem {
-    verb: Verb,
+pub struct RequestProblem {
+    verb: RequestVerb,
     /// Plural and group, and which object, as roles name them.
     resource: &'static str,
     name: String,
@@ -17,8 +17,8 @@ pub struct Problem {
     said: Option<(String, Duration)>,
 }
 
-impl Problem {
-    pub fn new(verb: Verb, resource: &'static str, name: &str, metrics: ConfigurationMetrics) -> Self {
+impl RequestProblem {
+    pub fn new(verb: RequestVerb, resource: &'static str, name: &str, metrics: ConfigurationMetrics) -> Self {
         Self { verb, resource, name: name.to_owned(), metrics, said: None }
     }
 
@@ -57,12 +57,14 @@ impl Problem {
     /// What does not work now.
     fn consequence(&self) -> &'static str {
         match self.verb {
-            Verb::Get => "the webhook configuration stays as it is: changed policies and certificates do not reach it",
-            Verb::List | Verb::Watch => "changes of the webhook configuration by others are noticed late",
-            Verb::Update => {
+            RequestVerb::Get => {
                 "the webhook configuration stays as it is: changed policies and certificates do not reach it"
             }
-            Verb::Create => "no Event tells of repairs; the log and the metrics do",
+            RequestVerb::List | RequestVerb::Watch => "changes of the webhook configuration by others are noticed late",
+            RequestVerb::Update => {
+                "the webhook configuration stays as it is: changed policies and certificates do not reach it"
+            }
+            RequestVerb::Create => "no Event tells of repairs; the log and the metrics do",
         }
     }
 
@@ -73,7 +75,11 @@ impl Problem {
                 format!(
                     "give the guard's service account the verb {} on {resource} (apiGroups: [{group}]{}) by a role",
                     self.verb.name(),
-                    if self.verb == Verb::Create { String::new() } else { format!(", resourceNames: [{}]", self.name) },
+                    if self.verb == RequestVerb::Create {
+                        String::new()
+                    } else {
+                        format!(", resourceNames: [{}]", self.name)
+                    },
                 )
             }
             RequestError::Unreachable(_) => "none needed if the API server comes back; it is tried again".to_owned(),
@@ -84,15 +90,22 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
-    fn problem(verb: Verb) -> Problem {
-        Problem::new(verb, "validatingwebhookconfigurations.admissionregistration.k8s.io", "guard", Default::default())
+    fn problem(verb: RequestVerb) -> RequestProblem {
+        RequestProblem::new(
+            verb,
+            "validatingwebhookconfigurations.admissionregistration.k8s.io",
+            "guard",
+            Default::default(),
+        )
     }
 
     #[test]
     fn a_missing_right_is_named_with_its_cure() {
-        let cure = problem(Verb::Update).cure(&RequestError::Forbidden(String::new()));
+        let cure = problem(RequestVerb::Update).cure(&RequestError::Forbidden(String::new()));
         assert_eq!(
             cure,
             "give the guard's service account the verb update on validatingwebhookconfigurations \
@@ -100,10 +113,52 @@ mod tests {
         );
     }
 
+    /// What is written to the log meanwhile.
+    fn logged(work: impl FnOnce()) -> String {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&lines);
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Lines(Arc::clone(&writer))).finish();
+        tracing::subscriber::with_default(log, work);
+        String::from_utf8(lines.lock().unwrap().clone()).unwrap()
+    }
+
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_failure_is_said_once_until_it_is_another() {
+        let timing = KeeperTiming::default();
+        let mut problem = problem(RequestVerb::Update);
+        let forbidden = || RequestError::Forbidden("alice cannot update".into());
+        let log = logged(|| {
+            for number in 0..5 {
+                problem.failed(&forbidden(), &timing);
+                problem.failed(&forbidden(), &timing);
+                problem.failed(&RequestError::Unreachable(format!("port {number}")), &timing);
+                problem.failed(&RequestError::Unreachable(format!("port {number} again")), &timing);
+            }
+            problem.succeeded();
+            problem.succeeded();
+        });
+        assert_eq!(log.matches("alice cannot update").count(), 5, "{log}");
+        assert_eq!(log.matches("request failed").count(), 10, "{log}");
+        assert_eq!(log.matches("works again").count(), 1, "{log}");
+    }
+
     #[test]
     fn attempts_grow_rare_and_begin_anew_after_a_success() {
         let timing = KeeperTiming::default();
-        let mut problem = problem(Verb::Get);
+        let mut problem = problem(RequestVerb::Get);
         let away = RequestError::Unreachable("away".into());
         let mut waits: Vec<u64> = (0..8).map(|_| problem.failed(&away, &timing).as_secs()).collect();
         problem.succeeded();

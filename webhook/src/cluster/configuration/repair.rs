@@ -23,12 +23,12 @@ pub struct Repair {
     /// The whole object.
     pub object: Json,
     /// What is different from before; never empty.
-    pub changes: Vec<Change>,
+    pub changes: Vec<EntryChange>,
 }
 
 /// What is to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum EntryChange {
     /// An entry is missing.
     Added(String),
     /// An entry of a policy that is not there any more, or a second one of the same name.
@@ -62,16 +62,16 @@ pub fn repaired(current: &Json, desired: &[Json]) -> Option<Repair> {
                 let merged = merged_entry(entry, desired, record.get(name).unwrap_or(&Json::Null));
                 let parts = changed_parts(entry, &merged);
                 if !parts.is_empty() {
-                    changes.push(Change::Changed(name.to_owned(), parts));
+                    changes.push(EntryChange::Changed(name.to_owned(), parts));
                 }
                 entries.push(merged);
             }
-            _ => changes.push(Change::Removed(name.to_owned())),
+            _ => changes.push(EntryChange::Removed(name.to_owned())),
         }
     }
     for entry in desired {
         if seen.insert(name(entry)) {
-            changes.push(Change::Added(name(entry).to_owned()));
+            changes.push(EntryChange::Added(name(entry).to_owned()));
             entries.push(entry.clone());
         }
     }
@@ -81,7 +81,7 @@ pub fn repaired(current: &Json, desired: &[Json]) -> Option<Repair> {
         return None;
     }
     if changes.is_empty() {
-        changes.push(Change::Record);
+        changes.push(EntryChange::Record);
     }
     let mut object = current.as_object().cloned().unwrap_or_default();
     object.insert("webhooks".to_owned(), Json::Array(entries));
@@ -194,7 +194,7 @@ fn object_at<'m>(object: &'m mut Map<String, Json>, field: &str) -> &'m mut Map<
     value.as_object_mut().expect("made an object above")
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for EntryChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Added(entry) => write!(f, "{entry} added"),

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 /// What the guard asks of the API server, as roles name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub enum RequestVerb {
     /// Read the object.
     Get,
     /// Begin to watch it.
@@ -82,7 +82,7 @@ impl ObjectRequests {
     }
 }
 
-impl Verb {
+impl RequestVerb {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Get, Self::List, Self::Watch, Self::Update, Self::Create];
 
@@ -112,12 +112,14 @@ impl RequestError {
     }
 
     /// The verb that a watch failed at, and why.
-    pub fn of_watch(error: watcher::Error) -> (Verb, Self) {
+    pub fn of_watch(error: watcher::Error) -> (RequestVerb, Self) {
         match error {
-            watcher::Error::InitialListFailed(error) => (Verb::List, error.into()),
-            watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => (Verb::Watch, error.into()),
-            watcher::Error::WatchError(status) => (Verb::Watch, (*status).into()),
-            other => (Verb::List, Self::Unreachable(other.to_string())),
+            watcher::Error::InitialListFailed(error) => (RequestVerb::List, error.into()),
+            watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
+                (RequestVerb::Watch, error.into())
+            }
+            watcher::Error::WatchError(status) => (RequestVerb::Watch, (*status).into()),
+            other => (RequestVerb::List, Self::Unreachable(other.to_string())),
         }
     }
 }

@@ -14,12 +14,12 @@ use super::entry::{FAIL, IGNORE};
 
 /// How far an entry is on its way to `Fail`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Trial {
+pub enum EntryTrial {
     /// Not seen in the object yet.
     #[default]
     Waiting,
     /// Seen there as `Ignore`.
-    OnTrial {
+    Running {
         /// When that was first seen.
         since: Instant,
     },
@@ -38,22 +38,22 @@ pub struct TrialVerdict {
     pub until: Option<Instant>,
 }
 
-impl Trial {
+impl EntryTrial {
     /// The failure policy of an entry that is to become `Fail`. `current` is that in the object, if there is an entry.
     pub fn next(&mut self, now: Instant, current: Option<&str>, arrived: bool, length: Duration) -> TrialVerdict {
         *self = match (current, *self) {
             (None, _) => Self::Waiting,
             (Some(FAIL), _) => Self::Passed,
-            (Some(_), Self::Waiting) => Self::OnTrial { since: now },
+            (Some(_), Self::Waiting) => Self::Running { since: now },
             (Some(_), state) => state,
         };
         match *self {
             Self::Waiting => TrialVerdict { failure_policy: IGNORE, promoted: false, until: None },
             Self::Passed => TrialVerdict { failure_policy: FAIL, promoted: false, until: None },
-            Self::OnTrial { since } if arrived || now >= since + length => {
+            Self::Running { since } if arrived || now >= since + length => {
                 TrialVerdict { failure_policy: FAIL, promoted: true, until: None }
             }
-            Self::OnTrial { since } => {
+            Self::Running { since } => {
                 TrialVerdict { failure_policy: IGNORE, promoted: false, until: Some(since + length) }
             }
         }
@@ -70,9 +70,9 @@ mod tests {
     #[test]
     fn trials() {
         let start = Instant::now();
-        let on_trial = Trial::OnTrial { since: start };
+        let on_trial = EntryTrial::Running { since: start };
         let (early, late) = (start + LENGTH / 2, start + LENGTH);
-        let (waiting, passed) = (Trial::Waiting, Trial::Passed);
+        let (waiting, passed) = (EntryTrial::Waiting, EntryTrial::Passed);
         // state, then the failure policy in the object, whether a call arrived, the time; next state, desired, promoted
         for (state, current, arrived, now, next, desired, promoted) in [
             (waiting, None, false, late, waiting, IGNORE, false),

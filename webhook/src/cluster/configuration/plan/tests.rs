@@ -35,8 +35,8 @@ impl Story {
         let mut causes = Vec::new();
         loop {
             match self.planner.plan(self.now, &self.object, &self.wanted, &self.arrived) {
-                Step::Idle { until, .. } => return (causes, until),
-                Step::Write(write) => {
+                PlanStep::Idle { until, .. } => return (causes, until),
+                PlanStep::Write(write) => {
                     self.planner.written(self.now, &write, &self.wanted);
                     self.object = write.object;
                     causes.push(write.cause);
@@ -85,7 +85,7 @@ fn wanted(policies: &[&str], bundle: &[u8]) -> Wanted {
 }
 
 fn by(manager: &str) -> WriteCause {
-    WriteCause::Drift(Author::Other(manager.to_owned()))
+    WriteCause::Drift(ChangeAuthor::Other(manager.to_owned()))
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_new_entry_is_fail_once_a_call_arrived() {
 fn an_entry_is_never_added_as_fail() {
     let mut story = Story::new(&[JOBS]);
     story.arrived.insert(JOBS.into());
-    let Step::Write(write) = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived) else {
+    let PlanStep::Write(write) = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived) else {
         unreachable!("an entry is missing")
     };
     assert_eq!(write.object["webhooks"][0]["failurePolicy"], "Ignore");
@@ -171,7 +171,7 @@ fn a_trial_that_is_undone_in_the_write_itself_makes_no_storm() {
     story.arrived.insert(JOBS.into());
     let mut writes = 0;
     for _ in 0..600 {
-        if let Step::Write(write) = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived) {
+        if let PlanStep::Write(write) = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived) {
             story.planner.written(story.now, &write, &story.wanted);
             story.object = write.object;
             story.object["webhooks"][0]["failurePolicy"] = json!("Ignore");
@@ -224,7 +224,7 @@ fn what_another_replica_writes_is_left_alone_for_a_while() {
     story.object = peer.object.clone();
     story.meddle("statusguard", "clientConfig", peer.object["webhooks"][0]["clientConfig"].clone());
     let trial = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived);
-    assert!(matches!(trial, Step::Idle { held: true, in_sync: false, .. }), "{trial:?}");
+    assert!(matches!(trial, PlanStep::Idle { held: true, in_sync: false, .. }), "{trial:?}");
     let mut late = Story { wanted: peer.wanted.clone(), ..story };
     assert_eq!(late.settle().0, []);
 
@@ -234,7 +234,7 @@ fn what_another_replica_writes_is_left_alone_for_a_while() {
     assert_eq!(late.settle().0, []);
     let patience = late.timing.peer_patience;
     late.pass(patience);
-    assert_eq!(late.settle().0, [WriteCause::Drift(Author::Peer)]);
+    assert_eq!(late.settle().0, [WriteCause::Drift(ChangeAuthor::Peer)]);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn an_object_on_its_way_out_is_left_alone() {
 fn a_refused_entry_is_left_out_until_its_policy_changes_and_keeps_its_bundle() {
     let tasks = "tasks.example.org";
     let mut story = Story::new(&[JOBS, tasks]);
-    let Step::Write(write) = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived) else {
+    let PlanStep::Write(write) = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived) else {
         unreachable!("entries are missing")
     };
     let fields = ["webhooks[1].namespaceSelector.matchExpressions[0].operator".to_owned(), "metadata".to_owned()];
@@ -257,7 +257,7 @@ fn a_refused_entry_is_left_out_until_its_policy_changes_and_keeps_its_bundle() {
     story.settle();
     assert_eq!(repair::our_entries(&story.object).count(), 1);
     let step = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived);
-    assert!(matches!(step, Step::Idle { in_sync: false, .. }), "{step:?}");
+    assert!(matches!(step, PlanStep::Idle { in_sync: false, .. }), "{step:?}");
 
     // One that was there before gets the new bundle, and nothing else.
     let mut before = Story::new(&[JOBS, tasks]);

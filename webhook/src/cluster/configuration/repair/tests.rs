@@ -56,7 +56,7 @@ fn empty() -> Json {
 }
 
 /// `current` after a repair that must be one.
-fn after(current: &Json, desired: &[Json]) -> (Json, Vec<Change>) {
+fn after(current: &Json, desired: &[Json]) -> (Json, Vec<EntryChange>) {
     let Repair { object, changes } = repaired(current, desired).expect("something to repair");
     (object, changes)
 }
@@ -75,7 +75,7 @@ fn an_object_without_webhooks_is_filled_in_and_keeps_all_else() {
         }
         let (object, changes) = after(&current, &[entry(JOBS, "QQ=="), entry(TASKS, "QQ==")]);
         assert_eq!(object["webhooks"], json!([entry(JOBS, "QQ=="), entry(TASKS, "QQ==")]));
-        assert_eq!(changes, [Change::Added(JOBS.into()), Change::Added(TASKS.into())]);
+        assert_eq!(changes, [EntryChange::Added(JOBS.into()), EntryChange::Added(TASKS.into())]);
         let metadata = &object["metadata"];
         assert_eq!(metadata["labels"], json!({ "app": "statusguard" }));
         assert_eq!(metadata["annotations"]["of"], "others");
@@ -122,7 +122,7 @@ fn terms_that_others_add_to_the_selectors_are_no_change() {
 
     // They stay in a write that something else makes necessary.
     let (object, changes) = after(&current, &[entry(JOBS, "Qg==")]);
-    assert_eq!(changes, [Change::Changed(JOBS.into(), vec!["caBundle".into()])]);
+    assert_eq!(changes, [EntryChange::Changed(JOBS.into(), vec!["caBundle".into()])]);
     for selector in SELECTORS {
         assert_eq!(object["webhooks"][0][selector], current["webhooks"][0][selector]);
     }
@@ -153,7 +153,7 @@ fn every_field_of_an_entry_is_repaired() {
             *current["webhooks"][0].pointer_mut(pointer).unwrap() = garbage.clone();
             let (object, changes) = after(&current, &desired);
             assert_eq!(object["webhooks"], json!(desired), "{pointer} was {garbage}");
-            let [Change::Changed(name, parts)] = &*changes else { unreachable!("{pointer}: {changes:?}") };
+            let [EntryChange::Changed(name, parts)] = &*changes else { unreachable!("{pointer}: {changes:?}") };
             assert_eq!(name, JOBS);
             if part == "clientConfig" {
                 assert!(parts.contains(&"caBundle".to_owned()), "{parts:?}");
@@ -173,7 +173,7 @@ fn what_others_add_to_a_list_that_is_the_guards_is_removed() {
     entry["matchConditions"].as_array_mut().unwrap().push(json!({ "name": "never", "expression": "false" }));
     let (object, changes) = after(&current, &desired);
     assert_eq!(object["webhooks"], json!(desired));
-    assert_eq!(changes, [Change::Changed(JOBS.into(), vec!["matchConditions".into(), "rules".into()])]);
+    assert_eq!(changes, [EntryChange::Changed(JOBS.into(), vec!["matchConditions".into(), "rules".into()])]);
 }
 
 /// Both at once would be refused.
@@ -201,7 +201,7 @@ fn the_entry_of_a_removed_policy_goes_even_without_a_record() {
     let mut current = filled(&[entry(JOBS, "QQ=="), entry(TASKS, "QQ==")]);
     let (object, changes) = after(&current, &[entry(TASKS, "QQ==")]);
     assert_eq!(object["webhooks"], json!([entry(TASKS, "QQ==")]));
-    assert_eq!(changes, [Change::Removed(JOBS.into())]);
+    assert_eq!(changes, [EntryChange::Removed(JOBS.into())]);
     assert!(!record(&object).unwrap().contains_key(JOBS));
 
     current["metadata"]["annotations"] = Json::Null;
@@ -215,7 +215,7 @@ fn a_second_entry_of_one_name_goes() {
     current["webhooks"] = json!([entry(JOBS, "QQ=="), foreign(), entry(JOBS, "QQ==")]);
     let (object, changes) = after(&current, &desired);
     assert_eq!(object["webhooks"], json!([entry(JOBS, "QQ=="), foreign()]));
-    assert_eq!(changes, [Change::Removed(JOBS.into())]);
+    assert_eq!(changes, [EntryChange::Removed(JOBS.into())]);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_term_that_the_policy_has_no_more_goes_and_those_of_others_stay() {
     let (object, changes) = after(&current, &[entry(JOBS, "QQ==")]);
     assert_eq!(object["webhooks"][0]["namespaceSelector"], json!({ "matchExpressions": [added, excluded()] }));
     assert_eq!(object["webhooks"][0]["objectSelector"], json!({ "matchExpressions": [added] }));
-    assert_eq!(changes, [Change::Changed(JOBS.into(), vec!["namespaceSelector".into(), "objectSelector".into()])]);
+    assert_eq!(changes, [EntryChange::Changed(JOBS.into(), vec!["namespaceSelector".into(), "objectSelector".into()])]);
     assert_eq!(repaired(&object, &[entry(JOBS, "QQ==")]), None);
 }
 
@@ -243,7 +243,7 @@ fn a_record_that_was_taken_away_or_broken_is_written_again() {
     for garbage in [Json::Null, json!("{"), json!("[]"), json!("{}"), json!(7)] {
         let mut broken = current.clone();
         broken["metadata"]["annotations"][RECORD] = garbage.clone();
-        assert_eq!(after(&broken, &desired), (current.clone(), vec![Change::Record]), "{garbage}");
+        assert_eq!(after(&broken, &desired), (current.clone(), vec![EntryChange::Record]), "{garbage}");
     }
 }
 
@@ -260,9 +260,9 @@ fn a_record_too_long_for_an_annotation_is_left_out() {
 fn an_entry_of_which_only_the_client_is_desired_keeps_all_else() {
     let current = filled(&[entry(JOBS, "QQ==")]);
     let desired = json!({ "name": JOBS, "clientConfig": { "caBundle": "Qg==" } });
-    let (object, changes) = after(&current, &[desired.clone()]);
+    let (object, changes) = after(&current, std::slice::from_ref(&desired));
     assert_eq!(object["webhooks"], json!([entry(JOBS, "Qg==")]));
-    assert_eq!(changes, [Change::Changed(JOBS.into(), vec!["caBundle".into()])]);
+    assert_eq!(changes, [EntryChange::Changed(JOBS.into(), vec!["caBundle".into()])]);
     assert_eq!(record(&object), record(&current));
 }
 
@@ -391,7 +391,7 @@ fn terms(selector: &Json) -> BTreeSet<String> {
     labels.chain(expressions).collect()
 }
 
-fn is_foreign_term(term: &String) -> bool {
+fn is_foreign_term(term: &str) -> bool {
     term.contains("foreign")
 }
 
@@ -424,7 +424,7 @@ proptest! {
                 if SELECTORS.contains(&field.as_str()) {
                     let (have, wanted) = (terms(&have[field]), terms(value));
                     prop_assert!(have.is_superset(&wanted));
-                    prop_assert!(have.difference(&wanted).all(is_foreign_term), "{:?}", have);
+                    prop_assert!(have.difference(&wanted).all(|term| is_foreign_term(term)), "{:?}", have);
                 } else {
                     prop_assert!(covers(&have[field], value), "{}: {} for {}", field, have[field], value);
                 }
