@@ -94,6 +94,24 @@ async fn without_update_it_stays_as_it_is_until_the_right_is_granted() {
 }
 
 #[tokio::test]
+async fn a_write_that_is_refused_is_not_repeated_at_each_reading() {
+    let mut stage = Stage::new().await;
+    stage.timing.resync = Duration::from_millis(1);
+    stage.timing.slowest_retry = NEVER;
+    stage.want(&["jobs"]);
+    stage.new_bundle();
+    let user = User::Named(unique("guard"));
+    stage.plane.grant(&user, Scope::Cluster, rules(&stage, "update")).await.unwrap();
+    let keeper = stage.keep_as(stage.proxy.route(stage.plane.config(user)));
+    is_counted(&keeper, "update").await;
+    for number in 0..3 {
+        stage.merge(serde_json::json!({ "metadata": { "labels": { "number": number.to_string() } } })).await;
+        stage.read_again(1).await;
+    }
+    assert_eq!((stage.proxy.counts().verb("PUT"), keeper.errors("update")), (1, 1.0));
+}
+
+#[tokio::test]
 async fn without_the_right_to_create_events_repairs_go_on() {
     let (stage, _, mut keeper) = without("create", NEVER).await;
     keeper.in_sync().await;

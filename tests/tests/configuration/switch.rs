@@ -64,6 +64,7 @@ async fn a_configuration_that_comes_back_is_filled_in_at_once() {
         stage.api().delete(&stage.name, &DeleteParams::default()).await.unwrap();
         keeper.publishes("absent", |published| *published == Published::Absent).await;
     }
+    assert_eq!((keeper.writes(), keeper.repairs("unknown")), (3.0, 0.0), "filling it in undoes nobody's change");
 }
 
 #[tokio::test]

@@ -11,9 +11,6 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value as Json;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until};
@@ -21,6 +18,7 @@ use tokio::time::{sleep, sleep_until};
 use super::author::ChangeAuthor;
 use super::entry::PolicyEntry;
 use super::event::RepairEvents;
+use super::inputs::KeeperInputs;
 use super::metrics::ConfigurationMetrics;
 use super::plan::{PlanStep, PlannedWrite, Planner, Wanted, WriteCause};
 use super::problem::RequestProblem;
@@ -50,16 +48,6 @@ pub struct ConfigurationKeeper {
     update: RequestProblem,
     /// After a failed write.
     no_write_before: Option<Instant>,
-    /// The last bundle that was looked at, and the last that can be published.
-    checked: Option<Arc<[u8]>>,
-    usable: Option<Arc<[u8]>>,
-}
-
-/// What the configuration is made from.
-struct KeeperInputs {
-    entries: watch::Receiver<Option<Arc<[PolicyEntry]>>>,
-    bundle: watch::Receiver<Option<Arc<[u8]>>>,
-    arrived: watch::Receiver<HashSet<String>>,
 }
 
 /// When to look again.
@@ -84,8 +72,6 @@ impl ConfigurationKeeper {
             get: problem(RequestVerb::Get),
             update: problem(RequestVerb::Update),
             no_write_before: None,
-            checked: None,
-            usable: None,
             client,
             settings,
             metrics,
@@ -115,7 +101,7 @@ impl ConfigurationKeeper {
         tokio::select! {
             () = shutdown => {}
             () = watching => {}
-            () = self.keep(KeeperInputs { entries, bundle, arrived }, &changed) => {}
+            () = self.keep(KeeperInputs::new(entries, bundle, arrived), &changed) => {}
         }
     }
 
@@ -136,7 +122,7 @@ impl ConfigurationKeeper {
 
     /// Reads the object and writes it until nothing is to be written.
     async fn round(&mut self, inputs: &mut KeeperInputs) -> Again {
-        let wanted = self.wanted(inputs);
+        let (wanted, arrived) = (inputs.wanted(), inputs.arrived());
         let mut after_conflict = AFTER_CONFLICT;
         let mut object = match self.read().await {
             Ok(object) => object,
@@ -145,16 +131,16 @@ impl ConfigurationKeeper {
         for _ in 0..MAX_WRITES {
             let Some(wanted) = &wanted else {
                 self.publish(&object, false);
-                return Again::By(Instant::now() + self.settings.timing.resync);
+                return self.again(None);
             };
-            let step = self.planner.plan(Instant::now(), &object, wanted, &inputs.arrived.borrow());
+            let step = self.planner.plan(Instant::now(), &object, wanted, &arrived);
             let write = match step {
                 PlanStep::Idle { in_sync, held, until } => return self.idle(&object, in_sync, held, until),
                 PlanStep::Write(write) => write,
             };
             self.publish(&object, false);
             if let Some(at) = self.no_write_before.filter(|at| *at > Instant::now()) {
-                return Again::By(at);
+                return self.again(Some(at));
             }
             object = match self.requests.put(&write.object).await {
                 Ok(written) => {
@@ -208,7 +194,7 @@ impl ConfigurationKeeper {
         self.metrics.present.set(0);
         self.metrics.entries.set(0);
         self.metrics.held.set(0);
-        Again::By(Instant::now() + self.settings.timing.resync)
+        self.again(None)
     }
 
     fn idle(&mut self, object: &Json, in_sync: bool, held: bool, until: Option<Instant>) -> Again {
@@ -217,8 +203,13 @@ impl ConfigurationKeeper {
         if in_sync {
             self.metrics.synced(SystemTime::now());
         }
+        self.again(until)
+    }
+
+    /// At this time, but not later than the object is read in any case.
+    fn again(&self, at: Option<Instant>) -> Again {
         let resync = Instant::now() + self.settings.timing.resync;
-        Again::By(until.map_or(resync, |until| until.min(resync)))
+        Again::By(at.map_or(resync, |at| at.min(resync)))
     }
 
     fn publish(&self, object: &Json, in_sync: bool) {
@@ -286,49 +277,7 @@ impl ConfigurationKeeper {
     fn write_failed(&mut self, error: &RequestError) -> Again {
         let at = Instant::now() + self.update.failed(error, &self.settings.timing);
         self.no_write_before = Some(at);
-        Again::By(at)
-    }
-
-    /// What is wanted, as far as it is known and can be published.
-    fn wanted(&mut self, inputs: &mut KeeperInputs) -> Option<Wanted> {
-        let entries = inputs.entries.borrow_and_update().clone()?;
-        let bundle = inputs.bundle.borrow_and_update().clone();
-        inputs.arrived.mark_unchanged();
-        let bundle = self.usable(bundle?)?;
-        Some(Wanted { entries, bundle })
-    }
-
-    /// This bundle, or the last one that can be published.
-    fn usable(&mut self, bundle: Arc<[u8]>) -> Option<Arc<[u8]>> {
-        if self.checked.as_ref() == Some(&bundle) {
-            return self.usable.clone();
-        }
-        match check_bundle(&bundle) {
-            Ok(()) => self.usable = Some(Arc::clone(&bundle)),
-            Err(problem) => tracing::error!(
-                configuration = self.settings.name,
-                problem,
-                "the CA bundle is unusable, and every call would fail with it; the last one stays"
-            ),
-        }
-        self.checked = Some(bundle);
-        self.usable.clone()
-    }
-}
-
-impl KeeperInputs {
-    /// Until one of them changes. One whose sender is gone never does.
-    async fn changed(&mut self) {
-        async fn of<T>(receiver: &mut watch::Receiver<T>) {
-            if receiver.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-        tokio::select! {
-            () = of(&mut self.entries) => {}
-            () = of(&mut self.bundle) => {}
-            () = of(&mut self.arrived) => {}
-        }
+        self.again(Some(at))
     }
 }
 
@@ -355,15 +304,4 @@ async fn follow(client: Client, settings: ConfigurationSettings, metrics: Config
             }
         }
     }
-}
-
-/// # Errors
-/// What makes the bundle unusable.
-fn check_bundle(bundle: &[u8]) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(bundle) {
-        let certificate = certificate.map_err(|error| format!("it is not PEM: {error}"))?;
-        roots.add(certificate).map_err(|error| format!("a certificate in it: {error}"))?;
-    }
-    if roots.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(()) }
 }

@@ -17,6 +17,7 @@
 mod author;
 mod entry;
 mod event;
+mod inputs;
 mod keeper;
 mod metrics;
 mod pace;

@@ -20,7 +20,8 @@ pub struct ConfigurationSettings {
 pub struct KeeperTiming {
     /// How long a new entry is `Ignore` if no dry-run write is seen to arrive.
     pub trial: Duration,
-    /// How long what another replica has written is left alone: it may know something newer.
+    /// How long what another replica has written is left alone: it may know something newer. Longer than policies and
+    /// bundle take at most to reach a replica.
     pub peer_patience: Duration,
     /// Between the first repair and the second; doubled from repair to repair.
     pub second_repair: Duration,
@@ -55,7 +56,7 @@ impl Default for KeeperTiming {
     fn default() -> Self {
         Self {
             trial: Duration::from_secs(10),
-            peer_patience: Duration::from_secs(5),
+            peer_patience: Duration::from_secs(15),
             second_repair: Duration::from_secs(1),
             slowest_repair: Duration::from_secs(60),
             quiet: Duration::from_secs(180),

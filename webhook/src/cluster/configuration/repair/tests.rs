@@ -396,6 +396,8 @@ fn is_foreign_term(term: &str) -> bool {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whatever others do between two states of the policies: one write leads to what is desired, loses nothing of
     /// theirs, and a second finds nothing to do.
     #[test]
