@@ -13,7 +13,8 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
-use statusguard::{Backend, Command, Guard, Refusals};
+use statusguard::cluster::configuration::{Backend, TargetScope, entry};
+use statusguard::{Command, Guard, Refusals};
 use statusguard_edge::{Drained, Shutdown};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -95,11 +96,15 @@ impl RunningGuard {
             namespace: self.service.namespace.clone(),
             service: self.service.name.clone(),
             port: self.service.port,
-            ca_bundle: self.authority.pem().into_bytes(),
         };
+        let bundle = self.authority.pem().into_bytes();
+        let entries = policies.iter().map(|document| {
+            let name = document.policy.name();
+            entry(&document.policy, TargetScope::Any, &backend, &bundle).with_context(|| format!("policy {name}"))
+        });
         let configuration = ValidatingWebhookConfiguration {
             metadata: ObjectMeta { name: Some(NAME.into()), ..ObjectMeta::default() },
-            webhooks: Some(policies.iter().map(|document| statusguard::webhook(&document.policy, &backend)).collect()),
+            webhooks: Some(entries.collect::<Result<_, _>>()?),
         };
         plane.register_webhook(&self.service, configuration, async || Ok(true)).await?;
         self.wait_in_force(plane).await

@@ -8,12 +8,13 @@ use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{ValidatingWebhook, ValidatingWebhookConfiguration};
 use kube::CustomResourceExt as _;
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams};
 use kubernaut_api::NotificationRequest;
 use serde_json::{Value, json};
-use statusguard::{Args, Backend, Command, Guard, Refusal, Refusals};
+use statusguard::cluster::configuration::{Backend, TargetScope, entry};
+use statusguard::{Args, Command, Guard, Refusal, Refusals};
 use statusguard_edge::{Drained, Shutdown};
 use statusguard_policy::Policy;
 use statusguard_tests::{Authority, ControlPlane, LeafFiles, LogsOnFailure, User, WebhookService, eventually};
@@ -240,21 +241,16 @@ impl Guarded<'_> {
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     }
 
-    /// Where the API server finds the guard.
-    pub fn backend(&self) -> Backend {
-        let service = &self.site.service;
-        Backend {
-            namespace: service.namespace.clone(),
-            service: service.name.clone(),
-            port: service.port,
-            ca_bundle: self.site.authority.pem().into_bytes(),
-        }
+    /// The entry of a policy, which leads to the guard.
+    pub fn entry(&self, policy: &Policy) -> ValidatingWebhook {
+        let WebhookService { namespace, name, port } = self.site.service.clone();
+        let backend = Backend { namespace, service: name, port };
+        entry(policy, TargetScope::Namespaced, &backend, self.site.authority.pem().as_bytes()).unwrap()
     }
 
     /// Registers the guard exactly as its manifests would, for this namespace only.
     async fn register(&self, policy: &Value) {
-        let backend = self.backend();
-        let webhook = statusguard::webhook(&Policy::compile(policy).unwrap(), &backend);
+        let webhook = self.entry(&Policy::compile(policy).unwrap());
         assert_eq!(webhook.name, WEBHOOK_NAME);
         let configuration = ValidatingWebhookConfiguration {
             metadata: ObjectMeta { name: Some(self.namespace.clone()), ..ObjectMeta::default() },

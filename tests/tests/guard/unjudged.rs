@@ -179,7 +179,7 @@ async fn a_status_that_is_nested_too_deep_is_refused_if_it_is_new_and_waived_if_
     // A first mode that no case begins with: a policy that is the same would not be read again.
     put_policy("Enforce", "somebody").await;
     let compiled = Policy::compile(&policy("Enforce", "somebody")).unwrap();
-    let webhook = statusguard::webhook(&compiled, &guarded.backend());
+    let webhook = guarded.entry(&compiled);
     let configuration = ValidatingWebhookConfiguration {
         metadata: ObjectMeta { name: Some(group.clone()), ..ObjectMeta::default() },
         webhooks: Some(vec![webhook]),

@@ -8,7 +8,8 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::Client;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
-use statusguard::{Args, Backend, Command, Guard, Refusals};
+use statusguard::cluster::configuration::{Backend, TargetScope, entry};
+use statusguard::{Args, Command, Guard, Refusals};
 use statusguard_policy::Policy;
 use statusguard_tests::{Authority, User, WebhookService};
 
@@ -188,19 +189,15 @@ async fn start_guard(stage: &Stage) -> Refusals {
     service.port = guard.address().unwrap().port();
     let refusals = guard.refusals();
     tokio::spawn(guard.serve());
-    let backend = Backend {
-        namespace: service.namespace.clone(),
-        service: service.name.clone(),
-        port: service.port,
-        ca_bundle: authority.pem().into_bytes(),
-    };
+    let backend = Backend { namespace: service.namespace.clone(), service: service.name.clone(), port: service.port };
+    let bundle = authority.pem().into_bytes();
     let webhooks = kind::all().map(|kind| {
         let (mut policy, _) = cases::read(kind.plural);
         // No call may get lost unseen.
         policy["spec"]["failurePolicy"] = json!("Fail");
         policy["spec"]["target"]["namespaceSelector"] =
             json!({ "matchLabels": { "kubernetes.io/metadata.name": stage.namespace } });
-        statusguard::webhook(&Policy::compile(&policy).unwrap(), &backend)
+        entry(&Policy::compile(&policy).unwrap(), TargetScope::Namespaced, &backend, &bundle).unwrap()
     });
     let configuration = ValidatingWebhookConfiguration {
         metadata: ObjectMeta { name: Some(service.namespace.clone()), ..ObjectMeta::default() },

@@ -6,7 +6,6 @@
 //! ```
 
 mod certificate;
-mod configuration;
 mod damping;
 mod denial;
 mod descriptors;
@@ -38,7 +37,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::{LogFormat, WebhookArgs};
 use crate::exit::Exit;
 
-pub use configuration::{Backend, webhook};
 pub use refusals::{Refusal, Refusals};
 
 use certificate::ServingCertificate;
