@@ -5,6 +5,7 @@
 
 mod address;
 mod args;
+pub mod cluster;
 mod commands;
 pub mod document;
 mod exit;
@@ -22,7 +23,7 @@ pub use args::{
     TestOutput, WebhookArgs,
 };
 pub use exit::Exit;
-pub use guard::{Backend, Guard, Refusal, Refusals, webhook};
+pub use guard::{ActivePolicy, Backend, Guard, PolicySource, PolicyStore, Refusal, Refusals, webhook};
 
 /// Runs a command to its exit code; errors go to standard error with all their causes.
 #[must_use]

@@ -96,10 +96,7 @@ fn warnings_fail_only_if_that_is_asked_for() {
             "text.yaml",
             "8:15: warning: spec.monotone[1].path: `.status.trackingCode` is a string without `format: date-time`\n    make sure",
         ),
-        (
-            "empty.yaml",
-            "4:1: warning: spec: there is no rule, so every write is allowed\n    add rules for what its",
-        ),
+        ("empty.yaml", "4:1: warning: spec: there is no rule, so every write is allowed\n    add rules for what its"),
     ] {
         for (more, code) in [(&[][..], 0), (&["--strict"][..], 1)] {
             let ran = lint(name, more);

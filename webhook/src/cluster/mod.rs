@@ -1,0 +1,3 @@
+//! What the guard reads from the cluster and keeps in it.
+
+pub mod policies;
