@@ -65,7 +65,7 @@ async fn without_list_there_are_no_policies_until_it_is_granted() {
     watching.in_force(&stage, "jobs", Some("a")).await;
 }
 
-/// The list that begins every attempt to watch tells what has changed.
+/// All is listed again from time to time.
 #[tokio::test]
 async fn without_watch_changes_are_noticed_late() {
     let (stage, _, watching) = without("watch", POLICIES).await;

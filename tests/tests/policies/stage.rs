@@ -210,7 +210,7 @@ impl Stage {
     }
 
     pub fn call_arrives(&self, resource: &str) {
-        self.arrived.send_modify(|arrived| drop(arrived.insert(self.name(resource))));
+        self.arrived.send_modify(|arrived| arrived.extend([self.name(resource)]));
     }
 
     pub async fn version(&self, resource: &str) -> String {

@@ -5,9 +5,9 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::{ObjectMeta, PartialObjectMeta};
@@ -129,9 +129,7 @@ impl PolicyWatch {
     }
 
     async fn follow(&mut self, inputs: &mut EnforcementInputs) {
-        let resource = ApiResource::erase::<StatusPolicy>(&());
-        let policies = Api::<DynamicObject>::all_with(self.client.clone(), &resource);
-        let mut policies = pin!(watcher(policies, watcher::Config::default()).default_backoff());
+        let mut policies = policy_changes(self.client.clone(), Duration::ZERO);
         let mut crds = pin!(crd_changes(self.client.clone()));
         self.in_force.mark_changed();
         loop {
@@ -139,7 +137,11 @@ impl PolicyWatch {
             // Work comes last: everything that has happened by then is known to it.
             tokio::select! {
                 biased;
-                Some(event) = policies.next() => self.policy_event(event),
+                Some(event) = policies.next() => {
+                    if let Some(wait) = self.policy_event(event) {
+                        policies = policy_changes(self.client.clone(), wait);
+                    }
+                }
                 Some(event) = crds.next() => self.crd_event(event),
                 Ok(()) = self.in_force.changed() => {
                     let in_force = Arc::clone(&self.in_force.borrow_and_update());
@@ -154,20 +156,24 @@ impl PolicyWatch {
         }
     }
 
-    fn policy_event(&mut self, event: Result<Event<DynamicObject>, watcher::Error>) {
+    /// Returns how long to wait before all is listed again, if that is the only way to learn of changes.
+    fn policy_event(&mut self, event: Result<Event<DynamicObject>, watcher::Error>) -> Option<Duration> {
         match event {
             Ok(event) => {
-                self.troubles.succeeded(PolicyRequest::ListPolicies);
-                if !matches!(event, Event::Init | Event::InitApply(_)) {
-                    self.troubles.succeeded(PolicyRequest::WatchPolicies);
+                match event {
+                    Event::Init => {}
+                    Event::InitApply(_) | Event::InitDone => self.troubles.succeeded(PolicyRequest::ListPolicies),
+                    Event::Apply(_) | Event::Delete(_) => self.troubles.succeeded(PolicyRequest::WatchPolicies),
                 }
                 self.index.policy_event(event);
                 self.metrics.synced.set(self.index.listed.into());
+                None
             }
             Err(error) => {
                 let (list, error) = PolicyRequestError::of_watch(error);
                 let request = if list { PolicyRequest::ListPolicies } else { PolicyRequest::WatchPolicies };
-                self.troubles.failed(request, &error);
+                let wait = self.troubles.failed(request, &error);
+                (!list && matches!(error, PolicyRequestError::Forbidden(_))).then_some(wait)
             }
         }
     }
@@ -175,19 +181,20 @@ impl PolicyWatch {
     fn crd_event(&mut self, event: Result<Event<ObjectMeta>, watcher::Error>) {
         match event {
             Ok(event) => {
-                self.troubles.succeeded(PolicyRequest::ListCrds);
-                // A listing works without the right to watch.
-                if matches!(event, Event::Apply(_) | Event::Delete(_)) {
-                    self.troubles.succeeded(PolicyRequest::WatchCrds);
+                match event {
+                    Event::Init => {}
+                    Event::InitApply(_) | Event::InitDone => self.troubles.succeeded(PolicyRequest::ListCrds),
+                    Event::Apply(_) | Event::Delete(_) => self.troubles.succeeded(PolicyRequest::WatchCrds),
                 }
-                self.crds_watched |= matches!(event, Event::InitDone);
+                self.crds_watched |= matches!(event, Event::InitDone | Event::Apply(_) | Event::Delete(_));
                 self.index.crd_event(event);
             }
             Err(error) => {
-                self.crds_watched = false;
                 let (list, error) = PolicyRequestError::of_watch(error);
                 let request = if list { PolicyRequest::ListCrds } else { PolicyRequest::WatchCrds };
                 self.troubles.failed(request, &error);
+                // After anything else the watch goes on where it ended.
+                self.crds_watched &= !matches!(error, PolicyRequestError::Forbidden(_));
             }
         }
     }
@@ -218,6 +225,13 @@ impl PolicyWatch {
         let write = !conditions.is_empty() && self.write_at <= Instant::now();
         *listed && (!self.index.is_idle() || *gone || *changed || self.unpublished || write)
     }
+}
+
+/// Changes of policies, from their listing after this time on.
+fn policy_changes(client: Client, wait: Duration) -> BoxStream<'static, Result<Event<DynamicObject>, watcher::Error>> {
+    let policies = Api::all_with(client, &ApiResource::erase::<StatusPolicy>(&()));
+    let changes = watcher(policies, watcher::Config::default()).default_backoff();
+    stream::once(tokio::time::sleep(wait)).flat_map(|()| stream::empty()).chain(changes).boxed()
 }
 
 /// Changes of CRDs, as far as they show in their metadata: schemas may be large.
