@@ -23,7 +23,7 @@ pub use args::{
     TestOutput, WebhookArgs,
 };
 pub use exit::Exit;
-pub use guard::{Guard, Refusal, Refusals};
+pub use guard::{ActivePolicy, Guard, PolicySource, PolicyStore, Refusal, Refusals};
 
 /// Runs a command to its exit code; errors go to standard error with all their causes.
 #[must_use]

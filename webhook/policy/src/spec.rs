@@ -27,15 +27,14 @@ pub const KIND: &str = "StatusPolicy";
     category = "statusguard",
     status = "StatusPolicyStatus",
     doc = "What the status of one resource may do from one write to the next.",
-    printcolumn = r#"{"name":"Group","type":"string","jsonPath":".spec.target.group"}"#,
-    printcolumn = r#"{"name":"Resource","type":"string","jsonPath":".spec.target.resource"}"#,
     printcolumn = r#"{"name":"Version","type":"string","jsonPath":".spec.target.version"}"#,
     printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode"}"#,
-    printcolumn = r#"{"name":"Failure Policy","type":"string","jsonPath":".spec.failurePolicy","priority":1}"#,
     printcolumn = r#"{"name":"Compiled","type":"string","jsonPath":".status.conditions[?(@.type==\"Compiled\")].status"}"#,
     printcolumn = r#"{"name":"Enforced","type":"string","jsonPath":".status.conditions[?(@.type==\"Enforced\")].status"}"#,
-    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Compiled\")].message","priority":1}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Enforced\")].reason"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"Failure Policy","type":"string","jsonPath":".spec.failurePolicy","priority":1}"#,
+    printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.conditions[?(@.type==\"Compiled\")].message","priority":1}"#
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = keep_unknown_fields)]

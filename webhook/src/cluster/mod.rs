@@ -1,3 +1,4 @@
 //! What the guard reads from the cluster and keeps in it.
 
 pub mod configuration;
+pub mod policies;

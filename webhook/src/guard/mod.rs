@@ -11,16 +11,17 @@ mod denial;
 mod descriptors;
 pub(crate) mod fit;
 mod judge;
-mod log;
+pub(crate) mod log;
 mod log_json;
 pub(crate) mod outcome;
-mod policy_changes;
-mod policy_file;
+pub(crate) mod policy_changes;
+pub(crate) mod policy_file;
 mod policy_folder;
 mod process;
 mod refusal_log;
 mod refusals;
-mod store;
+pub(crate) mod store;
+pub(crate) mod store_metrics;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -37,13 +38,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::{LogFormat, WebhookArgs};
 use crate::exit::Exit;
 
+pub use policy_file::{ActivePolicy, PolicySource};
 pub use refusals::{Refusal, Refusals};
+pub use store::PolicyStore;
 
 use certificate::ServingCertificate;
 use judge::PolicyJudge;
 use log::LogQueue;
 use log_json::JsonLines;
-use store::PolicyStore;
 
 /// Refused writes that are kept in memory, and bytes of their texts.
 const REFUSALS_KEPT: usize = 1000;

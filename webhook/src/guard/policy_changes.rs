@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use statusguard_policy::spec::{FailurePolicy, StatusPolicySpec};
 
-use super::policy_file::ActivePolicy;
+use super::policy_file::{ActivePolicy, PolicySource};
 
 /// Policies by name.
 pub type NamedPolicies = BTreeMap<&'static str, Arc<ActivePolicy>>;
@@ -31,18 +31,24 @@ impl<'p> PolicyChanges<'p> {
         Self { added, changed, removed: gone.map(|(_, entry)| &**entry).collect() }
     }
 
+    /// Whether nothing is different.
+    pub fn is_empty(&self) -> bool {
+        let Self { added, changed, removed } = self;
+        [added, changed, removed].into_iter().all(Vec::is_empty)
+    }
+
     /// Says what is new of each policy that was added or has changed, and names all that is different.
     pub fn tell(&self, in_force: usize, broken: i64) {
         for entry in self.added.iter().chain(&self.changed) {
-            let (policy, file) = (entry.name, entry.file.display());
+            let (policy, source) = (entry.name, &entry.source);
             for problem in entry.policy.warnings() {
-                tracing::warn!(policy, %file, %problem, "policy");
+                tracing::warn!(policy, %source, %problem, "policy");
             }
-            let settings = not_applied(entry.policy.spec());
+            let settings = not_applied(entry);
             if !settings.is_empty() {
                 tracing::warn!(
                     policy,
-                    %file,
+                    %source,
                     settings = settings.join(", "),
                     "the guard does not apply these settings: set them in the policy's entry of the \
                      ValidatingWebhookConfiguration"
@@ -73,12 +79,17 @@ pub fn counted(policies: usize) -> String {
     }
 }
 
-/// What a policy says to the API server, which the guard cannot do: the webhook configuration is the administrator's.
-fn not_applied(spec: &StatusPolicySpec) -> Vec<&'static str> {
+/// What a policy says to the API server, which the guard cannot do where the webhook configuration is the administrator's.
+/// One from the cluster gets its entry from the guard.
+fn not_applied(entry: &ActivePolicy) -> Vec<&'static str> {
+    if entry.source == PolicySource::Cluster {
+        return Vec::new();
+    }
+    let StatusPolicySpec { failure_policy, target, .. } = entry.policy.spec();
     let settings = [
-        ("spec.failurePolicy", spec.failure_policy != FailurePolicy::default()),
-        ("spec.target.namespaceSelector", spec.target.namespace_selector.is_some()),
-        ("spec.target.objectSelector", spec.target.object_selector.is_some()),
+        ("spec.failurePolicy", *failure_policy != FailurePolicy::default()),
+        ("spec.target.namespaceSelector", target.namespace_selector.is_some()),
+        ("spec.target.objectSelector", target.object_selector.is_some()),
     ];
     settings.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
 }

@@ -1,5 +1,6 @@
 //! A file of the policy folder and the policies in it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -29,7 +30,32 @@ pub struct ActivePolicy {
     /// What it was compiled from.
     pub document: Json,
     /// Where that stands.
-    pub file: PathBuf,
+    pub source: PolicySource,
+}
+
+/// Where a policy is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// A file of the policy folder.
+    File(PathBuf),
+    /// A StatusPolicy object of the cluster.
+    Cluster,
+}
+
+impl fmt::Display for PolicySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Cluster => f.write_str("the cluster"),
+        }
+    }
+}
+
+impl ActivePolicy {
+    /// A compiled policy with what it was compiled from.
+    pub fn new(policy: Policy, document: Json, source: PolicySource) -> Self {
+        Self { name: interned(policy.name()), policy, document, source }
+    }
 }
 
 impl PolicyFile {
@@ -50,8 +76,8 @@ impl PolicyFile {
                     seconds.observe(start.elapsed().as_secs_f64());
                     match compiled {
                         Ok(policy) => {
-                            let (name, file) = (interned(policy.name()), path.into());
-                            policies.push(Arc::new(ActivePolicy { policy, name, document, file }));
+                            let source = PolicySource::File(path.into());
+                            policies.push(Arc::new(ActivePolicy::new(policy, document, source)));
                         }
                         Err(problems) => {
                             broken += 1;

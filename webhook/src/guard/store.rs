@@ -1,35 +1,47 @@
-//! The policies in force: read from a folder, replaced as a whole when its files change.
+//! The policies in force: from a folder, from the cluster, or from both. They are replaced as a whole when one of the two
+//! changes; of two with one name, that of the folder is in force.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use statusguard_edge::ReadinessGate;
+use tokio::sync::watch;
 
 use super::policy_changes::{NamedPolicies, PolicyChanges, counted};
 use super::policy_file::{ActivePolicy, PolicyFile};
 use super::policy_folder::{self, FolderContents, FolderError, FolderHealth};
+use super::store_metrics::{PolicyState, StoreMetrics};
 use crate::document;
 
-/// 100 µs, four times as long nine times: up to 26 s.
-const COMPILE_BUCKETS: u16 = 10;
-
-/// What is known of the folder.
+/// What is known of both sources.
 #[derive(Default)]
-struct LoadedFolder {
+struct LoadedPolicies {
     health: FolderHealth,
     files: PolicyFiles,
-    /// The policies that are in force.
-    named: NamedPolicies,
-    /// Those that are not, because another file has them, too.
+    /// The policies of the folder, the first of each name.
+    folder: NamedPolicies,
+    /// The others of the folder.
     doubled: BTreeSet<DoubledPolicy>,
+    cluster: ClusterPolicies,
+    /// Policies of the cluster that the folder has, too.
+    replaced: BTreeSet<&'static str>,
+    /// The policies in force.
+    named: NamedPolicies,
+}
+
+/// What the cluster has.
+#[derive(Default)]
+pub struct ClusterPolicies {
+    /// To be in force.
+    pub policies: NamedPolicies,
+    /// What has become of each object, by its name.
+    pub states: BTreeMap<String, PolicyState>,
 }
 
 /// The files of the folder by path.
@@ -40,7 +52,7 @@ type PolicyFiles = BTreeMap<PathBuf, Arc<PolicyFile>>;
 struct DoubledPolicy {
     name: &'static str,
     file: PathBuf,
-    first: PathBuf,
+    first: String,
 }
 
 /// The policies of one moment, by API group and resource.
@@ -51,20 +63,17 @@ type Listener = Box<dyn Fn(&'static str) + Send + Sync>;
 
 /// The policies in force.
 pub struct PolicyStore {
-    folder: PathBuf,
-    /// One reading at a time, so that an older one does not replace a newer one.
-    loaded: Mutex<LoadedFolder>,
+    folder: Option<PathBuf>,
+    /// One change at a time, so that an older one does not replace a newer one.
+    loaded: Mutex<LoadedPolicies>,
     active: ArcSwap<ActivePolicies>,
-    /// Policies in force, and documents that do not compile.
-    count: Gauge,
-    broken: Gauge,
-    usable: Gauge,
-    reloads: Counter,
+    /// The same by name, for those who wait for changes.
+    in_force: watch::Sender<Arc<NamedPolicies>>,
+    metrics: StoreMetrics,
     /// Who is told of each policy in force.
     listener: OnceLock<Listener>,
     /// Open once the folder was usable.
     gate: OnceLock<ReadinessGate>,
-    compile_seconds: Histogram,
 }
 
 impl PolicyStore {
@@ -76,44 +85,31 @@ impl PolicyStore {
         if !folder.is_dir() {
             return Err(document::Error::unfit(&folder, "no such folder", "name one with --policy-dir"));
         }
-        let loaded = LoadedFolder::default();
-        let store = Self {
-            folder,
-            usable: loaded.health.usable(),
-            loaded: Mutex::new(loaded),
-            active: ArcSwap::default(),
-            count: Gauge::default(),
-            broken: Gauge::default(),
-            reloads: Counter::default(),
-            listener: OnceLock::new(),
-            gate: OnceLock::new(),
-            compile_seconds: Histogram::new(exponential_buckets(100e-6, 4.0, COMPILE_BUCKETS)),
-        };
+        let store = Self { folder: Some(folder), ..Self::without_folder() };
         match store.look() {
             Err(FolderError::Unreadable(error)) => Err(error),
             Ok(_) | Err(FolderError::Empty(_)) => Ok(store),
         }
     }
 
-    /// Adds the metrics of the folder.
+    /// For policies of the cluster only.
+    #[must_use]
+    pub fn without_folder() -> Self {
+        let loaded = LoadedPolicies::default();
+        Self {
+            folder: None,
+            metrics: StoreMetrics::new(loaded.health.usable()),
+            loaded: Mutex::new(loaded),
+            active: ArcSwap::default(),
+            in_force: watch::Sender::default(),
+            listener: OnceLock::new(),
+            gate: OnceLock::new(),
+        }
+    }
+
+    /// Adds the metrics of both sources.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("statusguard_policies_loaded", "Policies in force", self.count.clone());
-        registry.register("statusguard_policies_broken", "Policy documents that do not compile", self.broken.clone());
-        registry.register(
-            "statusguard_policy_folder_last_read_successful",
-            "Whether the policy folder could be read at the last look, and held a policy file",
-            self.usable.clone(),
-        );
-        registry.register(
-            "statusguard_policy_reloads",
-            "Times the policy folder was read because it changed",
-            self.reloads.clone(),
-        );
-        registry.register(
-            "statusguard_policy_compile_seconds",
-            "From a policy document that was read to its compiled form or its problems",
-            self.compile_seconds.clone(),
-        );
+        self.metrics.register(registry);
     }
 
     /// Tells the name of each policy in force, now and whenever policies are loaded, to the first that asks.
@@ -125,7 +121,7 @@ impl PolicyStore {
     /// Opens the gate once the folder was read with a policy file in it. It stays open: what was loaded stays in force.
     pub fn announce(&self, gate: ReadinessGate) {
         let gate = self.gate.get_or_init(|| gate);
-        if self.usable.get() == 1 {
+        if self.metrics.usable.get() == 1 {
             gate.ready();
         }
     }
@@ -133,6 +129,24 @@ impl PolicyStore {
     /// The policy of a resource.
     pub fn get(&self, group: &str, resource: &str) -> Option<Arc<ActivePolicy>> {
         self.active.load().get(group)?.get(resource).cloned()
+    }
+
+    /// The policies in force by name, whenever they change.
+    #[must_use]
+    pub fn in_force(&self) -> watch::Receiver<Arc<NamedPolicies>> {
+        self.in_force.subscribe()
+    }
+
+    /// How long compiling takes.
+    pub(crate) fn compile_seconds(&self) -> Histogram {
+        self.metrics.compile_seconds.clone()
+    }
+
+    /// Replaces the policies of the cluster. Waits while the folder is being read.
+    pub fn set_cluster(&self, cluster: ClusterPolicies) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.cluster = cluster;
+        self.apply(&mut loaded, false);
     }
 
     /// Looks at the folder again and again. Reading and compiling may take long, so neither happens on the runtime's
@@ -155,25 +169,26 @@ impl PolicyStore {
     /// When the folder cannot be used, which is said in the log, too, but not each time; nothing has changed then.
     pub fn refresh(&self) -> Result<(), FolderError> {
         if self.look()? {
-            self.reloads.inc();
+            self.metrics.reloads.inc();
         }
         Ok(())
     }
 
     /// Reads the folder; whether a file has changed.
     fn look(&self) -> Result<bool, FolderError> {
+        let Some(folder) = &self.folder else { return Ok(false) };
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let contents = match policy_folder::read(&self.folder) {
+        let contents = match policy_folder::read(folder) {
             Ok(contents) => contents,
             Err(error) => {
                 if loaded.health.failed(Instant::now()) {
-                    self.tell_unusable(&error, loaded.named.len());
+                    tell_unusable(folder, &error, loaded.named.len());
                 }
                 return Err(error);
             }
         };
         if let Some(unusable) = loaded.health.succeeded(Instant::now()) {
-            let (folder, seconds) = (self.folder.display(), unusable.as_secs());
+            let (folder, seconds) = (folder.display(), unusable.as_secs());
             tracing::warn!(%folder, seconds, "the policy folder can be used again");
         }
         let same =
@@ -188,38 +203,47 @@ impl PolicyStore {
         Ok(changed)
     }
 
-    fn tell_unusable(&self, error: &FolderError, in_force: usize) {
-        let (folder, error) = (self.folder.display(), error.text());
-        if in_force == 0 {
-            tracing::error!(%folder, error, "the policy folder cannot be used; nothing is guarded");
-        } else {
-            let count = counted(in_force);
-            tracing::error!(%folder, error, "the policy folder cannot be used; still in force: {count}");
-        }
-    }
-
     /// Compiles the files that have changed and replaces the policies in force as a whole.
-    fn load(&self, loaded: &mut LoadedFolder, contents: FolderContents) {
+    fn load(&self, loaded: &mut LoadedPolicies, contents: FolderContents) {
         let compiled = |(path, content): (PathBuf, Vec<u8>)| {
             let file = match loaded.files.get(&path) {
                 Some(file) if file.content == content => Arc::clone(file),
                 other => {
                     let before = other.map_or(&[][..], |file| &*file.policies);
-                    Arc::new(PolicyFile::compile(&path, content, before, &self.compile_seconds))
+                    Arc::new(PolicyFile::compile(&path, content, before, &self.metrics.compile_seconds))
                 }
             };
             (path, file)
         };
         let files: PolicyFiles = contents.into_iter().map(compiled).collect();
-        let (named, doubled) = by_name(&files);
+        let (folder, doubled) = by_name(&files);
         for DoubledPolicy { name, file, first } in doubled.difference(&loaded.doubled) {
-            let (file, first) = (file.display(), first.display());
-            tracing::error!(policy = name, %file, %first, "two policies of one name; the first stays");
+            let file = file.display();
+            tracing::error!(policy = name, %file, first, "two policies of one name; the first stays");
         }
-        let broken = files.values().map(|file| file.broken).sum();
-        PolicyChanges::between(&loaded.named, &named).tell(named.len(), broken);
-        self.count.set(i64::try_from(named.len()).unwrap_or(i64::MAX));
-        self.broken.set(broken);
+        (loaded.files, loaded.folder, loaded.doubled) = (files, folder, doubled);
+        self.apply(loaded, true);
+    }
+
+    /// Replaces the policies in force by those of both sources. `tell` even if they are the same.
+    fn apply(&self, loaded: &mut LoadedPolicies, tell: bool) {
+        let mut named = loaded.cluster.policies.clone();
+        let mut replaced = BTreeSet::new();
+        for (name, entry) in &loaded.folder {
+            if named.insert(name, Arc::clone(entry)).is_some() {
+                replaced.insert(*name);
+            }
+        }
+        for name in replaced.difference(&loaded.replaced) {
+            let file = &loaded.folder[name].source;
+            tracing::warn!(policy = name, %file, "the folder and the cluster have this policy; that of the folder is in force");
+        }
+        loaded.replaced = replaced;
+        let broken = self.count(loaded, named.len());
+        let changes = PolicyChanges::between(&loaded.named, &named);
+        if tell || !changes.is_empty() {
+            changes.tell(named.len(), broken);
+        }
         let mut active = ActivePolicies::new();
         for entry in named.values() {
             if let Some(listener) = self.listener.get() {
@@ -229,7 +253,37 @@ impl PolicyStore {
             active.entry(target.group.clone()).or_default().insert(target.resource.clone(), Arc::clone(entry));
         }
         self.active.store(Arc::new(active));
-        (loaded.files, loaded.named, loaded.doubled) = (files, named, doubled);
+        self.in_force.send_replace(Arc::new(named.clone()));
+        loaded.named = named;
+    }
+
+    /// Sets the metrics; returns how many policies do not compile.
+    fn count(&self, loaded: &LoadedPolicies, in_force: usize) -> i64 {
+        let folder = [
+            (PolicyState::InForce, count_of(loaded.folder.len())),
+            (PolicyState::Broken, loaded.files.values().map(|file| file.broken).sum()),
+            (PolicyState::Replaced, count_of(loaded.doubled.len())),
+        ];
+        let mut cluster = BTreeMap::new();
+        for (name, state) in &loaded.cluster.states {
+            let replaced = loaded.folder.contains_key(name.as_str());
+            *cluster.entry(if replaced { PolicyState::Replaced } else { *state }).or_default() += 1;
+        }
+        self.metrics.count(count_of(in_force), &folder.into(), &cluster)
+    }
+}
+
+fn count_of(policies: usize) -> i64 {
+    i64::try_from(policies).unwrap_or(i64::MAX)
+}
+
+fn tell_unusable(folder: &Path, error: &FolderError, in_force: usize) {
+    let (folder, error) = (folder.display(), error.text());
+    if in_force == 0 {
+        tracing::error!(%folder, error, "the policy folder cannot be used; nothing is guarded");
+    } else {
+        let count = counted(in_force);
+        tracing::error!(%folder, error, "the policy folder cannot be used; still in force: {count}");
     }
 }
 
@@ -240,7 +294,7 @@ fn by_name(files: &PolicyFiles) -> (NamedPolicies, BTreeSet<DoubledPolicy>) {
         match named.entry(entry.name) {
             Entry::Vacant(place) => drop(place.insert(Arc::clone(entry))),
             Entry::Occupied(first) => {
-                let first = first.get().file.clone();
+                let first = first.get().source.to_string();
                 doubled.insert(DoubledPolicy { name: entry.name, file: path.clone(), first });
             }
         }

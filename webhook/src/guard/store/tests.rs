@@ -45,19 +45,19 @@ fn the_last_good_version_stays() {
     write(folder.path(), "jobs.yaml", &policy("jobs", "n"));
     write(folder.path(), "broken.yaml", "kind: [");
     let store = PolicyStore::open(folder.path().into()).unwrap();
-    assert_eq!((guarded(&store), store.broken.get()), (vec!["jobs"], 1));
+    assert_eq!((guarded(&store), store.metrics.broken.get()), (vec!["jobs"], 1));
 
     write(folder.path(), "jobs.yaml", &policy("jobs", "n").replace("monotone", "monotony"));
     store.refresh().unwrap();
-    assert_eq!((guarded(&store), store.broken.get()), (vec!["jobs"], 2), "a broken version replaces nothing");
+    assert_eq!((guarded(&store), store.metrics.broken.get()), (vec!["jobs"], 2), "a broken version replaces nothing");
     // Half written.
     write(folder.path(), "jobs.yaml", "\n");
     store.refresh().unwrap();
-    assert_eq!((guarded(&store), store.broken.get()), (vec!["jobs"], 2), "nor does an empty file");
+    assert_eq!((guarded(&store), store.metrics.broken.get()), (vec!["jobs"], 2), "nor does an empty file");
 
     fs::remove_file(folder.path().join("jobs.yaml")).unwrap();
     store.refresh().unwrap();
-    assert_eq!((guarded(&store), store.count.get()), (vec![], 0), "a removed policy is gone");
+    assert_eq!((guarded(&store), store.metrics.loaded.get()), (vec![], 0), "a removed policy is gone");
 }
 
 #[test]
@@ -65,16 +65,16 @@ fn a_file_that_changes_between_the_start_and_the_first_look_is_not_missed() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "jobs.yaml", &policy("jobs", "n"));
     let store = PolicyStore::open(folder.path().into()).unwrap();
-    assert_eq!(store.reloads.get(), 0);
+    assert_eq!(store.metrics.reloads.get(), 0);
     // Of the same length, and with the old time: neither size nor time tells.
     let file = folder.path().join("jobs.yaml");
     let time = fs::metadata(&file).unwrap().modified().unwrap();
     write(folder.path(), "jobs.yaml", &policy("jobs", "m"));
     fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
     store.refresh().unwrap();
-    assert_eq!((field(&store, "jobs").as_str(), store.reloads.get()), (".status.m", 1));
+    assert_eq!((field(&store, "jobs").as_str(), store.metrics.reloads.get()), (".status.m", 1));
     store.refresh().unwrap();
-    assert_eq!(store.reloads.get(), 1);
+    assert_eq!(store.metrics.reloads.get(), 1);
 }
 
 #[test]
@@ -115,13 +115,17 @@ fn a_folder_that_vanishes_or_is_empty_keeps_what_was_loaded() {
         fs::create_dir(&folder).unwrap();
         write(&folder, "jobs.yaml", &policy("jobs", "n"));
         let store = PolicyStore::open(folder.clone()).unwrap();
-        assert_eq!(store.usable.get(), 1);
+        assert_eq!(store.metrics.usable.get(), 1);
 
         damage(&folder);
         let said = look(&store);
         let loud = "ERROR statusguard::guard::store: the policy folder cannot be used; still in force: 1 policy";
         assert!(said.contains(loud) && said.contains(error) && said.lines().count() == 1, "{what}: {said}");
-        assert_eq!((guarded(&store), store.count.get(), store.usable.get()), (vec!["jobs"], 1, 0), "{what}");
+        assert_eq!(
+            (guarded(&store), store.metrics.loaded.get(), store.metrics.usable.get()),
+            (vec!["jobs"], 1, 0),
+            "{what}"
+        );
         assert_eq!(look(&store), "", "{what}: it is not said at each look");
 
         drop((fs::remove_dir_all(&folder), fs::remove_file(&folder)));
@@ -129,7 +133,7 @@ fn a_folder_that_vanishes_or_is_empty_keeps_what_was_loaded() {
         write(&folder, "jobs.yaml", &policy("jobs", "m"));
         let said = look(&store);
         assert!(said.contains("the policy folder can be used again"), "{what}: {said}");
-        assert_eq!((field(&store, "jobs").as_str(), store.usable.get()), (".status.m", 1), "{what}");
+        assert_eq!((field(&store, "jobs").as_str(), store.metrics.usable.get()), (".status.m", 1), "{what}");
     }
 }
 
@@ -144,7 +148,7 @@ fn the_last_policy_goes_when_a_file_without_policies_is_left() {
         said.contains("WARN") && said.contains("0 policies in force") && said.contains("jobs.example.org"),
         "{said}"
     );
-    assert_eq!((guarded(&store), store.broken.get(), store.usable.get()), (vec![], 0, 1));
+    assert_eq!((guarded(&store), store.metrics.broken.get(), store.metrics.usable.get()), (vec![], 0, 1));
 }
 
 #[test]
@@ -156,10 +160,10 @@ fn a_guard_is_not_ready_before_its_folder_held_a_policy_file() {
     let said = capture(|| {
         let store = PolicyStore::open(folder.clone()).unwrap();
         store.announce(health.gate("policies"));
-        assert_eq!((guarded(&store), store.usable.get(), health.missing()), (vec![], 0, vec!["policies"]));
+        assert_eq!((guarded(&store), store.metrics.usable.get(), health.missing()), (vec![], 0, vec!["policies"]));
         write(&folder, "jobs.yaml", &policy("jobs", "n"));
         store.refresh().unwrap();
-        assert_eq!((guarded(&store), store.usable.get(), health.missing()), (vec!["jobs"], 1, vec![]));
+        assert_eq!((guarded(&store), store.metrics.usable.get(), health.missing()), (vec!["jobs"], 1, vec![]));
         fs::remove_dir_all(&folder).unwrap();
         assert!(store.refresh().is_err());
         assert_eq!(health.missing(), [""; 0], "it stays ready");
