@@ -19,6 +19,7 @@ pub struct KeeperInputs {
     /// The last bundle that was looked at, and the last that can be published.
     checked: Option<Arc<[u8]>>,
     usable: Option<Arc<[u8]>>,
+    bundles_are_published: bool,
 }
 
 impl KeeperInputs {
@@ -26,8 +27,9 @@ impl KeeperInputs {
         entries: watch::Receiver<Option<Arc<[PolicyEntry]>>>,
         bundle: watch::Receiver<Option<Arc<[u8]>>>,
         arrived: watch::Receiver<HashSet<String>>,
+        bundles_are_published: bool,
     ) -> Self {
-        Self { entries, bundle, arrived, checked: None, usable: None }
+        Self { entries, bundle, arrived, checked: None, usable: None, bundles_are_published }
     }
 
     /// What is wanted, once it is known, with the last bundle that can be published.
@@ -46,7 +48,8 @@ impl KeeperInputs {
             }
             self.checked = Some(bundle);
         }
-        Some(Wanted { entries: entries?, bundle: self.usable.clone()? })
+        let bundle = if self.bundles_are_published { Arc::default() } else { self.usable.clone()? };
+        Some(Wanted { entries: entries?, bundle })
     }
 
     /// The policies of which a dry-run write was seen to arrive.

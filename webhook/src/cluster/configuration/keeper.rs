@@ -86,7 +86,7 @@ impl ConfigurationKeeper {
 
     /// Keeps the configuration until `shutdown` ends. The object stays as it is then.
     ///
-    /// Nothing is written before there are `entries` and a `bundle`: `None` means that they are not known yet, and an
+    /// Nothing is written before there are `entries` and, unless bundles are published by somebody else, a `bundle`: `None` means that they are not known yet, and an
     /// empty list that there is no policy. `arrived` has the policies of which a dry-run write was seen to arrive through
     /// the API server.
     pub async fn run(
@@ -96,12 +96,12 @@ impl ConfigurationKeeper {
         arrived: watch::Receiver<HashSet<String>>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let changed = Notify::new();
+        let (changed, published) = (Notify::new(), self.settings.bundles_are_published);
         let watching = follow(self.client.clone(), self.settings.clone(), self.metrics.clone(), &changed);
         tokio::select! {
             () = shutdown => {}
             () = watching => {}
-            () = self.keep(KeeperInputs::new(entries, bundle, arrived), &changed) => {}
+            () = self.keep(KeeperInputs::new(entries, bundle, arrived, published), &changed) => {}
         }
     }
 

@@ -152,13 +152,14 @@ impl Planner {
         self.trials.retain(|name, _| has(name));
         self.refused.retain(|_, refused| wanted.entries.contains(refused));
         let current: BTreeMap<&str, &Json> = repair::our_entries(object).collect();
+        let others = current.values().map(|entry| &entry["clientConfig"]["caBundle"]).find(|bundle| !is_empty(bundle));
         let mut desired = Desired { entries: Vec::new(), promoted: Vec::new(), until: None };
         for entry in &*wanted.entries {
             let name = entry.name();
             let current = current.get(name);
             if self.refused.contains_key(name) {
                 if current.is_some() {
-                    let client = entry.json(&wanted.bundle, IGNORE)["clientConfig"].take();
+                    let client = self.entry(entry, wanted, current.copied(), others, IGNORE)["clientConfig"].take();
                     desired.entries.push(json!({ "name": name, "clientConfig": client }));
                 }
                 continue;
@@ -177,9 +178,30 @@ impl Planner {
             } else {
                 self.trials.remove(name);
             }
-            desired.entries.push(entry.json(&wanted.bundle, failure_policy));
+            desired.entries.push(self.entry(entry, wanted, current.copied(), others, failure_policy));
         }
         desired
+    }
+
+    /// An entry with its bundle. Where somebody else publishes that, it is what the entry holds, else what another one does.
+    fn entry(
+        &self,
+        entry: &PolicyEntry,
+        wanted: &Wanted,
+        current: Option<&Json>,
+        others: Option<&Json>,
+        failure_policy: &str,
+    ) -> Json {
+        let mut json = entry.json(&wanted.bundle, failure_policy);
+        if self.settings.bundles_are_published {
+            let own = current.map(|current| &current["clientConfig"]["caBundle"]);
+            let client = &mut json["clientConfig"];
+            match own.filter(|own| !is_empty(own)).or(others) {
+                Some(bundle) => client["caBundle"] = bundle.clone(),
+                None => _ = client.as_object_mut().and_then(|client| client.remove("caBundle")),
+            }
+        }
+        json
     }
 
     /// Why the object differs, and when that may be mended.
@@ -213,6 +235,11 @@ impl Planner {
         };
         (WriteCause::Drift(author), due)
     }
+}
+
+/// Whether a bundle is not there.
+fn is_empty(bundle: &Json) -> bool {
+    bundle.as_str().is_none_or(str::is_empty)
 }
 
 #[cfg(test)]

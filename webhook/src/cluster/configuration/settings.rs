@@ -11,6 +11,9 @@ pub struct ConfigurationSettings {
     pub field_manager: String,
     /// Who reports Events: the pod's name, if it is known.
     pub instance: Option<String>,
+    /// Whether somebody else publishes the bundles, as the rotation of a self-managed authority does: what an entry holds
+    /// stays then, and a new one begins with what another one holds.
+    pub bundles_are_published: bool,
     /// How long things take.
     pub timing: KeeperTiming,
 }
@@ -47,6 +50,7 @@ impl Default for ConfigurationSettings {
             name: "statusguard".to_owned(),
             field_manager: "statusguard".to_owned(),
             instance: None,
+            bundles_are_published: false,
             timing: KeeperTiming::default(),
         }
     }

@@ -275,3 +275,19 @@ fn a_refused_entry_is_left_out_until_its_policy_changes_and_keeps_its_bundle() {
     before.settle();
     assert_eq!(before.object["webhooks"][1]["timeoutSeconds"], 5);
 }
+
+#[test]
+fn bundles_that_somebody_else_publishes_stay() {
+    let mut story = Story::new(&[JOBS]);
+    story.planner.settings.bundles_are_published = true;
+    story.settle();
+    let bundle = |story: &Story, index: usize| story.object["webhooks"][index]["clientConfig"]["caBundle"].clone();
+    assert_eq!(bundle(&story, 0), Json::Null);
+    // Published by the rotation: not drift.
+    story.object["webhooks"][0]["clientConfig"]["caBundle"] = "Q0E=".into();
+    assert_eq!(story.settle().0, []);
+    // A new entry begins with it.
+    story.wanted = wanted(&[JOBS, "tasks.example.org"], b"");
+    assert_eq!(story.settle().0, [WriteCause::Wanted]);
+    assert_eq!([bundle(&story, 0), bundle(&story, 1)], ["Q0E=", "Q0E="]);
+}
