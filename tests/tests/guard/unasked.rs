@@ -96,11 +96,10 @@ async fn the_registered_webhook_is_the_designed_one() {
     assert_eq!(rule[0]["apiVersions"], json!(["v1alpha1"]));
     assert_eq!(rule[0]["operations"], json!(["UPDATE"]));
     assert_eq!(rule[0]["resources"], json!(["notificationrequests/status"]));
+    assert_eq!(rule[0]["scope"], "Namespaced");
     assert_eq!(stored["clientConfig"]["service"]["path"], "/admit/kubernaut.ai/notificationrequests");
     let home = &guarded.site.service.namespace;
     let excluded = &stored["namespaceSelector"]["matchExpressions"][0];
-    assert_eq!(
-        excluded,
-        &json!({ "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [home, "kube-system"] })
-    );
+    let values = json!([home, "kube-system", "kube-node-lease"]);
+    assert_eq!(excluded, &json!({ "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": values }));
 }
