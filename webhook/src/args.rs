@@ -9,6 +9,7 @@ use clap::{Args as Group, ColorChoice, CommandFactory as _, Parser, Subcommand, 
 use statusguard_edge::{Limits, duration};
 
 use crate::address::listen_address;
+use crate::cluster::ClusterArgs;
 
 /// Refuses status writes that only a stale reader could make.
 ///
@@ -52,13 +53,35 @@ pub enum Command {
 pub struct WebhookArgs {
     /// Folder of StatusPolicy documents (*.yaml, *.yml, *.json), read again when a file changes.
     #[arg(long, value_name = "DIR")]
-    pub policy_dir: PathBuf,
+    pub policy_dir: Option<PathBuf>,
     /// Serving certificate chain in PEM, leaf first. Read again on SIGHUP, like the key.
     #[arg(long, value_name = "FILE")]
-    pub tls_cert: PathBuf,
+    pub tls_cert: Option<PathBuf>,
     /// Private key in PEM.
     #[arg(long, value_name = "FILE")]
-    pub tls_key: PathBuf,
+    pub tls_key: Option<PathBuf>,
+    /// Certificates in PEM that `--tls-cert` is signed by, which the guard publishes in its webhook configuration. Read again
+    /// when the file changes.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_ca: Option<PathBuf>,
+    /// Stay away from the cluster: policies, certificate and webhook configuration are the administrator's.
+    #[arg(long, requires_all = ["policy_dir", "tls_cert", "tls_key"])]
+    pub static_config: bool,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Service by which the API server finds the guard.
+    #[arg(long, value_name = "NAME", default_value = "statusguard", help_heading = "Cluster")]
+    pub service: String,
+    /// Port of that Service.
+    #[arg(long, value_name = "PORT", default_value_t = 443, help_heading = "Cluster")]
+    pub service_port: u16,
+    /// ValidatingWebhookConfiguration that is filled in, and never created.
+    #[arg(long, value_name = "NAME", default_value = "statusguard", help_heading = "Cluster")]
+    pub configuration: String,
+    /// Secret of the guard's own certificate authority.
+    #[arg(long, value_name = "NAME", default_value = "statusguard-authority", help_heading = "Cluster")]
+    pub authority_secret: String,
     /// Address of the admission port (HTTPS). `:8443` is port 8443 of all addresses.
     #[arg(long, value_name = "ADDR", default_value = ":8443", value_parser = listen_address)]
     pub listen: SocketAddr,
@@ -71,6 +94,21 @@ pub struct WebhookArgs {
     /// Times one writer may repeat the same stale write before it gets 422 in place of 409; 0: without limit.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub repeat_limit: u32,
+    /// How long an authority of the guard's own lasts; it is renewed at two thirds of that.
+    #[arg(long, value_name = "DURATION", default_value = "8760h", value_parser = duration, help_heading = "Certificates")]
+    pub authority_life: Duration,
+    /// How long a serving certificate lasts at most; the same for all replicas.
+    #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration, help_heading = "Certificates")]
+    pub leaf_life: Duration,
+    /// How long a new authority is published before certificates of it are served.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Certificates", hide_short_help = true)]
+    pub spread: Duration,
+    /// How far the clocks of two machines may be apart.
+    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = duration, help_heading = "Certificates", hide_short_help = true)]
+    pub clock_skew: Duration,
+    /// How often certificates are looked at, though nothing was heard of a change.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration, help_heading = "Certificates", hide_short_help = true)]
+    pub certificate_tick: Duration,
     /// Log lines as text or as JSON.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -83,11 +121,30 @@ pub struct WebhookArgs {
 }
 
 impl WebhookArgs {
+    /// Lifetimes of the guard's own certificates.
+    #[must_use]
+    pub fn timing(&self) -> statusguard_certs::Timing {
+        let Self { authority_life, leaf_life, spread, clock_skew, certificate_tick, .. } = self;
+        statusguard_certs::Timing {
+            authority_life: *authority_life,
+            leaf_life: *leaf_life,
+            spread: *spread,
+            skew: *clock_skew,
+            tick: *certificate_tick,
+        }
+    }
+
     /// Checks the limits' ranges.
     ///
     /// # Errors
     /// Names the flag whose value is out of its range.
     pub fn check(&self) -> Result<(), clap::Error> {
+        let files = [&self.tls_cert, &self.tls_key, &self.tls_ca];
+        if !self.static_config && files.iter().any(|file| file.is_some()) && files.iter().any(|file| file.is_none()) {
+            let problem = "a certificate of one's own needs --tls-cert, --tls-key and --tls-ca, which is published; with \
+                           --static-config the first two";
+            return Err(Args::command().error(ErrorKind::MissingRequiredArgument, problem));
+        }
         self.limits.check().map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
     }
 }
@@ -250,7 +307,8 @@ mod tests {
     fn an_address_that_cannot_be_read_is_wrong_usage_of_its_flag() {
         for flag in ["--listen", "--plain-listen"] {
             let given = format!("{flag}=localhost:8443");
-            let args = ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", &given];
+            let args =
+                ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", "--static-config", &given];
             let Err(error) = Args::try_parse_from(args) else { unreachable!("not an address: {flag}") };
             assert_eq!(error.exit_code(), 2);
             let expected =
@@ -269,7 +327,8 @@ mod tests {
             ("--drain-timeout=2s", "--min-drain: 5s"),
             ("--idle-close-after=0s", "--idle-close-after: must"),
         ] {
-            let args = ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", flag];
+            let args =
+                ["statusguard", "webhook", "--policy-dir=p", "--tls-cert=c", "--tls-key=k", "--static-config", flag];
             let Ok(Args { command: Command::Webhook(args), .. }) = Args::try_parse_from(args) else {
                 unreachable!("parses: {flag}")
             };

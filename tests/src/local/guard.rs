@@ -60,6 +60,7 @@ impl RunningGuard {
             format!("--policy-dir={}", policies.display()),
             format!("--tls-cert={}", leaf.certificate.display()),
             format!("--tls-key={}", leaf.key.display()),
+            "--static-config".into(),
             format!("--listen={}:0", plane.webhook_listen_address()),
             "--plain-listen=127.0.0.1:0".into(),
             "--reload-interval=50ms".into(),

@@ -130,6 +130,7 @@ impl Site {
             format!("--policy-dir={}", self.policies.display()),
             format!("--tls-cert={}", self.leaf.certificate.display()),
             format!("--tls-key={}", self.leaf.key.display()),
+            "--static-config".to_owned(),
             format!("--listen={listen}:0"),
             "--plain-listen=127.0.0.1:0".to_owned(),
             "--reload-interval=20ms".to_owned(),

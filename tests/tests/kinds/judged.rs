@@ -181,6 +181,7 @@ async fn start_guard(stage: &Stage) -> Refusals {
         format!("--policy-dir={POLICIES}"),
         format!("--tls-cert={}", leaf.certificate.display()),
         format!("--tls-key={}", leaf.key.display()),
+        "--static-config".to_owned(),
         format!("--listen={}:0", plane.webhook_listen_address()),
         "--plain-listen=127.0.0.1:0".to_owned(),
     ];

@@ -14,6 +14,8 @@ pub struct ServingCertificate {
     chain: PathBuf,
     key: PathBuf,
     current: ArcSwap<Resolver>,
+    /// What the files held.
+    contents: Mutex<Option<[Vec<u8>; 2]>>,
     /// One reading at a time, so that an older one does not replace a newer one.
     reading: Mutex<()>,
 }
@@ -28,7 +30,23 @@ impl ServingCertificate {
     /// When a file cannot be read, or what is in them cannot be used.
     pub fn open(chain: PathBuf, key: PathBuf) -> anyhow::Result<Self> {
         let current = ArcSwap::from_pointee(read(&chain, &key)?);
-        Ok(Self { chain, key, current, reading: Mutex::default() })
+        let contents = Mutex::new(contents(&chain, &key));
+        Ok(Self { chain, key, current, contents, reading: Mutex::default() })
+    }
+
+    /// Reads the files again if they have changed; whether they have. A pair that is half written does not fit and is
+    /// looked at again.
+    ///
+    /// # Errors
+    /// As of [`ServingCertificate::open`]; the last certificate stays in force then.
+    pub fn refresh(&self) -> anyhow::Result<bool> {
+        let found = contents(&self.chain, &self.key);
+        if found.is_some() && *self.contents.lock().unwrap_or_else(PoisonError::into_inner) == found {
+            return Ok(false);
+        }
+        self.reload()?;
+        *self.contents.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(true)
     }
 
     /// Reads the files again. Handshakes from now on use what they hold; connections that are open stay.
@@ -40,6 +58,10 @@ impl ServingCertificate {
         self.current.store(Arc::new(read(&self.chain, &self.key)?));
         Ok(())
     }
+}
+
+fn contents(chain: &PathBuf, key: &PathBuf) -> Option<[Vec<u8>; 2]> {
+    Some([std::fs::read(chain).ok()?, std::fs::read(key).ok()?])
 }
 
 fn read(chain: &PathBuf, key: &PathBuf) -> anyhow::Result<Resolver> {

@@ -1,6 +1,7 @@
 //! The judge behind the edge: finds the policy, asks it, and turns the verdict into an outcome.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -10,6 +11,8 @@ use statusguard_edge::{
 };
 use statusguard_policy::spec::Mode;
 use statusguard_policy::{Budget, Class, Judgement, Object, Operation, Policy, Reason, Unfinished, Value, Verdict};
+
+use tokio::sync::watch;
 
 use super::damping::{Damping, RefusedWrite};
 use super::denial::Refused;
@@ -28,6 +31,7 @@ const MAX_STEPS: u64 = 1 << 31;
 pub struct PolicyJudge {
     store: Arc<PolicyStore>,
     damping: Damping,
+    arrived: watch::Sender<HashSet<String>>,
 }
 
 impl PolicyJudge {
@@ -43,8 +47,9 @@ impl PolicyJudge {
         metrics.expect(policy, outcomes, Reason::ALL.map(Reason::as_str), Unfinished::CATEGORIES);
     }
 
-    pub fn new(store: Arc<PolicyStore>, repeat_limit: u32) -> Self {
-        Self { store, damping: Damping::new(repeat_limit) }
+    /// `arrived` is told the policies of which a call arrived.
+    pub fn new(store: Arc<PolicyStore>, repeat_limit: u32, arrived: watch::Sender<HashSet<String>>) -> Self {
+        Self { store, damping: Damping::new(repeat_limit), arrived }
     }
 
     /// Notes a stale write; whether it was repeated too often, so that it is answered as invalid.
@@ -75,6 +80,9 @@ impl Judge for PolicyJudge {
             return answer;
         };
         let ActivePolicy { policy, name, .. } = &*entry;
+        if !self.arrived.borrow().contains(*name) {
+            self.arrived.send_modify(|arrived| _ = arrived.insert((*name).to_owned()));
+        }
         let allowed = || ReviewAnswer::new(Decision::Allow, labels(name, Outcome::Allowed, None));
         if policy.mode_in(&review.namespace) == Mode::Off || policy.unconfirmed_core() {
             return allowed();

@@ -5,6 +5,7 @@
 //!                              └──> Refusals (recorder)
 //! ```
 
+mod authority_file;
 mod certificate;
 mod damping;
 mod denial;
@@ -23,6 +24,7 @@ mod refusals;
 pub(crate) mod store;
 pub(crate) mod store_metrics;
 
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,17 +33,23 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use rustls::server::ResolvesServerCert;
 use statusguard_edge::{Drained, Edge, EdgeMetrics, Health, Limits, ReadinessGate, Shutdown};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::args::{LogFormat, WebhookArgs};
+use crate::cluster::configuration::Backend;
+use crate::cluster::{CertificateSource, ClusterNames, ClusterService};
 use crate::exit::Exit;
 
 pub use policy_file::{ActivePolicy, PolicySource};
 pub use refusals::{Refusal, Refusals};
 pub use store::PolicyStore;
 
+use authority_file::AuthorityFile;
 use certificate::ServingCertificate;
 use judge::PolicyJudge;
 use log::LogQueue;
@@ -58,13 +66,17 @@ pub struct Guard {
     admission: TcpListener,
     plain: TcpListener,
     store: Arc<PolicyStore>,
+    follows_folder: bool,
     reload_interval: Duration,
     refusals: Refusals,
     repeat_limit: u32,
-    certificate: Arc<ServingCertificate>,
+    /// The certificate of files, if it is not the guard's own.
+    files: Option<Arc<ServingCertificate>>,
+    cluster: Option<ClusterService>,
+    authority: AuthorityFile,
     limits: Limits,
     health: Health,
-    policies: ReadinessGate,
+    policies: Option<ReadinessGate>,
     shutdown: Shutdown,
     log_dropped: Counter,
 }
@@ -77,24 +89,22 @@ impl Guard {
     /// When a file cannot be read, the certificate does not fit, or a port is taken.
     pub async fn bind(args: WebhookArgs) -> anyhow::Result<Self> {
         args.check()?;
-        let WebhookArgs {
-            policy_dir,
-            tls_cert,
-            tls_key,
-            listen,
-            plain_listen,
-            reload_interval,
-            repeat_limit,
-            log_format: _,
-            log: _,
-            limits,
-        } = args;
-        let certificate = ServingCertificate::open(tls_cert, tls_key)?;
+        let files = match (&args.tls_cert, &args.tls_key) {
+            (Some(chain), Some(key)) => Some(Arc::new(ServingCertificate::open(chain.clone(), key.clone())?)),
+            _ => None,
+        };
+        let authority = AuthorityFile::open(args.tls_ca.clone())?;
+        let cluster = if args.static_config { None } else { Some(cluster(&args, &authority).await?) };
+        let WebhookArgs { policy_dir, listen, plain_listen, reload_interval, repeat_limit, limits, .. } = args;
+        let follows_folder = policy_dir.is_some();
         // Large policies take long to compile: not on the runtime's own threads.
-        let opening = tokio::task::spawn_blocking(move || PolicyStore::open(policy_dir));
+        let opening = tokio::task::spawn_blocking(move || match policy_dir {
+            Some(folder) => PolicyStore::open(folder),
+            None => Ok(PolicyStore::without_folder()),
+        });
         let store = opening.await.context("loading the policies")??;
         let health = Health::new();
-        let policies = health.gate("policies");
+        let policies = follows_folder.then(|| health.gate("policies"));
         let bind = async |flag: &str, address: SocketAddr| {
             TcpListener::bind(address).await.with_context(|| format!("binding {flag} {address}"))
         };
@@ -102,10 +112,13 @@ impl Guard {
             admission: bind("--listen", listen).await?,
             plain: bind("--plain-listen", plain_listen).await?,
             store: Arc::new(store),
+            follows_folder,
             reload_interval,
             refusals: Refusals::new(REFUSALS_KEPT, REFUSALS_BYTES),
             repeat_limit,
-            certificate: Arc::new(certificate),
+            files,
+            cluster,
+            authority,
             limits,
             health,
             policies,
@@ -144,15 +157,20 @@ impl Guard {
 
     /// What reads policies and certificate again when it is called. It may take long, and blocks.
     fn reload(&self) -> impl Fn() + Clone + Send + 'static {
-        let (store, certificate) = (Arc::clone(&self.store), Arc::clone(&self.certificate));
+        let store = self.follows_folder.then(|| Arc::clone(&self.store));
+        let files = self.files.clone();
         move || {
-            match store.refresh() {
-                Ok(()) => tracing::info!("policies read again"),
-                Err(error) => tracing::error!(error = error.text(), "policies cannot be read; the last ones stay"),
+            match store.as_ref().map(|store| store.refresh()) {
+                None => {}
+                Some(Ok(())) => tracing::info!("policies read again"),
+                Some(Err(error)) => {
+                    tracing::error!(error = error.text(), "policies cannot be read; the last ones stay");
+                }
             }
-            match certificate.reload() {
-                Ok(()) => tracing::info!("serving certificate read again"),
-                Err(error) => {
+            match files.as_ref().map(|files| files.reload()) {
+                None => {}
+                Some(Ok(())) => tracing::info!("serving certificate read again"),
+                Some(Err(error)) => {
                     tracing::error!(error = format!("{error:#}"), "serving certificate unusable; the last one stays");
                 }
             }
@@ -168,10 +186,13 @@ impl Guard {
             admission,
             plain,
             store,
+            follows_folder: _,
             reload_interval,
             refusals,
             repeat_limit,
-            certificate,
+            files,
+            cluster,
+            authority,
             limits,
             health,
             policies,
@@ -185,8 +206,21 @@ impl Guard {
         process::register(&mut registry);
         let counted = metrics.clone();
         store.tell(move |policy| PolicyJudge::expect(&counted, policy));
+        let arrived = watch::Sender::new(HashSet::new());
+        let (mut tasks, leaf) = match cluster {
+            Some(cluster) => cluster.start(&mut registry, &store, &health, &arrived)?,
+            None => (JoinSet::new(), None),
+        };
+        let certificate: Arc<dyn ResolvesServerCert> = match (leaf, &files) {
+            (Some(leaf), _) => leaf,
+            (None, Some(files)) => Arc::clone(files) as _,
+            (None, None) => anyhow::bail!("name --tls-cert and --tls-key, or omit --static-config"),
+        };
+        if let Some(files) = files {
+            tasks.spawn(follow_files(files, authority, reload_interval));
+        }
         let edge = Edge {
-            judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit)),
+            judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit, arrived)),
             recorder: Arc::new(refusals),
             certificate,
             limits,
@@ -194,11 +228,52 @@ impl Guard {
             metrics,
             registry: Arc::new(registry),
         };
-        store.announce(policies);
-        let reload = tokio::spawn(store.follow(reload_interval));
+        if let Some(policies) = policies {
+            store.announce(policies);
+            tasks.spawn(store.follow(reload_interval));
+        }
         let drained = statusguard_edge::serve(admission, plain, edge, shutdown).await;
-        reload.abort();
+        drop(tasks);
         Ok(drained?)
+    }
+}
+
+/// What is kept in the cluster that the flags name.
+async fn cluster(args: &WebhookArgs, authority: &AuthorityFile) -> anyhow::Result<ClusterService> {
+    let connection = args.cluster.connect().await?;
+    let backend =
+        Backend { namespace: connection.namespace.clone(), service: args.service.clone(), port: args.service_port };
+    let names =
+        ClusterNames { backend, configuration: args.configuration.clone(), secret: args.authority_secret.clone() };
+    let source = match args.tls_ca {
+        Some(_) => CertificateSource::Files(authority.bundle()),
+        None => CertificateSource::Own(args.timing()),
+    };
+    Ok(ClusterService::new(connection, names, source))
+}
+
+/// Looks at the files of a certificate again and again: a mounted Secret is swapped as a whole, which watches on files miss.
+async fn follow_files(files: Arc<ServingCertificate>, authority: AuthorityFile, interval: Duration) {
+    let mut said = String::new();
+    loop {
+        tokio::time::sleep(interval.max(Duration::from_millis(10))).await;
+        let read = Arc::clone(&files);
+        let refreshed = tokio::task::spawn_blocking(move || read.refresh()).await;
+        let problem = match refreshed {
+            Ok(Ok(changed)) => {
+                if changed {
+                    tracing::info!("serving certificate read again");
+                }
+                authority.refresh().err()
+            }
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        let problem = problem.map(|error| format!("{error:#}")).unwrap_or_default();
+        if !problem.is_empty() && problem != said {
+            tracing::error!(error = problem, "serving certificate unusable; the last one stays");
+        }
+        said = problem;
     }
 }
 

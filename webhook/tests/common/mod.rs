@@ -80,6 +80,7 @@ impl Files {
             .arg(&self.policies)
             .args([&format!("--listen={admission}"), &format!("--plain-listen={plain}"), "--tls-cert"])
             .arg(&self.cert)
+            .arg("--static-config")
             .arg("--tls-key")
             .arg(&self.key)
             .args(more);

@@ -101,6 +101,7 @@ async fn guard(tls_cert: &Path, tls_key: &Path) -> anyhow::Result<()> {
         format!("--policy-dir={}", policies.display()),
         format!("--tls-cert={}", tls_cert.display()),
         format!("--tls-key={}", tls_key.display()),
+        "--static-config".to_owned(),
         "--listen=127.0.0.1:0".to_owned(),
         "--plain-listen=127.0.0.1:0".to_owned(),
     ])?;

@@ -48,7 +48,7 @@ impl AttackedGuard {
             command.arg(format!("{flag}={}", limit / scale));
         }
         command.arg("--policy-dir").arg(policies).arg("--tls-cert").arg(&leaf.certificate);
-        command.arg("--tls-key").arg(&leaf.key).stderr(Stdio::piped());
+        command.arg("--static-config").arg("--tls-key").arg(&leaf.key).stderr(Stdio::piped());
         let mut child = command.spawn().context("starting the guard")?;
         let mut log = BufReader::new(child.stderr.take().context("a guard without standard error")?);
         let begun = Instant::now();

@@ -30,6 +30,7 @@ mod selector;
 mod settings;
 mod trial;
 
+pub(super) use entry::SUFFIX;
 pub use entry::{Backend, EntryError, PolicyEntry, TargetScope, entry};
 pub use keeper::ConfigurationKeeper;
 pub use metrics::ConfigurationMetrics;

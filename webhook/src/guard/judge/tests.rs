@@ -31,7 +31,7 @@ fn judge_with(spec: &Json, repeat_limit: u32) -> PolicyJudge {
     std::fs::write(folder.path().join("jobs.json"), policy.to_string()).unwrap();
     let store = PolicyStore::open(folder.path().into()).unwrap();
     assert!(store.get("example.org", "jobs").is_some(), "the policy compiles");
-    PolicyJudge::new(Arc::new(store), repeat_limit)
+    PolicyJudge::new(Arc::new(store), repeat_limit, tokio::sync::watch::Sender::default())
 }
 
 /// A stale write by alice: `attempts` falls from 3 to 2.

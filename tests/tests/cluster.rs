@@ -1,0 +1,198 @@
+//! The guard in its cluster: it is given a kubeconfig and nothing else.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::net::SocketAddr;
+
+use clap::Parser as _;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::CustomResourceExt as _;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use statusguard::{Args, Command, Guard};
+use statusguard_edge::{Drained, Shutdown};
+use statusguard_policy::StatusPolicy;
+use statusguard_tests::{ControlPlane, User, WebhookService, eventually, unique};
+use tokio::task::JoinHandle;
+
+const PARCELS: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: { name: parcels.shop.example.org }
+spec:
+  group: shop.example.org
+  names: { kind: Parcel, plural: parcels, singular: parcel }
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      subresources: { status: {} }
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            status: { type: object, properties: { scans: { type: integer } } }
+";
+
+/// A guard that serves.
+struct Serving {
+    plain: SocketAddr,
+    shutdown: Shutdown,
+    task: JoinHandle<anyhow::Result<Drained>>,
+}
+
+/// All that an administrator makes for it.
+struct Stage {
+    plane: &'static ControlPlane,
+    home: String,
+    namespace: String,
+    configuration: String,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let plane = ControlPlane::shared().await;
+        plane.apply_crd(&StatusPolicy::crd()).await.unwrap();
+        plane.apply_crd_yaml(PARCELS).await.unwrap();
+        let (home, namespace) = (plane.namespace("home").await, plane.namespace("shop").await);
+        let stage = Self { plane, home, namespace, configuration: unique("statusguard") };
+        let empty = ValidatingWebhookConfiguration {
+            metadata: ObjectMeta { name: Some(stage.configuration.clone()), ..ObjectMeta::default() },
+            webhooks: None,
+        };
+        stage.configurations().create(&PostParams::default(), &empty).await.unwrap();
+        stage
+    }
+
+    fn configurations(&self) -> Api<ValidatingWebhookConfiguration> {
+        Api::all(self.plane.client(User::Admin))
+    }
+
+    fn policies(&self) -> Api<StatusPolicy> {
+        Api::all(self.plane.client(User::Admin))
+    }
+
+    fn parcels(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.plane.client(User::Admin), &self.namespace, &Self::resource())
+    }
+
+    fn resource() -> ApiResource {
+        ApiResource::from_gvk(&GroupVersionKind::gvk("shop.example.org", "v1", "Parcel"))
+    }
+
+    async fn policy(&self, failure_policy: &str) {
+        let policy: StatusPolicy = serde_json::from_value(json!({
+            "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy",
+            "metadata": { "name": "parcels.shop.example.org" },
+            "spec": {
+                "target": {
+                    "group": "shop.example.org", "version": "v1", "resource": "parcels",
+                    "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": self.namespace } },
+                },
+                "failurePolicy": failure_policy,
+                "monotone": [{ "path": ".status.scans" }],
+            },
+        }))
+        .unwrap();
+        let params = PatchParams::apply("test").force();
+        self.policies().patch("parcels.shop.example.org", &params, &Patch::Apply(&policy)).await.unwrap();
+    }
+
+    /// A guard behind a Service of its own.
+    async fn guard(&self, service: &str) -> Serving {
+        let listen = self.plane.webhook_listen_address();
+        let port = std::net::TcpListener::bind((listen, 0)).unwrap().local_addr().unwrap().port();
+        let reached = WebhookService { namespace: self.home.clone(), name: service.to_owned(), port };
+        self.plane.apply_webhook_service(&reached).await.unwrap();
+        let args = Args::try_parse_from([
+            "statusguard".to_owned(),
+            "webhook".to_owned(),
+            format!("--kubeconfig={}", self.plane.kubeconfig(User::Admin).display()),
+            format!("--namespace={}", self.home),
+            format!("--service={service}"),
+            format!("--service-port={port}"),
+            format!("--configuration={}", self.configuration),
+            format!("--listen={listen}:{port}"),
+            "--plain-listen=127.0.0.1:0".to_owned(),
+            "--spread=1s".to_owned(),
+            "--min-drain=0s".to_owned(),
+            "--drain-timeout=1s".to_owned(),
+        ]);
+        let Command::Webhook(args) = args.unwrap().command else { unreachable!("a server") };
+        let guard = Guard::bind(*args).await.unwrap();
+        let (plain, shutdown) = (guard.plain_address().unwrap(), guard.shutdown());
+        Serving { plain, shutdown, task: tokio::spawn(guard.serve()) }
+    }
+
+    async fn scan(&self, name: &str, scans: u64) -> Result<DynamicObject, kube::Error> {
+        let patch = Patch::Merge(json!({ "status": { "scans": scans } }));
+        self.parcels().patch_status(name, &PatchParams::default(), &patch).await
+    }
+
+    async fn condition(&self, kind: &str) -> Value {
+        let policy = self.policies().get("parcels.shop.example.org").await.unwrap();
+        let conditions = policy.status.unwrap_or_default().conditions;
+        conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
+    }
+
+    async fn entry(&self) -> Value {
+        let object = self.configurations().get(&self.configuration).await.unwrap();
+        serde_json::to_value(object.webhooks.unwrap_or_default().first()).unwrap()
+    }
+}
+
+impl Serving {
+    async fn ready(&self) -> bool {
+        let Ok(mut stream) = tokio::net::TcpStream::connect(self.plain).await else { return false };
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.starts_with("HTTP/1.1 200")
+    }
+
+    async fn end(self) {
+        self.shutdown.request();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_is_all_that_it_needs() {
+    let stage = Stage::new().await;
+    stage.policy("Fail").await;
+    let guard = stage.guard("statusguard").await;
+    eventually("the guard is ready", async || Ok(guard.ready().await)).await.unwrap();
+    let object = DynamicObject::new("p1", &Stage::resource());
+    stage.parcels().create(&PostParams::default(), &object).await.unwrap();
+    stage.scan("p1", 3).await.unwrap();
+    // In force: refused by the guard's own certificate and entry.
+    eventually("a stale write is refused", async || {
+        Ok(matches!(stage.scan("p1", 2).await, Err(kube::Error::Api(status)) if status.code == 409))
+    })
+    .await
+    .unwrap();
+    assert_eq!(stage.parcels().get("p1").await.unwrap().data["status"]["scans"], 3);
+    // What the policy says holds once calls were seen to arrive, and its conditions say so.
+    eventually("the entry is Fail", async || Ok(stage.entry().await["failurePolicy"] == "Fail")).await.unwrap();
+    eventually("the policy is enforced", async || {
+        Ok(stage.condition("Compiled").await["status"] == "True"
+            && stage.condition("Enforced").await["status"] == "True")
+    })
+    .await
+    .unwrap();
+    assert_eq!(stage.entry().await["rules"][0]["scope"], "Namespaced");
+    // A policy that is deleted takes its entry along, and writes go on.
+    stage.policies().delete("parcels.shop.example.org", &DeleteParams::default()).await.unwrap();
+    eventually("the entry is gone", async || Ok(stage.entry().await.is_null())).await.unwrap();
+    eventually("the write is allowed", async || Ok(stage.scan("p1", 1).await.is_ok())).await.unwrap();
+    // The off switch: a configuration that is deleted stays deleted.
+    stage.configurations().delete(&stage.configuration, &DeleteParams::default()).await.unwrap();
+    stage.policy("Ignore").await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert!(stage.configurations().get_opt(&stage.configuration).await.unwrap().is_none());
+    assert!(guard.ready().await);
+    guard.end().await;
+}

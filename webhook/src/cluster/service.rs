@@ -1,0 +1,202 @@
+//! The guard in its cluster: policies, certificates and the webhook configuration, each kept by a task of its own.
+//!
+//! ```text
+//! PolicyWatch ──served──▶ entries ──▶ ConfigurationKeeper ──▶ ValidatingWebhookConfiguration
+//!      ▲                                   │ published              ▲ caBundle
+//!      └───────────configured──────────────┘         CertificateKeeper ──▶ ServingLeaf ──▶ rustls
+//! ```
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use statusguard_certs::{CertificateKeeper, CertificateMetrics, CertificateSettings, Places, ServingLeaf, Timing};
+use statusguard_edge::{Health, ReadinessGate};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::configuration::{
+    Backend, ConfigurationKeeper, ConfigurationMetrics, ConfigurationSettings, PolicyEntry, Published, TargetScope,
+};
+use super::connection::Connection;
+use super::policies::{
+    ConfiguredEntries, EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy,
+};
+use crate::guard::PolicyStore;
+
+/// Who writes, for `managedFields`; all replicas are one.
+const FIELD_MANAGER: &str = "statusguard";
+
+/// What the guard is called in its cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterNames {
+    /// Where the API server finds it.
+    pub backend: Backend,
+    /// The `ValidatingWebhookConfiguration`.
+    pub configuration: String,
+    /// The Secret of the authority.
+    pub secret: String,
+}
+
+/// Whose certificates are served.
+pub enum CertificateSource {
+    /// The guard's own authority.
+    Own(Timing),
+    /// Files; this is their authority, which the guard publishes.
+    Files(watch::Receiver<Option<Arc<[u8]>>>),
+}
+
+/// All that is kept in a cluster.
+pub struct ClusterService {
+    connection: Connection,
+    names: ClusterNames,
+    source: CertificateSource,
+}
+
+impl ClusterService {
+    /// Nothing is read or written before it starts.
+    #[must_use]
+    pub fn new(connection: Connection, names: ClusterNames, source: CertificateSource) -> Self {
+        Self { connection, names, source }
+    }
+
+    /// Starts the tasks, which end with the set. Returns what is to be served if the authority is the guard's own.
+    ///
+    /// # Errors
+    /// When the lifetimes of certificates do not fit together.
+    pub fn start(
+        self,
+        registry: &mut Registry,
+        store: &Arc<PolicyStore>,
+        health: &Health,
+        arrived: &watch::Sender<HashSet<String>>,
+    ) -> anyhow::Result<(JoinSet<()>, Option<Arc<ServingLeaf>>)> {
+        let Self { connection: Connection { client, .. }, names, source } = self;
+        let mut tasks = JoinSet::new();
+
+        let settings = PolicyWatchSettings::default();
+        let mut policies =
+            PolicyWatch::new(client.clone(), Arc::clone(store), settings, PolicyWatchMetrics::register(registry));
+        policies.announce(health.gate("policies of the cluster"));
+        let served = policies.served();
+
+        let settings = ConfigurationSettings {
+            name: names.configuration.clone(),
+            field_manager: FIELD_MANAGER.into(),
+            instance: std::env::var("HOSTNAME").ok(),
+            bundles_are_published: matches!(source, CertificateSource::Own(_)),
+            ..ConfigurationSettings::default()
+        };
+        let keeper = ConfigurationKeeper::new(client.clone(), settings, ConfigurationMetrics::register(registry));
+        let published = keeper.published();
+
+        let (bundle, leaf) = match source {
+            CertificateSource::Files(bundle) => (bundle, None),
+            CertificateSource::Own(timing) => {
+                let certificates = CertificateKeeper::new(
+                    client.clone(),
+                    certificate_settings(&names, timing),
+                    CertificateMetrics::register(registry),
+                )?;
+                let leaf = certificates.serving();
+                tasks.spawn(follow_certificates(certificates.status(), health.gate("serving certificate")));
+                tasks.spawn(certificates.run(client.clone()));
+                (watch::channel(None).1, Some(leaf))
+            }
+        };
+
+        let (configured, inputs) = watch::channel(ConfiguredEntries::Unknown);
+        tasks.spawn(follow_published(published, configured));
+        let inputs = EnforcementInputs { configured: inputs, arrived: arrived.subscribe() };
+        tasks.spawn(policies.run(inputs, std::future::pending()));
+
+        let (entries, wanted) = watch::channel(None);
+        tasks.spawn(follow_served(served, names.backend.clone(), entries));
+        tasks.spawn(keeper.run(wanted, bundle, arrived.subscribe(), std::future::pending()));
+        Ok((tasks, leaf))
+    }
+}
+
+fn certificate_settings(names: &ClusterNames, timing: Timing) -> CertificateSettings {
+    let Backend { namespace, service, .. } = &names.backend;
+    let places = Places {
+        namespace: namespace.clone(),
+        secret: names.secret.clone(),
+        configuration: names.configuration.clone(),
+        entry_suffix: super::configuration::SUFFIX.into(),
+        field_manager: FIELD_MANAGER.into(),
+    };
+    CertificateSettings { places, names: vec![format!("{service}.{namespace}.svc")], timing }
+}
+
+/// Ready while a leaf is served that every managed bundle covers.
+async fn follow_certificates(mut status: watch::Receiver<statusguard_certs::CertificateStatus>, gate: ReadinessGate) {
+    loop {
+        if status.borrow_and_update().serves {
+            gate.ready();
+        } else {
+            gate.unready();
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells which policies have an entry.
+async fn follow_published(mut published: watch::Receiver<Published>, configured: watch::Sender<ConfiguredEntries>) {
+    loop {
+        let entries = match &*published.borrow_and_update() {
+            Published::Unknown => ConfiguredEntries::Unknown,
+            Published::Absent => ConfiguredEntries::Absent,
+            Published::Present { bundles, .. } => ConfiguredEntries::Present(bundles.keys().cloned().collect()),
+        };
+        configured.send_replace(entries);
+        if published.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Makes the entries of the policies whose targets are served.
+async fn follow_served(
+    mut served: watch::Receiver<Option<Arc<[ServedPolicy]>>>,
+    backend: Backend,
+    entries: watch::Sender<Option<Arc<[PolicyEntry]>>>,
+) {
+    let mut said: BTreeMap<String, String> = BTreeMap::new();
+    loop {
+        let policies = served.borrow_and_update().clone();
+        if let Some(policies) = policies {
+            let made = policies.iter().filter_map(|served| made(served, &backend, &mut said));
+            entries.send_replace(Some(made.collect()));
+        }
+        if served.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The entry of a policy; why there is none is said once.
+fn made(served: &ServedPolicy, backend: &Backend, said: &mut BTreeMap<String, String>) -> Option<PolicyEntry> {
+    let scope = match served.namespaced {
+        Some(true) => TargetScope::Namespaced,
+        Some(false) => TargetScope::Cluster,
+        None => TargetScope::Any,
+    };
+    let policy = &served.policy.policy;
+    match PolicyEntry::new(policy, scope, backend) {
+        Ok(entry) => {
+            said.remove(policy.name());
+            Some(entry)
+        }
+        Err(error) => {
+            let error = error.to_string();
+            if said.get(policy.name()) != Some(&error) {
+                tracing::error!(policy = policy.name(), error, "the policy has no entry in the webhook configuration");
+                said.insert(policy.name().to_owned(), error);
+            }
+            None
+        }
+    }
+}
