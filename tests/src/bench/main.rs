@@ -6,6 +6,7 @@ mod faults;
 mod figures;
 mod hostile;
 mod rival;
+mod rotation;
 mod tally;
 mod worker;
 
@@ -34,12 +35,17 @@ enum Benchmark {
     Faults(faults::Args),
     /// Broken, forged and slow requests to the guard: no panic, no wrong reply, nothing may remain.
     Hostile(hostile::Args),
+    /// Status writes while certificates rotate and replicas, Secret, bundle and API server fail.
+    Rotation(rotation::Args),
     /// One process of `atomic`.
     #[command(hide = true)]
     AtomicWorker(worker::Args),
     /// The guard's own command.
     #[command(hide = true)]
     Guard {
+        /// End when standard input does.
+        #[arg(long)]
+        leashed: bool,
         /// Its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
@@ -54,7 +60,11 @@ fn main() -> ExitCode {
         Benchmark::Atomic(args) => on_all_cores(atomic::run(args)),
         Benchmark::Faults(args) => on_all_cores(faults::run(args)),
         Benchmark::AtomicWorker(args) => on_all_cores(worker::run(args)),
-        Benchmark::Guard { args } => {
+        Benchmark::Rotation(args) => on_all_cores(rotation::run(args)),
+        Benchmark::Guard { leashed, args } => {
+            if leashed {
+                std::thread::spawn(end_with_input);
+            }
             return statusguard::main(statusguard::Args::parse_from(
                 std::iter::once("statusguard".to_owned()).chain(args),
             ));
@@ -75,4 +85,11 @@ fn main() -> ExitCode {
 
 fn on_all_cores(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new().context("starting the runtime")?.block_on(work)
+}
+
+/// Whoever started this process has ended, however it did.
+fn end_with_input() {
+    // An error is an end, too.
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    std::process::exit(1);
 }
