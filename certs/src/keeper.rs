@@ -24,6 +24,8 @@ use crate::serving::ServingLeaf;
 
 /// Between two observations at least, so that others' changes cause no storm.
 const PACE: Duration = Duration::from_millis(100);
+/// The same while nothing is served: every call fails until the next step.
+const PACE_UNSERVED: Duration = Duration::from_millis(20);
 /// After a failure at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -136,7 +138,7 @@ impl CertificateKeeper {
     /// Observes and takes steps for ever.
     pub async fn run(mut self, client: Client) {
         let mut changes = Changes::watch(client, &self.settings.places);
-        let mut pause = PACE;
+        let mut pause = self.pace();
         loop {
             let begun = Instant::now();
             let next = match self.look().await {
@@ -144,23 +146,28 @@ impl CertificateKeeper {
                     if !std::mem::take(&mut self.said).is_empty() {
                         tracing::info!("certificates: the last problem is over");
                     }
-                    pause = PACE;
+                    pause = self.pace();
                     next
                 }
                 Err(failure) => {
                     self.failed(&failure);
                     pause = match failure.cause() {
-                        "conflict" => PACE,
-                        _ => (pause * 2).min(LONGEST_PAUSE),
+                        "conflict" => self.pace(),
+                        _ => (pause.max(PACE) * 2).min(LONGEST_PAUSE),
                     };
-                    Duration::ZERO.max(pause)
+                    pause
                 }
             };
             self.show();
             // A step leads to the next observation at once, but never without a pause.
-            tokio::time::sleep_until(begun + PACE.max(pause.min(LONGEST_PAUSE))).await;
+            tokio::time::sleep_until(begun + pause).await;
             changes.wait(next).await;
         }
+    }
+
+    /// How long there is between two observations at least.
+    fn pace(&self) -> Duration {
+        if self.serving.current().is_some() { PACE } else { PACE_UNSERVED }
     }
 
     fn failed(&mut self, failure: &Failure) {
