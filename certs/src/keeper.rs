@@ -262,7 +262,7 @@ impl CertificateKeeper {
         });
         let published: BTreeMap<AuthorityId, Validity> = published.flatten().collect();
         self.metrics.ends(&authorities, &published, self.serving.current().map(|leaf| leaf.facts().validity));
-        self.status.send_if_modified(|status| std::mem::replace(&mut status.phase, Some(phase)) != Some(phase));
+        self.status.send_if_modified(|status| status.phase.replace(phase) != Some(phase));
     }
 
     fn show(&self) {

@@ -1,5 +1,4 @@
-//! Part of the benchmark `rotation`: everything is done once, one rotation of the authority included, and the counts are
-//! printed.
+//! The benchmark `rotation` with everything done once, one rotation of the authority included. The counts are printed.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

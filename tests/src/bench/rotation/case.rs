@@ -24,16 +24,12 @@ pub enum RotationCase {
     DeleteSecret,
 }
 
-/// How often what was done so far.
-#[derive(Debug, Default)]
-pub struct Progress {
-    rounds: usize,
-    /// In which the last replica was killed.
-    phase: Option<String>,
-}
+/// When a replica is killed, in turn: phases of the rotation. Their number and that of the replicas have no common divisor, so
+/// that each replica is killed in each phase.
+const KILLED_IN: [&str; 4] = ["Stable", "Publishing", "Retiring", "Spreading"];
 
-/// How long a killer waits for the next step of the rotation before it kills in the same one.
-const LONGEST_PHASE: Duration = Duration::from_secs(8);
+/// How long a killer waits for a phase: longer than a rotation takes.
+const LONGEST_WAIT: Duration = Duration::from_secs(90);
 
 impl RotationCase {
     /// All of them. A rotation falls into the time of `authority` when each is done once.
@@ -59,16 +55,23 @@ impl RotationCase {
         }
     }
 
+    /// How often it is done at least.
+    pub fn least_rounds(self) -> usize {
+        match self {
+            Self::Authority => 3,
+            Self::Kill => KILLED_IN.len() * REPLICAS,
+            Self::Rolling | Self::Bundle | Self::Apiserver | Self::DeleteSecret => 1,
+        }
+    }
+
     /// Does it once and waits until all is well again. Returns how long that took, if there was something to heal.
     ///
     /// # Errors
     /// When it does not heal.
-    pub async fn disturb(self, site: &mut Site, progress: &mut Progress) -> anyhow::Result<Option<Duration>> {
-        let round = progress.rounds;
-        progress.rounds += 1;
+    pub async fn disturb(self, site: &mut Site, round: usize) -> anyhow::Result<Option<Duration>> {
         let before = site.bundle().await?;
         if self == Self::Kill {
-            at_another_step(site, progress).await;
+            in_phase(site, KILLED_IN[round % KILLED_IN.len()], round % REPLICAS).await?;
         }
         let begun = Instant::now();
         match self {
@@ -104,19 +107,15 @@ impl RotationCase {
     }
 }
 
-/// Until the rotation is at another step than when the last replica was killed, or for a while.
-async fn at_another_step(site: &Site, progress: &mut Progress) {
-    let begun = Instant::now();
-    while begun.elapsed() < LONGEST_PHASE {
-        let phase = match site.replicas.first() {
-            Some(replica) => replica.phase().await,
-            None => None,
-        };
-        if phase.is_some() && phase != progress.phase {
-            progress.phase = phase;
-            break;
+/// Until a replica sees the rotation in this phase.
+async fn in_phase(site: &Site, phase: &str, replica: usize) -> anyhow::Result<()> {
+    let seen = async {
+        while site.replicas[replica].phase().await.as_deref() != Some(phase) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    eprintln!("a replica is killed in phase {}", progress.phase.as_deref().unwrap_or("unknown"));
+    };
+    let seen = tokio::time::timeout(LONGEST_WAIT, seen).await;
+    seen.with_context(|| format!("waited for phase {phase} at replica {replica}"))?;
+    eprintln!("replica {replica} is killed in phase {phase}");
+    Ok(())
 }

@@ -19,7 +19,7 @@ use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use statusguard_tests::{ControlPlane, Options, User};
 
-use self::case::{Progress, RotationCase};
+use self::case::RotationCase;
 use self::site::Site;
 use self::writers::{WriteCounts, Writers};
 use crate::figures::{table, write_rows};
@@ -27,7 +27,8 @@ use crate::figures::{table, write_rows};
 /// Arguments of `rotation`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How long each case lasts at least, in minutes; the authority is rotated three times at least.
+    /// How long each case lasts at least, in minutes. `authority` lasts three rotations at least, `kill` until every replica was killed in every
+    /// phase.
     #[arg(long, value_name = "N", default_value_t = 2.0)]
     minutes: f64,
     /// Do everything once.
@@ -65,8 +66,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Measures and prints.
 ///
 /// # Errors
-/// When something does not start or heal, when the guard failed a write where none may fail, and when a stale write was not
-/// refused.
+/// When something does not start or heal, when the guard failed a write where none may fail, and when a stale write was
+/// not refused.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let Args { minutes, quick, cases, json, logs } = args;
     let lasting = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes: a positive number is expected")?;
@@ -76,11 +77,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut site = Site::start(plane, &logs).await?;
     let mut rows = Vec::new();
     for case in cases {
-        let (lasting, rounds) = match (quick, case) {
-            (true, _) => (Duration::ZERO, 1),
-            (false, RotationCase::Authority) => (lasting, 3),
-            (false, _) => (lasting, 1),
-        };
+        let (lasting, rounds) = if quick { (Duration::ZERO, 1) } else { (lasting, case.least_rounds()) };
         eprintln!("{}", case.name());
         rows.push(measure(&mut site, case, lasting, rounds).await.with_context(|| format!("case {}", case.name()))?);
     }
@@ -95,10 +92,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 async fn measure(site: &mut Site, case: RotationCase, lasting: Duration, least: usize) -> anyhow::Result<Row> {
     let writers = Writers::start(&site.plane.config(User::Admin), &site.namespace).await?;
     let begun = Instant::now();
-    let (mut rounds, mut longest, mut progress) = (0, None, Progress::default());
+    let (mut rounds, mut longest) = (0, None);
     while rounds < least || begun.elapsed() < lasting {
         tokio::time::sleep(PAUSE).await;
-        longest = longest.max(case.disturb(site, &mut progress).await?);
+        longest = longest.max(case.disturb(site, rounds).await?);
         rounds += 1;
     }
     tokio::time::sleep(PAUSE).await;
