@@ -216,8 +216,13 @@ impl PolicyWatch {
             self.resync_at = now + self.settings.resync;
             self.index.resync(self.crds_watched);
         }
-        let due = self.held.extract_if(.., |_, at| *at <= now);
-        self.index.conditions.extend(due.map(|(name, _)| name));
+        self.held.retain(|name, at| {
+            let due = *at <= now;
+            if due {
+                self.index.conditions.insert(name.clone());
+            }
+            !due
+        });
     }
 
     fn has_work(&self) -> bool {
