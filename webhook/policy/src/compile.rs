@@ -8,6 +8,7 @@ mod fits;
 mod keys;
 mod limits;
 mod phase;
+mod phase_names;
 mod read;
 mod rules;
 mod schema;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::phase::PhaseNames;
+use super::phase_names::PhaseNames;
 use super::schema::Schema;
 use crate::budget::Budget;
 use crate::path::Path;

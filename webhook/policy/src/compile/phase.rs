@@ -1,10 +1,10 @@
 //! Phases: names, states and the graphs.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::compiler::{Compiler, PathScope, RuleScope};
+use super::phase_names::PhaseNames;
 use crate::graph::{Graph, Parts, States};
 use crate::near::meant;
 use crate::rules::{PhaseOf, PhaseRule};
@@ -12,47 +12,6 @@ use crate::spec::{self, Keep};
 
 /// Names of phases that a hint lists.
 const SHOWN_NAMES: usize = 12;
-
-/// The phases of machines that stand side by side, by their names.
-#[derive(Default)]
-pub(super) struct PhaseNames {
-    /// The phase that a name speaks of; none where several machines know it.
-    phases: HashMap<Box<str>, Option<PhaseOf>>,
-    /// What `""` speaks of: no phase of the first machine.
-    empty: Option<PhaseOf>,
-    /// Every name once, in the order of the machines.
-    known: Vec<Box<str>>,
-    /// The place of the machines in the document.
-    at: String,
-    /// Whether a machine could not be read as a whole; then nothing is said of names that are not known.
-    unread: bool,
-}
-
-impl PhaseNames {
-    fn new(graphs: &[Arc<Graph>], at: String, unread: bool) -> Self {
-        let empty = graphs.first().map(|first| PhaseOf { machine: 0, node: first.empty() });
-        let mut names = Self { empty, at, unread, ..Self::default() };
-        for (machine, graph) in graphs.iter().enumerate() {
-            for (node, name) in graph.names().iter().enumerate() {
-                match names.phases.entry(name.clone()) {
-                    Entry::Occupied(mut known) => {
-                        known.insert(None);
-                    }
-                    Entry::Vacant(place) => {
-                        place.insert(Some(PhaseOf { machine, node }));
-                        names.known.push(name.clone());
-                    }
-                }
-            }
-        }
-        names
-    }
-
-    /// Whether there is no machine, although all was read.
-    pub(super) fn is_none(&self) -> bool {
-        self.empty.is_none() && !self.unread
-    }
-}
 
 impl<'c> Compiler<'c> {
     /// Compiles the machines of a rule set: all graphs first, because the resets of one may name phases of another.

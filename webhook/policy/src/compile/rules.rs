@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::compiler::{Compiler, PathScope, RuleScope};
-use super::phase::PhaseNames;
+use super::phase_names::PhaseNames;
 use super::schema::SchemaType;
 use crate::path::Path;
 use crate::rules::{CollectionRule, EqualRule, MonotoneRule, PhaseOf, Required, Resets, Rules, SetOnceRule, Term};
