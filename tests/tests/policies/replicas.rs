@@ -52,8 +52,13 @@ async fn a_call_that_only_one_replica_has_seen_is_believed_by_all() {
     first.stop().await;
     let before = stage.version("jobs").await;
     stage.arrived = Default::default();
+    stage.configured = Default::default();
     let second = stage.watch();
     second.ready().await;
+    stage.guard("others", "a").await;
+    stage.says("others", "Compiled", "False", "ResourceNotServed").await;
+    assert_eq!(stage.version("jobs").await, before, "nor is it doubted before the configuration was read");
+    stage.configure(&["jobs"]);
     // It writes something else, and so has looked at this.
     stage.guard("tasks", "a").await;
     stage.says("tasks", "Compiled", "False", "ResourceNotServed").await;
