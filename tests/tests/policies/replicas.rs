@@ -31,6 +31,8 @@ async fn replicas_agree_and_stop_writing() {
     // Who was late has seen that nothing is to be written.
     let mut before = None;
     for round in 0..6 {
+        // All conditions are looked at again.
+        stage.configured.send_modify(|_| {});
         // Each replica sees this later than all that was written before.
         stage.guard("others", "a").await;
         for replica in &replicas {
