@@ -61,7 +61,7 @@ pub struct CertificateKeeper {
 }
 
 /// All that one observation has read.
-struct Observed {
+struct ObservedCluster {
     observation: Observation,
     now: UnixTime,
     secret: Option<Secret>,
@@ -206,7 +206,7 @@ impl CertificateKeeper {
     }
 
     /// In the order that the rotation asks for.
-    async fn observe(&self) -> Result<Observed, KeeperFailure> {
+    async fn observe(&self) -> Result<ObservedCluster, KeeperFailure> {
         let asked_at = UnixTime::from(SystemTime::now());
         let (before, _) = self.objects.secret().await?;
         let managed = self.objects.managed().await?;
@@ -231,10 +231,10 @@ impl CertificateKeeper {
             secret: read.content.clone(),
             leaf: self.serving.current().map(|leaf| leaf.facts()),
         };
-        Ok(Observed { observation, now, secret, read, managed })
+        Ok(ObservedCluster { observation, now, secret, read, managed })
     }
 
-    fn observed(&self, seen: &Observed) {
+    fn observed(&self, seen: &ObservedCluster) {
         let phase = self.rotation.phase(seen.now, &seen.observation);
         let state = match &seen.observation.secret {
             SecretContent::Readable(state) => Some(state),
@@ -266,7 +266,7 @@ impl CertificateKeeper {
         self.status.send_if_modified(|status| std::mem::replace(&mut status.serves, serves) != serves);
     }
 
-    fn issue(&mut self, seen: &Observed, id: AuthorityId, validity: Validity) -> Result<(), KeeperFailure> {
+    fn issue(&mut self, seen: &ObservedCluster, id: AuthorityId, validity: Validity) -> Result<(), KeeperFailure> {
         let authority = seen.read.authorities.get(&id).ok_or(KeeperFailure::Lost(id))?;
         let leaf = authority.leaf(&self.settings.names, validity)?;
         tracing::info!(authority = ?id, not_after = validity.not_after.seconds(), "certificates: a new serving certificate");
@@ -277,7 +277,7 @@ impl CertificateKeeper {
     }
 
     /// Takes a step; how long to wait then.
-    async fn take(&self, step: Step, seen: Observed) -> Result<Duration, KeeperFailure> {
+    async fn take(&self, step: Step, seen: ObservedCluster) -> Result<Duration, KeeperFailure> {
         let mut certificates = known_certificates(&seen);
         let mut keys: BTreeMap<_, _> =
             seen.read.authorities.iter().map(|(id, authority)| (*id, authority.key_pem())).collect();
@@ -320,7 +320,7 @@ impl CertificateKeeper {
 }
 
 /// The certificates of the Secret and of all bundles.
-fn known_certificates(seen: &Observed) -> BTreeMap<AuthorityId, String> {
+fn known_certificates(seen: &ObservedCluster) -> BTreeMap<AuthorityId, String> {
     let published = seen.managed.iter().flat_map(Managed::bundles).flat_map(|bundle| bundle.certificates.clone());
     published.chain(seen.read.certificates.clone()).collect()
 }
