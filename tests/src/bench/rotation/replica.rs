@@ -25,7 +25,7 @@ const UNREADY_AFTER: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A replica that may run. Its process ends with it.
-pub struct Replica {
+pub struct ReplicaProcess {
     number: usize,
     flags: Vec<String>,
     log: PathBuf,
@@ -48,7 +48,7 @@ impl Drop for Running {
     }
 }
 
-impl Replica {
+impl ReplicaProcess {
     /// `flags` are those of `statusguard webhook`, except for addresses and the log's format.
     pub fn new(number: usize, flags: Vec<String>, log: PathBuf, backends: Backends) -> Self {
         Self { number, flags, log, backends, running: None }

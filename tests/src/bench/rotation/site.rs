@@ -15,7 +15,7 @@ use statusguard_policy::StatusPolicy;
 use statusguard_tests::{ControlPlane, User, WebhookService, eventually, unique};
 
 use super::balancer::Balancer;
-use super::replica::Replica;
+use super::replica::ReplicaProcess;
 
 /// How many replicas.
 pub const REPLICAS: usize = 3;
@@ -64,7 +64,7 @@ pub fn resource() -> ApiResource {
 /// All of it. Replicas end with it.
 pub struct Site {
     pub plane: ControlPlane,
-    pub replicas: Vec<Replica>,
+    pub replicas: Vec<ReplicaProcess>,
     /// Where objects of the guarded kind are.
     pub namespace: String,
     home: String,
@@ -99,7 +99,7 @@ impl Site {
         let replicas = (0..REPLICAS)
             .map(|number| {
                 let log = logs.join(format!("replica-{number}.log"));
-                Replica::new(number, flags.clone(), log, balancer.backends())
+                ReplicaProcess::new(number, flags.clone(), log, balancer.backends())
             })
             .collect();
         let mut site = Self { plane, replicas, namespace, home, configuration, _balancer: balancer };
@@ -138,7 +138,7 @@ impl Site {
 
     /// Whether every replica is ready.
     pub fn is_ready(&self) -> bool {
-        self.replicas.iter().all(Replica::is_ready)
+        self.replicas.iter().all(ReplicaProcess::is_ready)
     }
 
     async fn fails_closed(&self) -> anyhow::Result<bool> {
