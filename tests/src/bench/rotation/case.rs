@@ -24,8 +24,8 @@ pub enum RotationCase {
     DeleteSecret,
 }
 
-/// When a replica is killed, in turn: phases of the rotation. Their number and that of the replicas have no common divisor, so
-/// that each replica is killed in each phase.
+/// When a replica is killed, in turn: phases of the rotation. Their number and that of the replicas have no common
+/// divisor, so that each replica is killed in each phase.
 const KILLED_IN: [&str; 4] = ["Stable", "Publishing", "Retiring", "Spreading"];
 
 /// How long a killer waits for a phase: longer than a rotation takes.

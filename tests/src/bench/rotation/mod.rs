@@ -27,8 +27,8 @@ use crate::figures::{table, write_rows};
 /// Arguments of `rotation`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How long each case lasts at least, in minutes. `authority` lasts three rotations at least, `kill` until every replica was killed in every
-    /// phase.
+    /// How long each case lasts at least, in minutes. `authority` lasts three rotations at least, `kill` until every
+    /// replica was killed in every phase.
     #[arg(long, value_name = "N", default_value_t = 2.0)]
     minutes: f64,
     /// Do everything once.
