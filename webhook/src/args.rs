@@ -35,6 +35,8 @@ pub enum Command {
     /// Work on policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Print the ValidatingWebhookConfiguration for a folder of policies, for `--static-config` and for trying by hand.
+    WebhookConfig(WebhookConfigArgs),
     /// Print a completion script for a shell.
     Completion {
         /// The shell.
@@ -147,6 +149,42 @@ impl WebhookArgs {
         }
         self.limits.check().map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
     }
+}
+
+/// Arguments of `webhook-config`.
+#[derive(Debug, Group)]
+pub struct WebhookConfigArgs {
+    /// Folder of StatusPolicy documents (*.yaml, *.yml, *.json).
+    #[arg(long, value_name = "DIR")]
+    pub policy_dir: PathBuf,
+    /// Certificates in PEM that the guard's serving certificate is signed by; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    pub ca: PathBuf,
+    /// Name of the configuration.
+    #[arg(long, default_value = "statusguard")]
+    pub name: String,
+    /// Namespace of the guard and of its Service. Objects in it are never guarded.
+    #[arg(short, long, value_name = "NAME", default_value = "statusguard")]
+    pub namespace: String,
+    /// Service by which the API server finds the guard.
+    #[arg(long, value_name = "NAME", default_value = "statusguard")]
+    pub service: String,
+    /// Port of that Service.
+    #[arg(long, value_name = "PORT", default_value_t = 443, value_parser = clap::value_parser!(u16).range(1..))]
+    pub service_port: u16,
+    /// YAML or JSON.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: ManifestFormat,
+}
+
+/// How a manifest looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ManifestFormat {
+    /// One YAML document.
+    #[default]
+    Yaml,
+    /// One JSON object.
+    Json,
 }
 
 /// How log lines look.

@@ -19,8 +19,8 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 pub use args::{
-    Args, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat, OutputFormat, PolicyCommand, TestArgs,
-    TestOutput, WebhookArgs,
+    Args, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat, ManifestFormat, OutputFormat,
+    PolicyCommand, TestArgs, TestOutput, WebhookArgs, WebhookConfigArgs,
 };
 pub use exit::Exit;
 pub use guard::{ActivePolicy, Guard, PolicySource, PolicyStore, Refusal, Refusals};
@@ -51,6 +51,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Webhook(webhook) => guard::run(*webhook),
         Command::Check(check) => commands::check::run(&check),
         Command::Policy(policy) => commands::policy(policy),
+        Command::WebhookConfig(config) => commands::webhook_config::run(&config),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "statusguard", &mut script);

@@ -1,4 +1,4 @@
-//! The commands that need no cluster.
+//! The commands beside the server.
 
 pub mod check;
 mod crd;
@@ -8,6 +8,7 @@ mod init;
 mod lint;
 mod table;
 mod test;
+pub mod webhook_config;
 
 use crate::args::PolicyCommand;
 use crate::exit::Exit;

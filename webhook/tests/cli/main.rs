@@ -14,6 +14,7 @@ mod lint;
 mod objects;
 mod pipes;
 mod results;
+mod webhook_config;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
