@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args as Group, ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use statusguard_edge::{Limits, duration};
 
-use crate::address::listen_address;
+use crate::address::{host_and_port, listen_address};
 use crate::cluster::ClusterArgs;
 
 /// Refuses status writes that only a stale reader could make.
@@ -37,6 +37,9 @@ pub enum Command {
     Policy(PolicyCommand),
     /// Print the ValidatingWebhookConfiguration for a folder of policies, for `--static-config` and for trying by hand.
     WebhookConfig(WebhookConfigArgs),
+    /// Look after the guard's certificates.
+    #[command(subcommand)]
+    Certs(CertsCommand),
     /// Print a completion script for a shell.
     Completion {
         /// The shell.
@@ -175,6 +178,38 @@ pub struct WebhookConfigArgs {
     /// YAML or JSON.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: ManifestFormat,
+}
+
+/// What to do about certificates.
+#[derive(Debug, Subcommand)]
+pub enum CertsCommand {
+    /// Show where the rotation is, and which certificate each replica presents.
+    ///
+    /// Exit code 0: the rotation is stable, and the API server trusts the certificate of every replica.
+    Status(CertsStatusArgs),
+}
+
+/// Arguments of `certs status`.
+#[derive(Debug, Group)]
+pub struct CertsStatusArgs {
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The ValidatingWebhookConfiguration.
+    #[arg(long, value_name = "NAME", default_value = "statusguard")]
+    pub configuration: String,
+    /// Secret of the guard's own certificate authority.
+    #[arg(long, value_name = "NAME", default_value = "statusguard-authority")]
+    pub authority_secret: String,
+    /// Service whose replicas are asked, and whose name their certificates are to have.
+    #[arg(long, value_name = "NAME", default_value = "statusguard")]
+    pub service: String,
+    /// Ask the replica at this address, in place of those of the Service; may be repeated.
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    pub address: Vec<String>,
+    /// Table or JSON.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: OutputFormat,
 }
 
 /// How a manifest looks.

@@ -1,14 +1,18 @@
 //! The commands beside the server.
 
+pub mod certs;
 pub mod check;
 mod crd;
 mod explain;
 mod graph;
 mod init;
 mod lint;
+mod request;
 mod table;
 mod test;
 pub mod webhook_config;
+
+pub use self::request::block_on;
 
 use crate::args::PolicyCommand;
 use crate::exit::Exit;
