@@ -16,14 +16,14 @@ use crate::error::CertificateError;
 use crate::validity::{set_validity, validity};
 
 /// An authority that can sign.
-pub struct Authority {
+pub struct SigningAuthority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     pem: String,
     validity: Validity,
 }
 
-impl Authority {
+impl SigningAuthority {
     /// Makes a new authority.
     ///
     /// # Errors
@@ -103,10 +103,10 @@ impl Authority {
     }
 }
 
-impl fmt::Debug for Authority {
+impl fmt::Debug for SigningAuthority {
     /// Without the key.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Authority").field("validity", &self.validity).finish_non_exhaustive()
+        out.debug_struct("SigningAuthority").field("validity", &self.validity).finish_non_exhaustive()
     }
 }
 
@@ -133,18 +133,18 @@ pub(crate) mod tests {
 
     #[test]
     fn an_authority_is_read_as_it_was_written() {
-        let made = Authority::create(days(365)).unwrap();
-        let read = Authority::read(made.certificate_pem(), &made.key_pem()).unwrap();
+        let made = SigningAuthority::create(days(365)).unwrap();
+        let read = SigningAuthority::read(made.certificate_pem(), &made.key_pem()).unwrap();
         assert_eq!((read.certificate(), read.validity(), read.id()), (made.certificate(), days(365), made.id()));
         assert!(!format!("{made:?}").contains("PRIVATE"));
     }
 
     #[test]
     fn what_cannot_sign_is_refused() {
-        let [one, other] = [(); 2].map(|()| Authority::create(days(1)).unwrap());
+        let [one, other] = [(); 2].map(|()| SigningAuthority::create(days(1)).unwrap());
         assert_ne!(one.id(), other.id());
         let (certificate, key) = (one.certificate_pem(), one.key_pem());
-        let read = |certificate: &str, key: &str| Authority::read(certificate, key).unwrap_err();
+        let read = |certificate: &str, key: &str| SigningAuthority::read(certificate, key).unwrap_err();
         assert!(matches!(read(certificate, &other.key_pem()), CertificateError::Unpaired));
         assert!(matches!(read("", &key), CertificateError::Pem("certificate")));
         assert!(matches!(read("hello", &key), CertificateError::Pem("certificate")));

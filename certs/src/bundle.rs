@@ -47,15 +47,15 @@ pub(crate) fn text<'c>(certificates: impl Iterator<Item = &'c String>) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::Authority;
+    use crate::authority::SigningAuthority;
     use crate::authority::tests::days;
 
     #[test]
     fn bundles_are_read_as_the_api_server_reads_them() {
-        let [one, other] = [(); 2].map(|()| Authority::create(days(9)).unwrap());
+        let [one, other] = [(); 2].map(|()| SigningAuthority::create(days(9)).unwrap());
         let both = format!("{}{}", one.certificate_pem(), other.certificate_pem());
         let facts = |text: &str| CaBundle::read(text.as_bytes()).facts;
-        let holds = |authorities: &[&Authority]| {
+        let holds = |authorities: &[&SigningAuthority]| {
             Bundle::Holds(authorities.iter().map(|authority| (authority.id(), authority.validity())).collect())
         };
         assert_eq!(facts(&both), holds(&[&one, &other]));

@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 
 use crate::cluster::Places;
 
-/// Changes since the last look. Metadata alone is watched: what they hold is read by the keeper itself.
-pub(crate) struct Changes {
+/// ObjectChanges since the last look. Metadata alone is watched: what they hold is read by the keeper itself.
+pub(crate) struct ObjectChanges {
     notify: Arc<Notify>,
     _watches: JoinSet<()>,
 }
 
-impl Changes {
+impl ObjectChanges {
     pub(crate) fn watch(client: Client, places: &Places) -> Self {
         let (notify, mut watches) = (Arc::new(Notify::new()), JoinSet::new());
         let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &places.namespace);

@@ -13,9 +13,9 @@ use statusguard_rotation::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::authority::Authority;
+use crate::authority::SigningAuthority;
 use crate::bundle;
-use crate::changes::Changes;
+use crate::changes::ObjectChanges;
 use crate::cluster::{Managed, Objects, Places, RequestFailure};
 use crate::error::CertificateError;
 use crate::metrics::CertificateMetrics;
@@ -61,7 +61,7 @@ pub struct CertificateKeeper {
 }
 
 /// All that one observation has read.
-struct Seen {
+struct ObservedCluster {
     observation: Observation,
     now: UnixTime,
     secret: Option<Secret>,
@@ -71,7 +71,7 @@ struct Seen {
 
 /// Why there is no observation, or a step was not taken.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum KeeperFailure {
     #[error(transparent)]
     Request(#[from] RequestFailure),
     #[error("the Secret changed while it was read")]
@@ -86,14 +86,14 @@ enum Failure {
     Lost(AuthorityId),
 }
 
-impl Failure {
+impl KeeperFailure {
     fn cause(&self) -> &'static str {
         match self {
-            Failure::Request(RequestFailure::Conflict) | Failure::Moving => "conflict",
-            Failure::Request(RequestFailure::Refused { .. }) => "refused",
-            Failure::Request(RequestFailure::Unanswered { .. }) => "unanswered",
-            Failure::Clock(_) => "clock",
-            Failure::Certificate(_) | Failure::Lost(_) => "certificate",
+            KeeperFailure::Request(RequestFailure::Conflict) | KeeperFailure::Moving => "conflict",
+            KeeperFailure::Request(RequestFailure::Refused { .. }) => "refused",
+            KeeperFailure::Request(RequestFailure::Unanswered { .. }) => "unanswered",
+            KeeperFailure::Clock(_) => "clock",
+            KeeperFailure::Certificate(_) | KeeperFailure::Lost(_) => "certificate",
         }
     }
 }
@@ -135,7 +135,7 @@ impl CertificateKeeper {
 
     /// Observes and takes steps for ever.
     pub async fn run(mut self, client: Client) {
-        let mut changes = Changes::watch(client, &self.settings.places);
+        let mut changes = ObjectChanges::watch(client, &self.settings.places);
         let mut pause = PACE;
         loop {
             let begun = Instant::now();
@@ -163,7 +163,7 @@ impl CertificateKeeper {
         }
     }
 
-    fn failed(&mut self, failure: &Failure) {
+    fn failed(&mut self, failure: &KeeperFailure) {
         self.metrics.failed(failure.cause());
         // Races are how replicas agree.
         if failure.cause() == "conflict" {
@@ -183,7 +183,7 @@ impl CertificateKeeper {
     }
 
     /// One observation and what follows from it; how long to wait then.
-    async fn look(&mut self) -> Result<Duration, Failure> {
+    async fn look(&mut self) -> Result<Duration, KeeperFailure> {
         let seen = self.observe().await?;
         self.observed(&seen);
         match self.rotation.leaf_action(seen.now, &seen.observation, self.jitter) {
@@ -206,7 +206,7 @@ impl CertificateKeeper {
     }
 
     /// In the order that the rotation asks for.
-    async fn observe(&self) -> Result<Seen, Failure> {
+    async fn observe(&self) -> Result<ObservedCluster, KeeperFailure> {
         let asked_at = UnixTime::from(SystemTime::now());
         let (before, _) = self.objects.secret().await?;
         let managed = self.objects.managed().await?;
@@ -216,12 +216,12 @@ impl CertificateKeeper {
             secret.as_ref().map(|s| (s.metadata.uid.clone(), s.metadata.resource_version.clone()))
         };
         if version(&before) != version(&secret) {
-            return Err(Failure::Moving);
+            return Err(KeeperFailure::Moving);
         }
         if let Some(date) = date {
             let apart = (UnixTime::from(date).seconds() - now.seconds()).unsigned_abs();
             if apart > self.settings.timing.skew.as_secs() {
-                return Err(Failure::Clock(apart));
+                return Err(KeeperFailure::Clock(apart));
             }
         }
         let read = AuthoritySecret::read(secret.as_ref());
@@ -231,10 +231,10 @@ impl CertificateKeeper {
             secret: read.content.clone(),
             leaf: self.serving.current().map(|leaf| leaf.facts()),
         };
-        Ok(Seen { observation, now, secret, read, managed })
+        Ok(ObservedCluster { observation, now, secret, read, managed })
     }
 
-    fn observed(&self, seen: &Seen) {
+    fn observed(&self, seen: &ObservedCluster) {
         let phase = self.rotation.phase(seen.now, &seen.observation);
         let state = match &seen.observation.secret {
             SecretContent::Readable(state) => Some(state),
@@ -255,7 +255,7 @@ impl CertificateKeeper {
         });
         let published: BTreeMap<AuthorityId, Validity> = published.flatten().collect();
         self.metrics.ends(&authorities, &published, self.serving.current().map(|leaf| leaf.facts().validity));
-        self.status.send_if_modified(|status| std::mem::replace(&mut status.phase, Some(phase)) != Some(phase));
+        self.status.send_if_modified(|status| status.phase.replace(phase) != Some(phase));
     }
 
     fn show(&self) {
@@ -266,8 +266,8 @@ impl CertificateKeeper {
         self.status.send_if_modified(|status| std::mem::replace(&mut status.serves, serves) != serves);
     }
 
-    fn issue(&mut self, seen: &Seen, id: AuthorityId, validity: Validity) -> Result<(), Failure> {
-        let authority = seen.read.authorities.get(&id).ok_or(Failure::Lost(id))?;
+    fn issue(&mut self, seen: &ObservedCluster, id: AuthorityId, validity: Validity) -> Result<(), KeeperFailure> {
+        let authority = seen.read.authorities.get(&id).ok_or(KeeperFailure::Lost(id))?;
         let leaf = authority.leaf(&self.settings.names, validity)?;
         tracing::info!(authority = ?id, not_after = validity.not_after.seconds(), "certificates: a new serving certificate");
         self.serving.set(Some(leaf));
@@ -277,7 +277,7 @@ impl CertificateKeeper {
     }
 
     /// Takes a step; how long to wait then.
-    async fn take(&self, step: Step, seen: Seen) -> Result<Duration, Failure> {
+    async fn take(&self, step: Step, seen: ObservedCluster) -> Result<Duration, KeeperFailure> {
         let mut certificates = known_certificates(&seen);
         let mut keys: BTreeMap<_, _> =
             seen.read.authorities.iter().map(|(id, authority)| (*id, authority.key_pem())).collect();
@@ -289,7 +289,7 @@ impl CertificateKeeper {
             }
             Step::Add(addition) => {
                 let cause = addition.cause;
-                let authority = Authority::create(addition.validity)?;
+                let authority = SigningAuthority::create(addition.validity)?;
                 let id = authority.id();
                 certificates.insert(id, authority.certificate_pem().to_owned());
                 keys.insert(id, authority.key_pem());
@@ -306,7 +306,7 @@ impl CertificateKeeper {
                 self.metrics.stepped("write_state");
             }
             Step::Publish { bundle: ids, to } => {
-                let texts = ids.iter().map(|id| certificates.get(id).ok_or(Failure::Lost(*id)));
+                let texts = ids.iter().map(|id| certificates.get(id).ok_or(KeeperFailure::Lost(*id)));
                 let texts: Vec<&String> = texts.collect::<Result<_, _>>()?;
                 if let Some(managed) = &seen.managed {
                     self.objects.publish(managed, &to, &bundle::text(texts.into_iter())).await?;
@@ -320,7 +320,7 @@ impl CertificateKeeper {
 }
 
 /// The certificates of the Secret and of all bundles.
-fn known_certificates(seen: &Seen) -> BTreeMap<AuthorityId, String> {
+fn known_certificates(seen: &ObservedCluster) -> BTreeMap<AuthorityId, String> {
     let published = seen.managed.iter().flat_map(Managed::bundles).flat_map(|bundle| bundle.certificates.clone());
     published.chain(seen.read.certificates.clone()).collect()
 }

@@ -9,23 +9,23 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
 use statusguard_rotation::{AuthorityId, Validity};
 
-use crate::authority::Authority;
+use crate::authority::SigningAuthority;
 use crate::error::CertificateError;
 use crate::validity::set_validity;
 
 /// A serving certificate and its key, which is in memory only.
-pub struct Leaf {
+pub struct SignedLeaf {
     certified: Arc<CertifiedKey>,
     authority: AuthorityId,
     validity: Validity,
 }
 
-impl Authority {
+impl SigningAuthority {
     /// Signs a leaf for `names`, DNS names or IP addresses.
     ///
     /// # Errors
     /// When a name cannot stand in a certificate, or the leaf would hold while the authority does not.
-    pub fn leaf(&self, names: &[String], validity: Validity) -> Result<Leaf, CertificateError> {
+    pub fn leaf(&self, names: &[String], validity: Validity) -> Result<SignedLeaf, CertificateError> {
         let own = self.validity();
         if validity.not_before < own.not_before || validity.not_after > own.not_after {
             return Err(CertificateError::Outlives);
@@ -43,11 +43,11 @@ impl Authority {
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let certified =
             CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|_| CertificateError::Unpaired)?;
-        Ok(Leaf { certified: Arc::new(certified), authority: self.id(), validity })
+        Ok(SignedLeaf { certified: Arc::new(certified), authority: self.id(), validity })
     }
 }
 
-impl Leaf {
+impl SignedLeaf {
     /// What rustls serves.
     #[must_use]
     pub fn certified(&self) -> &Arc<CertifiedKey> {
@@ -61,10 +61,10 @@ impl Leaf {
     }
 }
 
-impl fmt::Debug for Leaf {
+impl fmt::Debug for SignedLeaf {
     /// Without the key.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Leaf").field("validity", &self.validity).finish_non_exhaustive()
+        out.debug_struct("SignedLeaf").field("validity", &self.validity).finish_non_exhaustive()
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use crate::authority::tests::days;
 
     /// Verified as any TLS client does, so many days from now.
-    fn accepted(leaf: &Leaf, authority: &Authority, name: &str, day: u64) -> bool {
+    fn accepted(leaf: &SignedLeaf, authority: &SigningAuthority, name: &str, day: u64) -> bool {
         let mut roots = RootCertStore::empty();
         roots.add(authority.certificate().clone()).unwrap();
         let provider = Arc::new(ring::default_provider());
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_leaf_is_accepted_under_its_names_while_it_holds() {
-        let [authority, other] = [(); 2].map(|()| Authority::create(days(365)).unwrap());
+        let [authority, other] = [(); 2].map(|()| SigningAuthority::create(days(365)).unwrap());
         let names = ["statusguard.system.svc".to_owned(), "127.0.0.1".to_owned()];
         let leaf = authority.leaf(&names, days(7)).unwrap();
         assert_eq!(leaf.facts(), statusguard_rotation::Leaf { authority: authority.id(), validity: days(7) });
@@ -104,13 +104,13 @@ mod tests {
         assert!(!accepted(&leaf, &authority, "127.0.0.1", 8));
         assert!(!accepted(&leaf, &other, "127.0.0.1", 0));
         // An authority that was read again signs the same.
-        let read = Authority::read(authority.certificate_pem(), &authority.key_pem()).unwrap();
+        let read = SigningAuthority::read(authority.certificate_pem(), &authority.key_pem()).unwrap();
         assert!(accepted(&read.leaf(&names, days(1)).unwrap(), &authority, "127.0.0.1", 0));
     }
 
     #[test]
     fn a_leaf_never_outlives_its_authority() {
-        let authority = Authority::create(days(3)).unwrap();
+        let authority = SigningAuthority::create(days(3)).unwrap();
         let leaf = |name: &str, validity| authority.leaf(&[name.to_owned()], validity);
         assert!(leaf("localhost", days(3)).is_ok());
         assert!(matches!(leaf("localhost", days(4)), Err(CertificateError::Outlives)));

@@ -1,6 +1,6 @@
 //! Certificates of the guard.
 //!
-//! An [`Authority`] signs the [`Leaf`] of each replica. Authorities are kept in a Secret and published in the `caBundle`s of
+//! An [`SigningAuthority`] signs the [`SignedLeaf`] of each replica. Authorities are kept in a Secret and published in the `caBundle`s of
 //! the webhook configuration; leaves stay in memory. All keys are on P-256, and no key is ever printed.
 //!
 //! ```text
@@ -22,12 +22,12 @@ mod secret;
 mod serving;
 mod validity;
 
-pub use authority::Authority;
+pub use authority::SigningAuthority;
 pub use cluster::{Places, RequestFailure};
 pub use error::CertificateError;
 pub use inspect::{CertificateInspection, InspectedEntry, PresentedCertificate, inspect};
 pub use keeper::{CertificateKeeper, CertificateSettings, CertificateStatus};
-pub use leaf::Leaf;
+pub use leaf::SignedLeaf;
 pub use metrics::CertificateMetrics;
 pub use serving::ServingLeaf;
 pub use statusguard_rotation::{

@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use statusguard_rotation::{AuthorityId, RotationState, SecretContent, Unusable};
 use zeroize::Zeroizing;
 
-use crate::authority::{Authority, fingerprint};
+use crate::authority::{SigningAuthority, fingerprint};
 use crate::error::CertificateError;
 use crate::pem;
 
@@ -30,7 +30,7 @@ pub(crate) struct AuthoritySecret {
     /// What the rotation knows of it.
     pub(crate) content: SecretContent,
     /// The authorities that can sign.
-    pub(crate) authorities: BTreeMap<AuthorityId, Authority>,
+    pub(crate) authorities: BTreeMap<AuthorityId, SigningAuthority>,
     /// All certificates as PEM.
     pub(crate) certificates: BTreeMap<AuthorityId, String>,
 }
@@ -105,7 +105,7 @@ fn pairs(
     state: &RotationState,
     data: &BTreeMap<String, ByteString>,
     certificates: &BTreeMap<AuthorityId, String>,
-) -> Result<BTreeMap<AuthorityId, Authority>, Unusable> {
+) -> Result<BTreeMap<AuthorityId, SigningAuthority>, Unusable> {
     let needed = state.needs_key();
     let mut pairs = BTreeMap::new();
     for authority in state.authorities() {
@@ -120,7 +120,7 @@ fn pairs(
         }
         let key = data.get(&format!("{id}{KEY}")).ok_or(Unusable::HalfPair)?;
         let key = std::str::from_utf8(&key.0).map_err(|_| Unusable::Garbage)?;
-        let read = Authority::read(certificate, key).map_err(|error| match error {
+        let read = SigningAuthority::read(certificate, key).map_err(|error| match error {
             CertificateError::Unpaired => Unusable::KeyMismatch,
             _ => Unusable::Garbage,
         })?;
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     /// A Secret as it is after the first step.
-    fn first() -> (Secret, Authority) {
+    fn first() -> (Secret, SigningAuthority) {
         let now = UnixTime::from(std::time::SystemTime::now());
         let observation = Observation {
             asked_at: now,
@@ -148,7 +148,7 @@ mod tests {
             leaf: None,
         };
         let Step::Add(addition) = Rotation::default().next_step(now, &observation) else { unreachable!() };
-        let authority = Authority::create(addition.validity).unwrap();
+        let authority = SigningAuthority::create(addition.validity).unwrap();
         let id = authority.id();
         let state = addition.with(id);
         let certificates = BTreeMap::from([(id, authority.certificate_pem().to_owned())]);
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_told_apart() {
         let (secret, authority) = first();
-        let (id, other) = (authority.id(), Authority::create(authority.validity()).unwrap());
+        let (id, other) = (authority.id(), SigningAuthority::create(authority.validity()).unwrap());
         let with = |change: &dyn Fn(&mut BTreeMap<String, ByteString>)| {
             let mut secret = secret.clone();
             change(secret.data.as_mut().unwrap());

@@ -9,20 +9,20 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use statusguard_rotation::UnixTime;
 
-use crate::leaf::Leaf;
+use crate::leaf::SignedLeaf;
 
 /// The leaf in force. Handshakes from now on see each change; connections that are open stay.
 #[derive(Default)]
-pub struct ServingLeaf(ArcSwapOption<Leaf>);
+pub struct ServingLeaf(ArcSwapOption<SignedLeaf>);
 
 impl ServingLeaf {
     /// What is served now, if anything.
     #[must_use]
-    pub fn current(&self) -> Option<Arc<Leaf>> {
+    pub fn current(&self) -> Option<Arc<SignedLeaf>> {
         self.0.load_full()
     }
 
-    pub(crate) fn set(&self, leaf: Option<Leaf>) {
+    pub(crate) fn set(&self, leaf: Option<SignedLeaf>) {
         self.0.store(leaf.map(Arc::new));
     }
 
@@ -51,7 +51,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::authority::Authority;
+    use crate::authority::SigningAuthority;
     use crate::authority::tests::days;
 
     #[test]
@@ -59,7 +59,7 @@ mod tests {
         let serving = ServingLeaf::default();
         let now = UnixTime::from(SystemTime::now());
         assert!(serving.valid(now).is_none());
-        let authority = Authority::create(days(9)).unwrap();
+        let authority = SigningAuthority::create(days(9)).unwrap();
         serving.set(Some(authority.leaf(&["localhost".into()], days(1)).unwrap()));
         assert!(serving.valid(now).is_some());
         assert!(serving.valid(now.after(Duration::from_secs(2 * 86_400))).is_none());

@@ -59,13 +59,13 @@ struct Site {
 }
 
 /// One replica.
-struct Replica {
+struct CertificateReplica {
     serving: Arc<ServingLeaf>,
     status: watch::Receiver<CertificateStatus>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Replica {
+impl Drop for CertificateReplica {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -100,7 +100,7 @@ impl Site {
         Api::namespaced(self.plane.client(User::Admin), &self.namespace)
     }
 
-    fn replica(&self, timing: Timing) -> Replica {
+    fn replica(&self, timing: Timing) -> CertificateReplica {
         let places = Places {
             namespace: self.namespace.clone(),
             secret: "statusguard-authority".into(),
@@ -113,7 +113,7 @@ impl Site {
         let metrics = CertificateMetrics::register(&mut Registry::default());
         let keeper = CertificateKeeper::new(client.clone(), settings, metrics).unwrap();
         let (serving, status) = (keeper.serving(), keeper.status());
-        Replica { serving, status, task: tokio::spawn(keeper.run(client)) }
+        CertificateReplica { serving, status, task: tokio::spawn(keeper.run(client)) }
     }
 
     /// The bundle of each entry, as text.
@@ -130,7 +130,7 @@ impl Site {
     }
 
     /// Until all replicas serve what every bundle covers, and one authority is published.
-    async fn is_stable(&self, replicas: &[Replica]) {
+    async fn is_stable(&self, replicas: &[CertificateReplica]) {
         eventually("every replica serves a published leaf, and the rotation is stable", async || {
             let bundles = self.our_bundles().await;
             let alone = bundles.iter().all(|bundle| bundle.matches("BEGIN CERTIFICATE").count() == 1);
@@ -146,7 +146,7 @@ impl Site {
     }
 }
 
-impl Replica {
+impl CertificateReplica {
     fn leaf(&self) -> Option<CertificateDer<'static>> {
         self.serving.current().map(|leaf| leaf.certified().cert[0].clone())
     }
@@ -249,7 +249,7 @@ async fn an_authority_is_renewed_without_an_uncovered_leaf() {
     // Until the first authority is gone and the second one alone is published.
     loop {
         // Read before and after: a leaf that is new, or a bundle that is, may be seen on one side only.
-        let before: Vec<_> = replicas.iter().map(Replica::leaf).collect();
+        let before: Vec<_> = replicas.iter().map(CertificateReplica::leaf).collect();
         let bundles = site.our_bundles().await;
         for (replica, before) in replicas.iter().zip(before) {
             if before.is_some() && before == replica.leaf() {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use clap::Parser as _;
@@ -14,6 +15,8 @@ use statusguard::{Args, Command, Guard};
 use statusguard_edge::{Drained, Shutdown};
 use statusguard_policy::StatusPolicy;
 use statusguard_tests::{ControlPlane, User, WebhookService, eventually, unique};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 const PARCELS: &str = "
@@ -144,19 +147,34 @@ impl Stage {
 }
 
 impl Serving {
-    async fn ready(&self) -> bool {
-        let Ok(mut stream) = tokio::net::TcpStream::connect(self.plain).await else { return false };
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    async fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.plain).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        answer.starts_with("HTTP/1.1 200")
+        answer
+    }
+
+    async fn ready(&self) -> bool {
+        self.get("/readyz").await.starts_with("HTTP/1.1 200")
     }
 
     async fn end(self) {
         self.shutdown.request();
         self.task.await.unwrap().unwrap();
     }
+}
+
+/// Every metric has a row in a table of the documentation, and every row is served.
+fn metrics_are_documented(metrics: &str) {
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let served: BTreeSet<&str> = types.map(|(name, _)| name).filter(|name| name.starts_with("statusguard_")).collect();
+    let texts = [include_str!("../../webhook/README.md"), include_str!("../../certs/README.md")];
+    let rows = texts.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("| `"));
+    let rows = rows.filter_map(|row| row.split_once('`')).map(|(name, _)| name);
+    let listed: BTreeSet<&str> = rows.filter(|name| name.starts_with("statusguard_")).collect();
+    assert_eq!(served, listed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,6 +202,7 @@ async fn a_kubeconfig_is_all_that_it_needs() {
     .await
     .unwrap();
     assert_eq!(stage.entry().await["rules"][0]["scope"], "Namespaced");
+    metrics_are_documented(&guard.get("/metrics").await);
     // A policy that is deleted takes its entry along, and writes go on.
     stage.policies().delete("parcels.shop.example.org", &DeleteParams::default()).await.unwrap();
     eventually("the entry is gone", async || Ok(stage.entry().await.is_null())).await.unwrap();

@@ -57,6 +57,27 @@ async fn a_policy_that_was_deleted_and_made_anew_has_no_last_good_version() {
     watching.in_force(&stage, "jobs", None).await;
 }
 
+/// Its target is looked up once, and not each time that policies change.
+#[tokio::test]
+async fn a_policy_of_the_folder_whose_target_is_not_served_costs_nothing() {
+    let stage = Stage::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("jobs.json"), stage.policy("jobs", &guards("a")).to_string()).unwrap();
+    stage.guard("jobs", "b").await;
+    let mut watching = stage.watch_as(stage.proxy.config(), Some(folder.path().into()));
+    stage.says("jobs", "Enforced", "False", "ReplacedByFolder").await;
+    watching.serves(&stage, &[]).await;
+    let look_ups = || stage.proxy.counts().of("GET", &format!("/{}", stage.name("jobs")));
+    stage.guard("tasks", "a").await;
+    stage.says("tasks", "Compiled", "False", "ResourceNotServed").await;
+    let before = look_ups();
+    for field in ["b", "c", "d"] {
+        stage.guard("tasks", field).await;
+        stage.says("tasks", "Compiled", "False", "ResourceNotServed").await;
+    }
+    assert_eq!(look_ups(), before);
+}
+
 #[tokio::test]
 async fn a_policy_of_the_folder_wins_over_one_of_its_name() {
     let stage = Stage::new().await;

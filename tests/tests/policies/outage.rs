@@ -3,7 +3,7 @@
 use serde_json::json;
 use statusguard_tests::{Fault, eventually};
 
-use crate::stage::{Stage, guards};
+use crate::stage::{NEVER, Stage, guards};
 
 const FAULTS: [Fault; 4] = [
     Fault::CutBeforeSending,
@@ -88,6 +88,30 @@ async fn a_target_that_is_not_known_yet_is_compiled_without_its_schema_until_it_
     watching.in_force(&stage, "jobs", None).await;
 }
 
+#[tokio::test]
+async fn what_was_compiled_is_not_doubted_while_its_target_cannot_be_looked_up() {
+    let stage = Stage::new().await;
+    let mut crd = stage.crd("jobs", &["v1"], &["a"]);
+    stage.apply_crd(&crd).await;
+    stage.guard("jobs", "a").await;
+    let mut watching = stage.watch();
+    watching.serves(&stage, &[("jobs", true)]).await;
+    stage.says("jobs", "Compiled", "True", "Compiled").await;
+    let down = |path: &str| path.contains("customresourcedefinitions/");
+    stage.proxy.set_faults(move |parts| if down(parts.uri.path()) { Fault::CutBeforeSending } else { Fault::Pass });
+    crd["metadata"]["labels"] = json!({ "a": "b" });
+    stage.apply_crd(&crd).await;
+    eventually("it was looked up", async || Ok(watching.errors("get", "customresourcedefinitions") >= 1.0))
+        .await
+        .unwrap();
+    stage.guard("tasks", "a").await;
+    stage.says("tasks", "Compiled", "Unknown", "TargetUnknown").await;
+    stage.says("jobs", "Compiled", "True", "Compiled").await;
+    let served = watching.served.borrow().clone().unwrap();
+    let jobs = served.iter().find(|served| served.policy.name == stage.name("jobs")).unwrap();
+    assert_eq!(jobs.namespaced, Some(true));
+}
+
 /// Nobody knows whether it was stored. It was.
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_not_made_twice() {
@@ -104,5 +128,25 @@ async fn a_write_whose_answer_is_lost_is_not_made_twice() {
     let version = stage.version("jobs").await;
     stage.apply(&stage.policy("tasks", &json!({}))).await;
     stage.says("tasks", "Compiled", "False", "ResourceNotServed").await;
+    assert_eq!(stage.version("jobs").await, version);
+}
+
+/// By then another one has been made in its place.
+#[tokio::test]
+async fn a_write_that_lands_late_changes_nothing() {
+    let stage = Stage::new().await;
+    stage.apply_crd(&stage.crd("jobs", &["v1"], &["a"])).await;
+    stage.guard("jobs", "a").await;
+    stage.proxy.set_faults(|parts| if parts.method == "PATCH" { Fault::LandLate(NEVER) } else { Fault::Pass });
+    let watching = stage.watch();
+    eventually("the failure is counted", async || Ok(watching.errors("patch", "statuspolicies/status") >= 1.0))
+        .await
+        .unwrap();
+    stage.proxy.set_faults(|_| Fault::Pass);
+    stage.says("jobs", "Compiled", "True", "Compiled").await;
+    let version = stage.version("jobs").await;
+    stage.proxy.release_late();
+    let landed = stage.proxy.landed().await;
+    assert!(!landed.is_empty() && landed.iter().all(|late| late.status.is_some_and(|code| code == 409)), "{landed:?}");
     assert_eq!(stage.version("jobs").await, version);
 }

@@ -21,11 +21,18 @@ async fn replicas_agree_and_stop_writing() {
     stage.says("tasks", "Compiled", "False", "Invalid").await;
     stage.call_arrives("jobs");
     stage.says("jobs", "Enforced", "True", "Enforced").await;
-    let before = (stage.version("jobs").await, stage.version("tasks").await);
+    let writes = || {
+        let counts = stage.proxy.counts();
+        ["jobs", "tasks"].map(|resource| counts.of("PATCH", &format!("/{}/status", stage.name(resource))))
+    };
     for replica in &replicas {
         replica.in_force(&stage, "jobs", Some("a")).await;
     }
-    for round in 0..5 {
+    // Who was late has seen that nothing is to be written.
+    let mut before = None;
+    for round in 0..6 {
+        // All conditions are looked at again.
+        stage.configured.send_modify(|_| {});
         // Each replica sees this later than all that was written before.
         stage.guard("others", "a").await;
         for replica in &replicas {
@@ -36,7 +43,8 @@ async fn replicas_agree_and_stop_writing() {
         for replica in &replicas {
             replica.in_force(&stage, "others", None).await;
         }
-        assert_eq!((stage.version("jobs").await, stage.version("tasks").await), before, "round {round}");
+        let now = (stage.version("jobs").await, stage.version("tasks").await, writes());
+        assert_eq!(*before.get_or_insert_with(|| now.clone()), now, "round {round}");
     }
 }
 
@@ -52,8 +60,13 @@ async fn a_call_that_only_one_replica_has_seen_is_believed_by_all() {
     first.stop().await;
     let before = stage.version("jobs").await;
     stage.arrived = Default::default();
+    stage.configured = Default::default();
     let second = stage.watch();
     second.ready().await;
+    stage.guard("others", "a").await;
+    stage.says("others", "Compiled", "False", "ResourceNotServed").await;
+    assert_eq!(stage.version("jobs").await, before, "nor is it doubted before the configuration was read");
+    stage.configure(&["jobs"]);
     // It writes something else, and so has looked at this.
     stage.guard("tasks", "a").await;
     stage.says("tasks", "Compiled", "False", "ResourceNotServed").await;

@@ -22,7 +22,7 @@ pub struct ClusterArgs {
 }
 
 /// A client, and the namespace that is meant.
-pub struct Connection {
+pub struct ClusterConnection {
     /// The client.
     pub client: Client,
     /// The guard's namespace.
@@ -34,11 +34,11 @@ impl ClusterArgs {
     ///
     /// # Errors
     /// When there is no kubeconfig and no service account, or it cannot be used.
-    pub async fn connect(&self) -> anyhow::Result<Connection> {
+    pub async fn connect(&self) -> anyhow::Result<ClusterConnection> {
         let config = self.config().await?;
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("setting up the client of the API server")?;
-        Ok(Connection { client, namespace })
+        Ok(ClusterConnection { client, namespace })
     }
 
     async fn config(&self) -> anyhow::Result<Config> {

@@ -5,5 +5,5 @@ mod connection;
 pub mod policies;
 mod service;
 
-pub use connection::{ClusterArgs, Connection};
+pub use connection::{ClusterArgs, ClusterConnection};
 pub use service::{CertificateSource, ClusterNames, ClusterService};

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::configuration::{
     Backend, ConfigurationKeeper, ConfigurationMetrics, ConfigurationSettings, PolicyEntry, Published, TargetScope,
 };
-use super::connection::Connection;
+use super::connection::ClusterConnection;
 use super::policies::{
     ConfiguredEntries, EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy,
 };
@@ -48,7 +48,7 @@ pub enum CertificateSource {
 
 /// All that is kept in a cluster.
 pub struct ClusterService {
-    connection: Connection,
+    connection: ClusterConnection,
     names: ClusterNames,
     source: CertificateSource,
 }
@@ -56,7 +56,7 @@ pub struct ClusterService {
 impl ClusterService {
     /// Nothing is read or written before it starts.
     #[must_use]
-    pub fn new(connection: Connection, names: ClusterNames, source: CertificateSource) -> Self {
+    pub fn new(connection: ClusterConnection, names: ClusterNames, source: CertificateSource) -> Self {
         Self { connection, names, source }
     }
 
@@ -71,7 +71,7 @@ impl ClusterService {
         health: &Health,
         arrived: &watch::Sender<HashSet<String>>,
     ) -> anyhow::Result<(JoinSet<()>, Option<Arc<ServingLeaf>>)> {
-        let Self { connection: Connection { client, .. }, names, source } = self;
+        let Self { connection: ClusterConnection { client, .. }, names, source } = self;
         let mut tasks = JoinSet::new();
 
         let settings = PolicyWatchSettings::default();

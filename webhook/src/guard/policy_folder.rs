@@ -78,13 +78,13 @@ fn read_once(folder: &Path) -> Result<FolderContents, FolderError> {
 /// Whether the folder could be used at the last look, and when it was last said that it could not.
 #[derive(Default)]
 pub struct FolderHealth {
-    unusable: Option<Unusable>,
+    unusable: Option<FolderState>,
     /// 1 when it could be used.
     usable: Gauge,
 }
 
 #[derive(Clone, Copy)]
-struct Unusable {
+struct FolderState {
     since: Instant,
     told: Instant,
 }
@@ -107,7 +107,7 @@ impl FolderHealth {
         let tell = self.unusable.is_none_or(|unusable| now.duration_since(unusable.told) >= TELL_AGAIN);
         if tell {
             let since = self.unusable.map_or(now, |unusable| unusable.since);
-            self.unusable = Some(Unusable { since, told: now });
+            self.unusable = Some(FolderState { since, told: now });
         }
         tell
     }

@@ -127,7 +127,8 @@ fn listed(problems: &[Problem]) -> String {
 
 fn cut(mut text: String) -> String {
     if text.len() > MAX_MESSAGE {
-        text.truncate(text.floor_char_boundary(MAX_MESSAGE));
+        let end = (0..=MAX_MESSAGE).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
     text

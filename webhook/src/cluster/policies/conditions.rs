@@ -61,7 +61,8 @@ pub fn wanted(
     [compiled, WantedCondition { kind: ENFORCED, status, reason, message }]
 }
 
-/// Another replica may have seen a call, which this one has not: what it says holds while there is an entry.
+/// Another replica may have seen a call, which this one has not: what it says holds while there is an entry, and until it
+/// is known whether there is one.
 fn enforced(
     name: &str,
     version: &CompiledVersion,
@@ -80,7 +81,10 @@ fn enforced(
     if let Some((reason, message)) = switched_off(&entry.policy) {
         return (FALSE, reason, message.to_owned());
     }
+    let was_enforced = said(observed, ENFORCED, TRUE);
+    let enforced = (TRUE, "Enforced", "the webhook configuration has its entry, and a call has arrived".to_owned());
     match state.configured {
+        ConfiguredEntries::Unknown if was_enforced => enforced,
         ConfiguredEntries::Unknown => {
             (UNKNOWN, "ConfigurationUnknown", "the webhook configuration has not been read yet".to_owned())
         }
@@ -92,9 +96,7 @@ fn enforced(
             let message = "the webhook configuration has no entry for this policy yet";
             (FALSE, "NotInConfiguration", message.to_owned())
         }
-        ConfiguredEntries::Present(_) if state.arrived.contains(name) || said(observed, ENFORCED, TRUE) => {
-            (TRUE, "Enforced", "the webhook configuration has its entry, and a call has arrived".to_owned())
-        }
+        ConfiguredEntries::Present(_) if was_enforced || state.arrived.contains(name) => enforced,
         ConfiguredEntries::Present(_) => {
             let message = "the webhook configuration has its entry; no call has arrived yet";
             (UNKNOWN, "WaitingForFirstCall", message.to_owned())

@@ -25,6 +25,8 @@ pub struct PolicyIndex {
     pub records: BTreeMap<String, PolicyRecord>,
     /// What is served of targets that were looked up.
     pub targets: BTreeMap<String, ServedTarget>,
+    /// The policies of the folder that are in force.
+    folder: NamedPolicies,
     /// Whether all policies were listed.
     pub listed: bool,
     /// Policies to be compiled, or targets to be looked up.
@@ -134,15 +136,19 @@ impl PolicyIndex {
         }
     }
 
-    /// The policies in force have changed. Targets of the folder's policies are looked up, too.
+    /// The policies in force have changed. Those of the folder have targets to look up, too.
     pub fn in_force_changed(&mut self, in_force: &NamedPolicies) {
-        let unknown = in_force.iter().filter(|(name, entry)| {
-            let target = &entry.policy.spec().target;
-            let known = self.targets.get(**name).is_some_and(|served| served.namespaced(target).is_ok());
-            entry.source != PolicySource::Cluster && !known
-        });
-        self.queue.extend(unknown.map(|(name, _)| (*name).to_owned()));
-        self.all_conditions();
+        let of_folder = in_force.iter().filter(|(_, entry)| entry.source != PolicySource::Cluster);
+        let folder: NamedPolicies = of_folder.map(|(name, entry)| (*name, Arc::clone(entry))).collect();
+        for (name, entry) in &folder {
+            if !self.folder.get(name).is_some_and(|before| Arc::ptr_eq(before, entry)) {
+                self.queue.insert((*name).to_owned());
+            }
+        }
+        if !folder.keys().eq(self.folder.keys()) {
+            self.all_conditions();
+        }
+        self.folder = folder;
     }
 
     /// All targets that no watch tells of are looked up again: those without a CRD, or all while CRDs are not watched.

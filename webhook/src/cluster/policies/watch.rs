@@ -29,8 +29,8 @@ use crate::guard::policy_changes::NamedPolicies;
 use crate::guard::policy_file::ActivePolicy;
 use crate::guard::store::PolicyStore;
 
-/// CRDs in one page of a listing: their annotations may hold all of what was once applied.
-const CRD_PAGE: u32 = 50;
+/// Objects in one page of a listing: policies may be large, and the annotations of CRDs hold all of what was once applied.
+const PAGE: u32 = 50;
 
 /// A policy in force whose target is served.
 #[derive(Clone, Debug)]
@@ -216,8 +216,13 @@ impl PolicyWatch {
             self.resync_at = now + self.settings.resync;
             self.index.resync(self.crds_watched);
         }
-        let due = self.held.extract_if(.., |_, at| *at <= now);
-        self.index.conditions.extend(due.map(|(name, _)| name));
+        self.held.retain(|name, at| {
+            let due = *at <= now;
+            if due {
+                self.index.conditions.insert(name.clone());
+            }
+            !due
+        });
     }
 
     fn has_work(&self) -> bool {
@@ -230,13 +235,13 @@ impl PolicyWatch {
 /// Changes of policies, from their listing after this time on.
 fn policy_changes(client: Client, wait: Duration) -> BoxStream<'static, Result<Event<DynamicObject>, watcher::Error>> {
     let policies = Api::all_with(client, &ApiResource::erase::<StatusPolicy>(&()));
-    let changes = watcher(policies, watcher::Config::default()).default_backoff();
+    let changes = watcher(policies, watcher::Config::default().page_size(PAGE)).default_backoff();
     stream::once(tokio::time::sleep(wait)).flat_map(|()| stream::empty()).chain(changes).boxed()
 }
 
 /// Changes of CRDs, as far as they show in their metadata: schemas may be large.
 fn crd_changes(client: Client) -> impl Stream<Item = Result<Event<ObjectMeta>, watcher::Error>> {
-    let config = watcher::Config::default().page_size(CRD_PAGE);
+    let config = watcher::Config::default().page_size(PAGE);
     let crds = Api::<PartialObjectMeta<CustomResourceDefinition>>::all(client);
     let changes = watcher(crds, config).default_backoff();
     changes.map(|event| {

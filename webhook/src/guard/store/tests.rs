@@ -7,6 +7,7 @@ use std::path::Path;
 use statusguard_edge::Health;
 
 use crate::guard::log::capture;
+use crate::guard::policy_file::PolicySource;
 
 use super::*;
 
@@ -253,4 +254,76 @@ fn the_first_of_two_policies_of_one_name_stays_and_the_other_is_said_once() {
     let said = look(&store);
     assert!(said.contains("changed=\"jobs.example.org\"") && !said.contains("removed"), "{said}");
     assert_eq!(field(&store, "jobs"), ".status.m");
+}
+
+/// What the cluster has: policies in force by resource and field, and objects by resource and state.
+fn cluster(policies: &[(&str, &str)], states: &[(&str, PolicyState)]) -> ClusterPolicies {
+    let compiled = |(resource, field): &(&str, &str)| {
+        let documents = document::documents("cluster".as_ref(), policy(resource, field).as_bytes()).unwrap();
+        let document = document::json(&documents[0]).unwrap();
+        let policy = statusguard_policy::Policy::compile(&document).unwrap();
+        let entry = Arc::new(ActivePolicy::new(policy, document, PolicySource::Cluster));
+        (entry.name, entry)
+    };
+    ClusterPolicies {
+        policies: policies.iter().map(compiled).collect(),
+        states: states.iter().map(|(resource, state)| (format!("{resource}.example.org"), *state)).collect(),
+    }
+}
+
+#[test]
+fn the_folder_wins_over_the_cluster_and_says_so_once() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "jobs.yaml", &policy("jobs", "n"));
+    let store = PolicyStore::open(folder.path().into()).unwrap();
+    let in_force = store.in_force();
+    let states = [("jobs", PolicyState::InForce), ("tasks", PolicyState::InForce), ("others", PolicyState::Broken)];
+    let policies = [("jobs", "m"), ("tasks", "m")];
+    let said = capture(|| store.set_cluster(cluster(&policies, &states)));
+    assert_eq!(said.matches("the folder and the cluster have this policy").count(), 1, "{said}");
+    assert!(said.contains("2 policies in force") && said.contains("added=\"tasks.example.org\""), "{said}");
+    assert_eq!(capture(|| store.set_cluster(cluster(&policies, &states))), "", "nothing is new");
+    assert_eq!((field(&store, "jobs"), field(&store, "tasks")), (".status.n".into(), ".status.m".into()));
+    assert!(in_force.has_changed().unwrap() && in_force.borrow().len() == 2);
+    let mut registry = Registry::default();
+    store.register(&mut registry);
+    let metrics = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    };
+    let text = metrics();
+    for (source, state, count) in [
+        ("folder", "in_force", 1),
+        ("folder", "broken", 0),
+        ("folder", "replaced", 0),
+        ("cluster", "in_force", 1),
+        ("cluster", "broken", 1),
+        ("cluster", "replaced", 1),
+        ("cluster", "not_served", 0),
+        ("cluster", "unknown", 0),
+    ] {
+        let series = format!("statusguard_policies{{source=\"{source}\",state=\"{state}\"}} {count}\n");
+        assert!(text.contains(&series), "{series} in\n{text}");
+    }
+    assert!(text.contains("statusguard_policies_loaded 2") && text.contains("statusguard_policies_broken 1"), "{text}");
+
+    write(folder.path(), "jobs.yaml", "# none\n");
+    let said = look(&store);
+    assert!(said.contains("changed=\"jobs.example.org\""), "{said}");
+    assert_eq!(field(&store, "jobs"), ".status.m");
+    assert!(metrics().contains("{source=\"cluster\",state=\"in_force\"} 2\n"));
+}
+
+#[test]
+fn a_store_without_a_folder_holds_what_the_cluster_has() {
+    let store = PolicyStore::without_folder();
+    store.refresh().unwrap();
+    assert_eq!(guarded(&store), [""; 0]);
+    store.set_cluster(cluster(&[("jobs", "n")], &[]));
+    store.refresh().unwrap();
+    assert_eq!(guarded(&store), ["jobs"]);
+    let said = capture(|| store.set_cluster(cluster(&[], &[])));
+    assert!(said.contains("WARN") && said.contains("removed=\"jobs.example.org\""), "{said}");
+    assert_eq!(guarded(&store), [""; 0]);
 }

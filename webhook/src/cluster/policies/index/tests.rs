@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::cluster::policies::compiled::{CompiledVersion, KnownTarget};
+use crate::guard::policy_file::ActivePolicy;
 
 fn object(name: &str, uid: &str, field: &str) -> DynamicObject {
     let resource = name.split('.').next().unwrap();
@@ -109,6 +110,31 @@ fn what_no_watch_tells_of_is_looked_up_again() {
     assert_eq!(queued(&mut index), [TASKS]);
     index.resync(false);
     assert_eq!(queued(&mut index), [JOBS, TASKS]);
+}
+
+/// Else those whose target is not served would be looked up for ever: what is compiled changes what is in force.
+#[test]
+fn a_policy_of_the_folder_is_looked_up_once_and_again_when_it_changes() {
+    let mut index = listed(&[JOBS]);
+    let of_file = |source: PolicySource| {
+        let record = PolicyRecord::new(JOBS, object(JOBS, "u1", "n"));
+        let policy = statusguard_policy::Policy::compile(&record.document).unwrap();
+        let entry = Arc::new(ActivePolicy::new(policy, record.document, source));
+        NamedPolicies::from([(entry.name, entry)])
+    };
+    let file = || PolicySource::File("jobs.yaml".into());
+    index.conditions.clear();
+    let in_force = of_file(file());
+    index.in_force_changed(&in_force);
+    assert_eq!(queued(&mut index), [JOBS]);
+    assert!(index.conditions.contains(JOBS), "it is replaced now");
+    index.conditions.clear();
+    index.in_force_changed(&in_force);
+    assert_eq!((queued(&mut index), index.conditions.len()), (vec![], 0));
+    index.in_force_changed(&of_file(file()));
+    assert_eq!((queued(&mut index), index.conditions.len()), (vec![JOBS.to_owned()], 0));
+    index.in_force_changed(&of_file(PolicySource::Cluster));
+    assert_eq!((queued(&mut index), index.conditions.len()), (vec![], 1), "it is replaced no more");
 }
 
 #[test]
