@@ -202,16 +202,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::authority::Authority;
+    use crate::authority::SigningAuthority;
     use crate::authority::tests::days;
     use crate::bundle::CaBundle;
 
     fn inspection(
-        secret: &[&Authority],
-        entries: &[(&str, &[&Authority])],
+        secret: &[&SigningAuthority],
+        entries: &[(&str, &[&SigningAuthority])],
         read_at: UnixTime,
     ) -> CertificateInspection {
-        let entry = |(name, held): &(&str, &[&Authority])| {
+        let entry = |(name, held): &(&str, &[&SigningAuthority])| {
             let text: String = held.iter().map(|authority| authority.certificate_pem()).collect();
             let CaBundle { facts, certificates } = CaBundle::read(text.as_bytes());
             InspectedEntry { name: (*name).to_owned(), bundle: facts, certificates }
@@ -227,17 +227,17 @@ mod tests {
 
     #[test]
     fn a_leaf_is_covered_by_the_bundles_that_make_it_trusted() {
-        let [one, other, foreign] = [(); 3].map(|()| Authority::create(days(365)).unwrap());
+        let [one, other, foreign] = [(); 3].map(|()| SigningAuthority::create(days(365)).unwrap());
         let name = "statusguard.home.svc";
         let now = UnixTime::from(SystemTime::now());
-        let leaf = |authority: &Authority| {
+        let leaf = |authority: &SigningAuthority| {
             let leaf = authority.leaf(&[name.to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()], days(7)).unwrap();
             leaf.certified().cert.clone()
         };
-        let presented = |inspection: &CertificateInspection, authority: &Authority, name: &str| {
+        let presented = |inspection: &CertificateInspection, authority: &SigningAuthority, name: &str| {
             inspection.presented(&leaf(authority), &ServerName::try_from(name.to_owned()).unwrap()).unwrap()
         };
-        let published: [(&str, &[&Authority]); 3] = [("a", &[&one, &other]), ("b", &[&other]), ("c", &[])];
+        let published: [(&str, &[&SigningAuthority]); 3] = [("a", &[&one, &other]), ("b", &[&other]), ("c", &[])];
         let seen = inspection(&[&one], &published, now);
 
         let found = presented(&seen, &one, name);

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod operator;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +10,10 @@ use clap::error::ErrorKind;
 use clap::{Args as Group, ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use statusguard_edge::{Limits, duration};
 
-use crate::address::{host_and_port, listen_address};
+use crate::address::listen_address;
 use crate::cluster::ClusterArgs;
+
+pub use self::operator::{CertsCommand, CertsStatusArgs, ManifestFormat, UninstallArgs, WebhookConfigArgs};
 
 /// Refuses status writes that only a stale reader could make.
 ///
@@ -40,6 +44,10 @@ pub enum Command {
     /// Look after the guard's certificates.
     #[command(subcommand)]
     Certs(CertsCommand),
+    /// Switch the guard off, and remove its certificate authority.
+    ///
+    /// Deletes the ValidatingWebhookConfiguration, then the Secret of the authority, and says what else there is to remove.
+    Uninstall(UninstallArgs),
     /// Print a completion script for a shell.
     Completion {
         /// The shell.
@@ -152,74 +160,6 @@ impl WebhookArgs {
         }
         self.limits.check().map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
     }
-}
-
-/// Arguments of `webhook-config`.
-#[derive(Debug, Group)]
-pub struct WebhookConfigArgs {
-    /// Folder of StatusPolicy documents (*.yaml, *.yml, *.json).
-    #[arg(long, value_name = "DIR")]
-    pub policy_dir: PathBuf,
-    /// Certificates in PEM that the guard's serving certificate is signed by; `-` reads standard input.
-    #[arg(long, value_name = "FILE")]
-    pub ca: PathBuf,
-    /// Name of the configuration.
-    #[arg(long, default_value = "statusguard")]
-    pub name: String,
-    /// Namespace of the guard and of its Service. Objects in it are never guarded.
-    #[arg(short, long, value_name = "NAME", default_value = "statusguard")]
-    pub namespace: String,
-    /// Service by which the API server finds the guard.
-    #[arg(long, value_name = "NAME", default_value = "statusguard")]
-    pub service: String,
-    /// Port of that Service.
-    #[arg(long, value_name = "PORT", default_value_t = 443, value_parser = clap::value_parser!(u16).range(1..))]
-    pub service_port: u16,
-    /// YAML or JSON.
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: ManifestFormat,
-}
-
-/// What to do about certificates.
-#[derive(Debug, Subcommand)]
-pub enum CertsCommand {
-    /// Show where the rotation is, and which certificate each replica presents.
-    ///
-    /// Exit code 0: the rotation is stable, and the API server trusts the certificate of every replica.
-    Status(CertsStatusArgs),
-}
-
-/// Arguments of `certs status`.
-#[derive(Debug, Group)]
-pub struct CertsStatusArgs {
-    /// The cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// The ValidatingWebhookConfiguration.
-    #[arg(long, value_name = "NAME", default_value = "statusguard")]
-    pub configuration: String,
-    /// Secret of the guard's own certificate authority.
-    #[arg(long, value_name = "NAME", default_value = "statusguard-authority")]
-    pub authority_secret: String,
-    /// Service whose replicas are asked, and whose name their certificates are to have.
-    #[arg(long, value_name = "NAME", default_value = "statusguard")]
-    pub service: String,
-    /// Ask the replica at this address, in place of those of the Service; may be repeated.
-    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
-    pub address: Vec<String>,
-    /// Table or JSON.
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: OutputFormat,
-}
-
-/// How a manifest looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ManifestFormat {
-    /// One YAML document.
-    #[default]
-    Yaml,
-    /// One JSON object.
-    Json,
 }
 
 /// How log lines look.

@@ -20,9 +20,10 @@ use clap::CommandFactory as _;
 
 pub use args::{
     Args, CertsCommand, CertsStatusArgs, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat,
-    ManifestFormat, OutputFormat, PolicyCommand, TestArgs, TestOutput, WebhookArgs, WebhookConfigArgs,
+    ManifestFormat, OutputFormat, PolicyCommand, TestArgs, TestOutput, UninstallArgs, WebhookArgs, WebhookConfigArgs,
 };
 pub use commands::certs::{AuthorityReport, CertificateReport, EntryReport, ReplicaReport};
+pub use commands::uninstall::UninstallPlan;
 pub use exit::Exit;
 pub use guard::{ActivePolicy, Guard, PolicySource, PolicyStore, Refusal, Refusals};
 
@@ -54,6 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Policy(policy) => commands::policy(policy),
         Command::WebhookConfig(config) => commands::webhook_config::run(&config),
         Command::Certs(CertsCommand::Status(args)) => commands::block_on(commands::certs::status(&args)),
+        Command::Uninstall(args) => commands::block_on(commands::uninstall::run(&args)),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "statusguard", &mut script);

@@ -10,6 +10,7 @@ mod lint;
 mod request;
 mod table;
 mod test;
+pub mod uninstall;
 pub mod webhook_config;
 
 pub use self::request::block_on;

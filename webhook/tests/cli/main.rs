@@ -13,6 +13,7 @@ mod language;
 mod lint;
 mod objects;
 mod pipes;
+mod removal;
 mod results;
 mod webhook_config;
 

@@ -14,7 +14,7 @@ pub use self::report::{AuthorityReport, CertificateReport, EntryReport, ReplicaR
 
 use self::replicas::Replica;
 use crate::args::{CertsStatusArgs, OutputFormat};
-use crate::cluster::Connection;
+use crate::cluster::ClusterConnection;
 use crate::cluster::configuration::SUFFIX;
 use crate::exit::Exit;
 use crate::output;
@@ -75,7 +75,7 @@ impl CertificateReport {
     /// When there is no cluster to ask, or the Service has a name that no certificate can have.
     pub async fn gather(args: &CertsStatusArgs) -> anyhow::Result<Self> {
         let CertsStatusArgs { cluster, configuration, authority_secret, service, address, output: _ } = args;
-        let Connection { client, namespace } = cluster.connect().await?;
+        let ClusterConnection { client, namespace } = cluster.connect().await?;
         let name = format!("{service}.{namespace}.svc");
         let server = ServerName::try_from(name.clone()).map_err(|_| {
             anyhow::anyhow!("`{name}` cannot be the name of a server; correct --service or --namespace")

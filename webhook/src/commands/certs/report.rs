@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn tables_show_what_is_known_and_leave_out_what_is_not() {
-        let replica = |address: &str, covered, problem: Option<&str>| ReplicaReport {
+        let replica = |address: &str, covered: Option<bool>, problem: Option<&str>| ReplicaReport {
             address: address.to_owned(),
             pod: covered.map(|_| "statusguard-0".to_owned()),
             names: if covered.is_some() { vec!["a.b.svc".to_owned()] } else { Vec::new() },
