@@ -38,10 +38,16 @@ pub fn run(args: &WebhookConfigArgs) -> anyhow::Result<Exit> {
     // By way of a value, so that keys are sorted.
     let value = serde_json::to_value(&configuration)?;
     output::print(&match output {
-        ManifestFormat::Yaml => serde_saphyr::to_string(&value).context("writing YAML")?,
+        ManifestFormat::Yaml => yaml(&value)?,
         ManifestFormat::Json => format!("{}\n", serde_json::to_string_pretty(&value)?),
     })?;
     Ok(Exit::Success)
+}
+
+/// One document. Long texts, such as a bundle, stay on their line.
+fn yaml(value: &serde_json::Value) -> anyhow::Result<String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(value, options).context("writing YAML")
 }
 
 fn bundle(file: &Path) -> anyhow::Result<Vec<u8>> {

@@ -97,13 +97,18 @@ fn yaml_and_json_say_the_same() {
     // Texts that YAML would read as something else if they were not quoted.
     let odd = POLICY.replace(
         "resource: jobs }",
-        r#"resource: jobs, objectSelector: { matchLabels: { a: "true", b: "1e3", c: "null", d: "" } } }"#,
+        r#"resource: jobs, objectSelector: { matchLabels: { a: "true", b: "1e3", c: "null", d: "", e: "on", f: "y", g: "012", h: "No" } } }"#,
     );
     given.policies.write("jobs.yaml", &odd);
     let json = given.config(&["-o", "json"]);
     let json: Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(given.printed(&[]), json);
-    let labels = json!({ "a": "true", "b": "1e3", "c": "null", "d": "" });
+    // kubectl reads YAML 1.1, where these are not texts either.
+    let yaml = given.config(&[]).out;
+    assert!(yaml.contains("e: \"on\"") && yaml.contains("g: \"012\""), "{yaml}");
+    let labels = json!({
+        "a": "true", "b": "1e3", "c": "null", "d": "", "e": "on", "f": "y", "g": "012", "h": "No",
+    });
     assert_eq!(json["webhooks"][0]["objectSelector"]["matchLabels"], labels);
 }
 
@@ -172,9 +177,10 @@ fn what_is_wrong_is_named_and_nothing_is_printed() {
     }
     std::fs::remove_file(given.policies.0.path().join("jobs.yaml")).unwrap();
     problem(&given, &[], &["holds no policy file"]);
-    given
-        .policies
-        .write("jobs.yaml", &POLICY.replace("resource: jobs }", "resource: jobs, objectSelector: { a: b } }"));
+    given.policies.write(
+        "jobs.yaml",
+        &POLICY.replace("resource: jobs }", "resource: jobs, objectSelector: { matchLabels: [a] } }"),
+    );
     problem(&given, &[], &["objectSelector"]);
 }
 

@@ -12,7 +12,7 @@ use statusguard_certs::{CertificateInspection, Places, RequestFailure, RotationP
 
 pub use self::report::{AuthorityReport, CertificateReport, EntryReport, ReplicaReport};
 
-use self::replicas::Replica;
+use self::replicas::GuardReplica;
 use crate::args::{CertsStatusArgs, OutputFormat};
 use crate::cluster::ClusterConnection;
 use crate::cluster::configuration::SUFFIX;
@@ -135,9 +135,9 @@ async fn replicas(
     service: &str,
     addresses: &[String],
     problems: &mut Vec<String>,
-) -> Vec<Replica> {
+) -> Vec<GuardReplica> {
     if !addresses.is_empty() {
-        return addresses.iter().map(|address| Replica { address: address.clone(), pod: None }).collect();
+        return addresses.iter().map(|address| GuardReplica { address: address.clone(), pod: None }).collect();
     }
     match replicas::of_service(client, namespace, service).await {
         Ok(replicas) => {

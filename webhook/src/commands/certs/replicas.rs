@@ -11,7 +11,7 @@ use crate::commands::request::answer;
 
 /// A replica of the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replica {
+pub struct GuardReplica {
     /// Host and port.
     pub address: String,
     /// Its pod, if that is known.
@@ -22,7 +22,7 @@ pub struct Replica {
 ///
 /// # Errors
 /// When the EndpointSlices cannot be listed.
-pub async fn of_service(client: &Client, namespace: &str, service: &str) -> anyhow::Result<Vec<Replica>> {
+pub async fn of_service(client: &Client, namespace: &str, service: &str) -> anyhow::Result<Vec<GuardReplica>> {
     let params = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
     let slices = Api::<EndpointSlice>::namespaced(client.clone(), namespace);
     let what = format!("endpointslices in namespace {namespace}");
@@ -30,7 +30,7 @@ pub async fn of_service(client: &Client, namespace: &str, service: &str) -> anyh
 }
 
 /// One for each pod or address, with the port that the API server is led to. A Service may have others, for metrics.
-fn of_slices(slices: &[EndpointSlice]) -> Vec<Replica> {
+fn of_slices(slices: &[EndpointSlice]) -> Vec<GuardReplica> {
     let mut found = BTreeMap::new();
     for slice in slices {
         let ports: Vec<(&str, u16)> = slice
@@ -52,7 +52,7 @@ fn of_slices(slices: &[EndpointSlice]) -> Vec<Replica> {
                 Err(_) => format!("{host}:{port}"),
             };
             let key = pod.clone().unwrap_or_else(|| address.clone());
-            found.entry(key).or_insert(Replica { address, pod });
+            found.entry(key).or_insert(GuardReplica { address, pod });
         }
     }
     found.into_values().collect()

@@ -5,7 +5,7 @@ use statusguard_certs::{
     AuthorityRecord, Bundle, CertificateInspection, InspectedEntry, PresentedCertificate, Role, UnixTime, Validity,
 };
 
-use super::replicas::Replica;
+use super::replicas::GuardReplica;
 use super::{reasons, rfc3339};
 use crate::commands::table::table;
 
@@ -117,11 +117,11 @@ impl EntryReport {
 
 impl ReplicaReport {
     pub(super) fn new(
-        replica: Replica,
+        replica: GuardReplica,
         presented: Result<PresentedCertificate, String>,
         seen: &CertificateInspection,
     ) -> Self {
-        let Replica { address, pod } = replica;
+        let GuardReplica { address, pod } = replica;
         let mut report = Self {
             address,
             pod,
