@@ -33,6 +33,22 @@ impl Stage {
         Api::namespaced(self.plane.client(User::Admin), &self.home)
     }
 
+    /// One who may switch the guard off, and do this with Secrets.
+    async fn operator(&self, secrets: &[&str]) -> User {
+        let user = User::Named(unique("operator"));
+        let rule = |group: &str, resource: &str, verbs: &[&str]| PolicyRule {
+            api_groups: Some(vec![group.to_owned()]),
+            resources: Some(vec![resource.to_owned()]),
+            verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            ..PolicyRule::default()
+        };
+        let mut rules =
+            vec![rule("admissionregistration.k8s.io", "validatingwebhookconfigurations", &["get", "delete"])];
+        rules.extend((!secrets.is_empty()).then(|| rule("", "secrets", secrets)));
+        self.plane.grant(&user, Scope::Cluster, rules).await.unwrap();
+        user
+    }
+
     /// Whether the configuration and the Secret are there.
     async fn there(&self) -> (bool, bool) {
         let configuration = self.configurations().get_opt(&self.configuration).await.unwrap();
@@ -105,14 +121,7 @@ async fn what_was_made_again_meanwhile_is_not_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_right_to_see_the_secret_the_guard_is_switched_off_all_the_same() {
     let stage = Stage::new().await;
-    let user = User::Named(unique("operator"));
-    let rule = PolicyRule {
-        api_groups: Some(vec!["admissionregistration.k8s.io".to_owned()]),
-        resources: Some(vec!["validatingwebhookconfigurations".to_owned()]),
-        verbs: vec!["get".to_owned(), "delete".to_owned()],
-        ..PolicyRule::default()
-    };
-    stage.plane.grant(&user, Scope::Cluster, vec![rule]).await.unwrap();
+    let user = stage.operator(&[]).await;
     let plan = UninstallPlan::read(&stage.removal(&user)).await.unwrap();
     let said = plan.carry_out().await.unwrap();
     assert!(said.contains("is left: cannot get secret"), "{said}");
@@ -121,4 +130,24 @@ async fn without_the_right_to_see_the_secret_the_guard_is_switched_off_all_the_s
     let nobody = User::Named(unique("nobody"));
     let Err(error) = UninstallPlan::read(&stage.removal(&nobody)).await else { panic!("no rights") };
     assert!(error.to_string().contains("you need the right to `get` it"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_goes_first() {
+    let stage = Stage::new().await;
+    // Garbage, but the guard's.
+    let secret: Secret = serde_json::from_value(json!({
+        "metadata": { "name": SECRET }, "stringData": { "rotation.json": "{" },
+    }))
+    .unwrap();
+    stage.secrets().create(&PostParams::default(), &secret).await.unwrap();
+    let user = stage.operator(&["get"]).await;
+    let error = UninstallPlan::read(&stage.removal(&user)).await.unwrap().carry_out().await.unwrap_err();
+    let said = format!("{error:#}");
+    let done = format!("validatingwebhookconfiguration {} deleted; Nothing is guarded any more.", stage.configuration);
+    assert!(said.starts_with(&done) && said.contains("you need the right to `delete` it"), "{said}");
+    assert_eq!(stage.there().await, (false, true));
+    // Whoever may, goes on from there.
+    stage.plan().await.carry_out().await.unwrap();
+    assert_eq!(stage.there().await, (false, false));
 }
