@@ -138,8 +138,8 @@ impl CertificateInspection {
         })
     }
 
-    /// What there is to know of a chain that a server presents under `name`, leaf first, and whether the API server would
-    /// trust it.
+    /// What there is to know of a chain that a server presents under `name`, leaf first, and whether the API server
+    /// would trust it.
     ///
     /// # Errors
     /// When there is no certificate in it, or it cannot be read.

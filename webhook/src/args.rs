@@ -46,7 +46,8 @@ pub enum Command {
     Certs(CertsCommand),
     /// Switch the guard off, and remove its certificate authority.
     ///
-    /// Deletes the ValidatingWebhookConfiguration, then the Secret of the authority, and says what else there is to remove.
+    /// Deletes the ValidatingWebhookConfiguration, then the Secret of the authority, and says what else there is to
+    /// remove.
     Uninstall(UninstallArgs),
     /// Print a completion script for a shell.
     Completion {

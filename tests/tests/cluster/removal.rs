@@ -92,7 +92,9 @@ async fn entries_and_secrets_of_others_stay() {
     let entry = json!({
         "name": "others.example.org", "sideEffects": "None", "admissionReviewVersions": ["v1"],
         "clientConfig": { "url": "https://127.0.0.1:1/" }, "failurePolicy": "Ignore",
-        "rules": [{ "apiGroups": ["none.example.org"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["none"] }],
+        "rules": [{
+            "apiGroups": ["none.example.org"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["none"],
+        }],
     });
     let patch = |webhooks| Patch::Merge(json!({ "webhooks": webhooks }));
     let (configurations, params) = (stage.configurations(), PatchParams::default());

@@ -1,7 +1,8 @@
 //! `statusguard uninstall`: switches the guard off and removes what it made.
 //!
-//! The ValidatingWebhookConfiguration goes first: from then on no write waits for the guard, whatever fails afterwards. The
-//! guard itself, its rights, the policies and their CRD were made by an administrator, who is told how to remove them.
+//! The ValidatingWebhookConfiguration goes first: from then on no write waits for the guard, whatever fails afterwards.
+//! The guard itself, its rights, the policies and their CRD were made by an administrator, who is told how to remove
+//! them.
 
 use std::io::{BufRead as _, IsTerminal as _};
 

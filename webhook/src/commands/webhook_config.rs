@@ -1,7 +1,7 @@
 //! `statusguard webhook-config`: the whole ValidatingWebhookConfiguration for a folder of policies and an authority.
 //!
-//! Its entries are made by the same code as those that a guard keeps in its cluster. Only the scope is not exact, because
-//! no API server is asked: an entry matches its resource with and without a namespace.
+//! Its entries are made by the same code as those that a guard keeps in its cluster. Only the scope is not exact,
+//! because no API server is asked: an entry matches its resource with and without a namespace.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -97,7 +97,8 @@ fn yaml_and_json_say_the_same() {
     // Texts that YAML would read as something else if they were not quoted.
     let odd = POLICY.replace(
         "resource: jobs }",
-        r#"resource: jobs, objectSelector: { matchLabels: { a: "true", b: "1e3", c: "null", d: "", e: "on", f: "y", g: "012", h: "No" } } }"#,
+        r#"resource: jobs, objectSelector: { matchLabels: {
+      a: "true", b: "1e3", c: "null", d: "", e: "on", f: "y", g: "012", h: "No" } } }"#,
     );
     given.policies.write("jobs.yaml", &odd);
     let json = given.config(&["-o", "json"]);

@@ -12,6 +12,9 @@ use tokio_rustls::TlsConnector;
 
 use super::chained;
 
+/// What to do where the addresses of pods lead nowhere.
+const OUTSIDE: &str = "from outside of the cluster, forward a port of each pod and name it by --address";
+
 /// Time for connection and handshake.
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -21,11 +24,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Why none was seen.
 pub async fn presented(address: &str, name: &ServerName<'static>) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain = async {
-        let stream = TcpStream::connect(address).await.map_err(|error| {
-            format!(
-                "cannot connect: {error}; from outside of the cluster, forward a port of each pod and name it by --address"
-            )
-        })?;
+        let stream =
+            TcpStream::connect(address).await.map_err(|error| format!("cannot connect: {error}; {OUTSIDE}"))?;
         let handshake = TlsConnector::from(Arc::new(config()?)).connect(name.clone(), stream).await;
         let stream = handshake.map_err(|error| format!("the TLS handshake failed: {}", chained(&error)))?;
         let (_, session) = stream.get_ref();
@@ -34,10 +34,7 @@ pub async fn presented(address: &str, name: &ServerName<'static>) -> Result<Vec<
     };
     match tokio::time::timeout(LONGEST, chain).await {
         Ok(chain) => chain,
-        Err(_) => Err(format!(
-            "no certificate within {} s; from outside of the cluster, forward a port of each pod and name it by --address",
-            LONGEST.as_secs()
-        )),
+        Err(_) => Err(format!("no certificate within {} s; {OUTSIDE}", LONGEST.as_secs())),
     }
 }
 

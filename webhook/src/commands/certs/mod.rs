@@ -113,7 +113,7 @@ fn problems(seen: &CertificateInspection, namespace: &str, secret: &str, configu
         Err(error) => Some(failure(error)),
         Ok(SecretContent::Readable(_)) => None,
         Ok(SecretContent::Absent) => Some(format!(
-            "there is no secret {namespace}/{secret} with an authority: a guard makes it, unless it was given --tls-cert"
+            "there is no secret {namespace}/{secret} with an authority: a guard makes it, unless given --tls-cert"
         )),
         Ok(SecretContent::Unusable(unusable)) => Some(format!(
             "secret {namespace}/{secret} cannot be used ({}): a guard of its release mends it",

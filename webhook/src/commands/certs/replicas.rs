@@ -82,7 +82,8 @@ mod tests {
     fn every_pod_is_asked_once_ready_or_not() {
         let found = slices(json!([
             {
-                "addressType": "IPv4", "metadata": {}, "ports": [{ "port": 8080, "name": "metrics" }, { "port": 8443, "name": "https" }],
+                "addressType": "IPv4", "metadata": {},
+                "ports": [{ "port": 8080, "name": "metrics" }, { "port": 8443, "name": "https" }],
                 "endpoints": [pod("b", &["10.0.0.2", "10.0.0.9"], false), pod("a", &["10.0.0.1"], true)],
             },
             {

@@ -77,7 +77,8 @@ pub struct ReplicaReport {
     pub issuer: Option<String>,
     /// Until when it holds, RFC 3339.
     pub not_after: Option<String>,
-    /// Whether the bundle of every entry makes the API server trust it; nothing without entries or without a certificate.
+    /// Whether the bundle of every entry makes the API server trust it; nothing without entries or without a
+    /// certificate.
     pub covered: Option<bool>,
     /// Why it is not covered, or was not seen.
     pub problem: Option<String>,
