@@ -87,6 +87,12 @@ impl Managed {
         self.entries.iter().map(|(_, bundle)| bundle)
     }
 
+    /// The bundles with their entries' names.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, &CaBundle)> {
+        let name = |place: usize| self.object["webhooks"][place]["name"].as_str().unwrap_or_default();
+        self.entries.iter().map(move |(place, bundle)| (name(*place), bundle))
+    }
+
     fn read(object: Json, suffix: &str) -> Self {
         let webhooks = object["webhooks"].as_array().into_iter().flatten().enumerate();
         let ours = webhooks.filter(|(_, entry)| entry["name"].as_str().is_some_and(|name| name.ends_with(suffix)));

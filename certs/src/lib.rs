@@ -13,6 +13,7 @@ mod bundle;
 mod changes;
 mod cluster;
 mod error;
+mod inspect;
 mod keeper;
 mod leaf;
 mod metrics;
@@ -24,8 +25,11 @@ mod validity;
 pub use authority::SigningAuthority;
 pub use cluster::{Places, RequestFailure};
 pub use error::CertificateError;
+pub use inspect::{CertificateInspection, InspectedEntry, PresentedCertificate, inspect};
 pub use keeper::{CertificateKeeper, CertificateSettings, CertificateStatus};
 pub use leaf::SignedLeaf;
 pub use metrics::CertificateMetrics;
 pub use serving::ServingLeaf;
-pub use statusguard_rotation::Timing;
+pub use statusguard_rotation::{
+    AuthorityId, AuthorityRecord, Bundle, Role, RotationPhase, SecretContent, Timing, UnixTime, Validity,
+};

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "cluster/certificates.rs"]
+mod certificates;
+#[path = "cluster/removal.rs"]
+mod removal;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -17,6 +22,7 @@ use statusguard_policy::StatusPolicy;
 use statusguard_tests::{ControlPlane, User, WebhookService, eventually, unique};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
 const PARCELS: &str = "
@@ -46,8 +52,9 @@ struct Serving {
     task: JoinHandle<anyhow::Result<Drained>>,
 }
 
-/// All that an administrator makes for it.
+/// All that an administrator makes for it. There is one at a time: every guard sees all policies.
 struct Stage {
+    _alone: MutexGuard<'static, ()>,
     plane: &'static ControlPlane,
     home: String,
     namespace: String,
@@ -56,11 +63,13 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
+        static ALONE: Mutex<()> = Mutex::const_new(());
+        let alone = ALONE.lock().await;
         let plane = ControlPlane::shared().await;
         plane.apply_crd(&StatusPolicy::crd()).await.unwrap();
         plane.apply_crd_yaml(PARCELS).await.unwrap();
         let (home, namespace) = (plane.namespace("home").await, plane.namespace("shop").await);
-        let stage = Self { plane, home, namespace, configuration: unique("statusguard") };
+        let stage = Self { _alone: alone, plane, home, namespace, configuration: unique("statusguard") };
         let empty = ValidatingWebhookConfiguration {
             metadata: ObjectMeta { name: Some(stage.configuration.clone()), ..ObjectMeta::default() },
             webhooks: None,

@@ -1,4 +1,4 @@
-//! Addresses to listen on, as flags give them.
+//! Addresses as flags give them.
 
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -19,9 +19,34 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
     }
 }
 
+/// Checks `HOST:PORT`, where the host is a name or an address to connect to.
+///
+/// # Errors
+/// What is expected.
+pub fn host_and_port(text: &str) -> Result<String, &'static str> {
+    let plain = |host: &str| !host.is_empty() && !host.contains(':');
+    let in_brackets = |host: &str| host.starts_with('[') && host.ends_with(']');
+    match text.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok_and(|port| port > 0) && (plain(host) || in_brackets(host)) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("a host and a port are expected, such as localhost:8443 or [::1]:8443"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_has_a_host_and_a_port() {
+        for right in ["localhost:8443", "10.0.0.1:1", "[::1]:8443"] {
+            assert_eq!(host_and_port(right).as_deref(), Ok(right));
+        }
+        for wrong in ["", ":8443", "localhost", "localhost:", "localhost:0", "localhost:65536", "::1:8443", "a:b:1"] {
+            assert!(host_and_port(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn without_an_address_all_are_meant() {

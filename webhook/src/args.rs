@@ -1,5 +1,7 @@
 //! The command line.
 
+mod operator;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use statusguard_edge::{Limits, duration};
 
 use crate::address::listen_address;
 use crate::cluster::ClusterArgs;
+
+pub use self::operator::{CertsCommand, CertsStatusArgs, ManifestFormat, UninstallArgs, WebhookConfigArgs};
 
 /// Refuses status writes that only a stale reader could make.
 ///
@@ -35,6 +39,16 @@ pub enum Command {
     /// Work on policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Print the ValidatingWebhookConfiguration for a folder of policies, for `--static-config` and for trying by hand.
+    WebhookConfig(WebhookConfigArgs),
+    /// Look after the guard's certificates.
+    #[command(subcommand)]
+    Certs(CertsCommand),
+    /// Switch the guard off, and remove its certificate authority.
+    ///
+    /// Deletes the ValidatingWebhookConfiguration, then the Secret of the authority, and says what else there is to
+    /// remove.
+    Uninstall(UninstallArgs),
     /// Print a completion script for a shell.
     Completion {
         /// The shell.

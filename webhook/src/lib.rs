@@ -19,9 +19,11 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 pub use args::{
-    Args, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat, OutputFormat, PolicyCommand, TestArgs,
-    TestOutput, WebhookArgs,
+    Args, CertsCommand, CertsStatusArgs, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat,
+    ManifestFormat, OutputFormat, PolicyCommand, TestArgs, TestOutput, UninstallArgs, WebhookArgs, WebhookConfigArgs,
 };
+pub use commands::certs::{AuthorityReport, CertificateReport, EntryReport, ReplicaReport};
+pub use commands::uninstall::UninstallPlan;
 pub use exit::Exit;
 pub use guard::{ActivePolicy, Guard, PolicySource, PolicyStore, Refusal, Refusals};
 
@@ -51,6 +53,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Webhook(webhook) => guard::run(*webhook),
         Command::Check(check) => commands::check::run(&check),
         Command::Policy(policy) => commands::policy(policy),
+        Command::WebhookConfig(config) => commands::webhook_config::run(&config),
+        Command::Certs(CertsCommand::Status(args)) => commands::block_on(commands::certs::status(&args)),
+        Command::Uninstall(args) => commands::block_on(commands::uninstall::run(&args)),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "statusguard", &mut script);

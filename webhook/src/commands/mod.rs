@@ -1,13 +1,19 @@
-//! The commands that need no cluster.
+//! The commands beside the server.
 
+pub mod certs;
 pub mod check;
 mod crd;
 mod explain;
 mod graph;
 mod init;
 mod lint;
+mod request;
 mod table;
 mod test;
+pub mod uninstall;
+pub mod webhook_config;
+
+pub use self::request::block_on;
 
 use crate::args::PolicyCommand;
 use crate::exit::Exit;

@@ -17,7 +17,7 @@ mod log_json;
 pub(crate) mod outcome;
 pub(crate) mod policy_changes;
 pub(crate) mod policy_file;
-mod policy_folder;
+pub(crate) mod policy_folder;
 mod process;
 mod refusal_log;
 mod refusals;

@@ -13,7 +13,9 @@ mod language;
 mod lint;
 mod objects;
 mod pipes;
+mod removal;
 mod results;
+mod webhook_config;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 const UNGUARDED: [&str; 2] = ["kube-system", "kube-node-lease"];
 
 /// With what the name of each entry of the guard ends.
-pub(in crate::cluster) const SUFFIX: &str = ".statusguard.dev";
+pub(crate) const SUFFIX: &str = ".statusguard.dev";
 
 /// Where the API server finds the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,9 @@ use tokio::sync::watch;
 use super::entry::PolicyEntry;
 use super::plan::Wanted;
 
+/// How the first line of every private key in PEM ends.
+const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
+
 /// The latest that is known.
 pub struct KeeperInputs {
     entries: watch::Receiver<Option<Arc<[PolicyEntry]>>>,
@@ -72,9 +75,15 @@ impl KeeperInputs {
     }
 }
 
+/// Whether a bundle can be published: every certificate in it can be read, and there is one.
+///
 /// # Errors
 /// What makes the bundle unusable.
-fn check(bundle: &[u8]) -> Result<(), String> {
+pub fn check(bundle: &[u8]) -> Result<(), String> {
+    // Everybody may read what is published.
+    if bundle.windows(PRIVATE_KEY.len()).any(|bytes| bytes == PRIVATE_KEY) {
+        return Err("there is a private key in it, which must not be published".to_owned());
+    }
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(bundle) {
         let certificate = certificate.map_err(|error| format!("it is not PEM: {error}"))?;
@@ -104,6 +113,7 @@ mod tests {
             ("hello".to_owned(), false),
             (garbage.to_owned(), false),
             (format!("{one}{garbage}"), false),
+            (format!("{one}{}", rcgen::KeyPair::generate().unwrap().serialize_pem()), false),
         ] {
             assert_eq!(check(bundle.as_bytes()).is_ok(), usable, "{bundle}");
         }

@@ -30,8 +30,9 @@ mod selector;
 mod settings;
 mod trial;
 
-pub(super) use entry::SUFFIX;
+pub(crate) use entry::SUFFIX;
 pub use entry::{Backend, EntryError, PolicyEntry, TargetScope, entry};
+pub(crate) use inputs::check as check_bundle;
 pub use keeper::ConfigurationKeeper;
 pub use metrics::ConfigurationMetrics;
 pub use published::Published;

@@ -28,6 +28,7 @@ mod trouble;
 mod watch;
 
 pub use conditions::ConfiguredEntries;
+pub(crate) use conditions::switched_off;
 pub use metrics::PolicyWatchMetrics;
 pub use settings::PolicyWatchSettings;
 pub use watch::{EnforcementInputs, PolicyWatch, ServedPolicy};
