@@ -39,7 +39,6 @@ impl Process {
             .arg(format!("--server={}", server.name()))
             .arg(format!("--core={core}"))
             .arg(format!("--tls-cert={}", leaf.certificate.display()))
-            .arg("--static-config")
             .arg(format!("--tls-key={}", leaf.key.display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
