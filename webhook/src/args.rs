@@ -68,7 +68,8 @@ pub struct WebhookArgs {
     /// Folder of StatusPolicy documents (*.yaml, *.yml, *.json), read again when a file changes.
     #[arg(long, value_name = "DIR")]
     pub policy_dir: Option<PathBuf>,
-    /// Serving certificate chain in PEM, leaf first. Read again on SIGHUP, like the key.
+    /// Serving certificate chain in PEM, leaf first. Read again when it changes and on SIGHUP, like the key. Default: a
+    /// certificate of the guard's own authority.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// Private key in PEM.

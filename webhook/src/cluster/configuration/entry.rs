@@ -181,8 +181,15 @@ pub fn entry(
 }
 
 fn selector(field: &'static str, value: Option<&serde_json::Value>) -> Result<Option<LabelSelector>, EntryError> {
-    let parsed = value.map(|value| serde_json::from_value(value.clone())).transpose();
-    parsed.map_err(|source| EntryError::Selector { field, source })
+    let Some(value) = value else { return Ok(None) };
+    // serde passes over unknown keys, and a selector without any known one selects everything.
+    let keys = value.as_object().into_iter().flat_map(|members| members.keys());
+    let mut unknown = keys.filter(|key| !["matchLabels", "matchExpressions"].contains(&key.as_str()));
+    let parsed = match unknown.next() {
+        Some(key) => Err(serde::de::Error::custom(format!("unknown key `{key}`"))),
+        None => serde_json::from_value(value.clone()),
+    };
+    parsed.map(Some).map_err(|source| EntryError::Selector { field, source })
 }
 
 #[cfg(test)]

@@ -87,7 +87,9 @@ fn kinds_of_kubernetes_itself_are_never_failed() {
 
 #[test]
 fn a_selector_that_is_not_one_makes_no_entry() {
-    let policy = policy(json!({ "objectSelector": { "matchLabels": "all" } }), "Fail");
-    let error = PolicyEntry::new(&policy, TargetScope::Namespaced, &backend()).unwrap_err();
-    assert_eq!(error.to_string(), "spec.target.objectSelector is not a label selector; correct it");
+    for selector in [json!({ "matchLabels": "all" }), json!({ "team": "storage" })] {
+        let policy = policy(json!({ "objectSelector": selector }), "Fail");
+        let error = PolicyEntry::new(&policy, TargetScope::Namespaced, &backend()).unwrap_err();
+        assert_eq!(error.to_string(), "spec.target.objectSelector is not a label selector; correct it");
+    }
 }
