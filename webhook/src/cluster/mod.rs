@@ -3,7 +3,10 @@
 pub mod configuration;
 mod connection;
 pub mod policies;
+mod problem;
+mod request;
 mod service;
 
 pub use connection::{ClusterArgs, ClusterConnection};
+pub(crate) use request::with_sources;
 pub use service::{CertificateSource, ClusterNames, ClusterService};

@@ -8,10 +8,11 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::Value as Json;
 
 use super::metrics::ConfigurationMetrics;
-use super::problem::RequestProblem;
 use super::repair::EntryChange;
-use super::request::{RequestError, RequestVerb};
-use super::settings::{ConfigurationSettings, KeeperTiming};
+use super::settings::ConfigurationSettings;
+use super::verb::RequestVerb;
+use crate::cluster::problem::RequestProblem;
+use crate::cluster::request::RequestError;
 
 /// The API server takes 1 kB.
 const MAX_NOTE: usize = 1000;
@@ -24,17 +25,15 @@ pub struct RepairEvents {
     client: Client,
     reporter: Reporter,
     problem: RequestProblem,
-    timing: KeeperTiming,
 }
 
 impl RepairEvents {
-    pub fn new(client: Client, settings: &ConfigurationSettings, metrics: ConfigurationMetrics) -> Self {
+    pub fn new(client: Client, settings: &ConfigurationSettings, metrics: &ConfigurationMetrics) -> Self {
         let controller = settings.field_manager.clone();
         Self {
             client,
             reporter: Reporter { instance: settings.instance.clone(), controller },
-            problem: RequestProblem::new(RequestVerb::Create, "events.events.k8s.io", &settings.name, metrics),
-            timing: settings.timing.clone(),
+            problem: RequestVerb::Create.problem(settings, metrics),
         }
     }
 
@@ -58,14 +57,12 @@ impl RepairEvents {
         // A recorder that knew the last Event would count this one with its text.
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
         let published = tokio::time::timeout(PATIENCE, recorder.publish(&event, &reference(object))).await;
-        match published {
-            Ok(Ok(())) => self.problem.succeeded(),
-            Ok(Err(error)) => drop(self.problem.failed(&error.into(), &self.timing)),
-            Err(_) => {
-                let error = RequestError::Unreachable(format!("no answer within {PATIENCE:?}"));
-                self.problem.failed(&error, &self.timing);
-            }
-        }
+        let error = match published {
+            Ok(Ok(())) => return self.problem.succeeded(),
+            Ok(Err(error)) => error.into(),
+            Err(_) => RequestError::no_answer(PATIENCE),
+        };
+        self.problem.failed(&error);
     }
 }
 

@@ -20,20 +20,20 @@ use super::entry::PolicyEntry;
 use super::event::RepairEvents;
 use super::inputs::KeeperInputs;
 use super::metrics::ConfigurationMetrics;
+use super::object::ObjectRequests;
 use super::plan::{PlanStep, PlannedWrite, Planner, Wanted, WriteCause};
-use super::problem::RequestProblem;
 use super::published::Published;
 use super::repair;
-use super::request::{ObjectRequests, RequestError, RequestVerb};
 use super::settings::ConfigurationSettings;
+use super::verb::RequestVerb;
+use crate::cluster::problem::RequestProblem;
+use crate::cluster::request::RequestError;
 
 /// Writes in one round, conflicts included. Whoever changes the object faster than that is left to it for a while.
 const MAX_WRITES: u32 = 8;
 
 /// After the first conflict; doubled from one to the next.
 const AFTER_CONFLICT: Duration = Duration::from_millis(10);
-
-const RESOURCE: &str = "validatingwebhookconfigurations.admissionregistration.k8s.io";
 
 /// Keeps the guard's entries in one `ValidatingWebhookConfiguration`.
 pub struct ConfigurationKeeper {
@@ -63,14 +63,13 @@ impl ConfigurationKeeper {
     #[must_use]
     pub fn new(client: Client, settings: ConfigurationSettings, metrics: ConfigurationMetrics) -> Self {
         let ConfigurationSettings { name, field_manager, timing, .. } = &settings;
-        let problem = |verb| RequestProblem::new(verb, RESOURCE, name, metrics.clone());
         Self {
             requests: ObjectRequests::new(client.clone(), name, field_manager, timing.request),
-            events: RepairEvents::new(client.clone(), &settings, metrics.clone()),
+            events: RepairEvents::new(client.clone(), &settings, &metrics),
             published: watch::Sender::default(),
             planner: Planner::new(settings.clone()),
-            get: problem(RequestVerb::Get),
-            update: problem(RequestVerb::Update),
+            get: RequestVerb::Get.problem(&settings, &metrics),
+            update: RequestVerb::Update.problem(&settings, &metrics),
             no_write_before: None,
             client,
             settings,
@@ -178,7 +177,7 @@ impl ConfigurationKeeper {
                 self.get.succeeded();
                 Err(self.absent())
             }
-            Err(error) => Err(Again::NotBefore(Instant::now() + self.get.failed(&error, &self.settings.timing))),
+            Err(error) => Err(Again::NotBefore(Instant::now() + self.get.failed(&error))),
         }
     }
 
@@ -263,7 +262,7 @@ impl ConfigurationKeeper {
         let RequestError::Invalid(message, fields) = error else { return false };
         let policies = self.planner.refuse(&write.object, fields, wanted);
         for policy in &policies {
-            self.metrics.failed(RequestVerb::Update);
+            self.metrics.errors(RequestVerb::Update).inc();
             tracing::error!(
                 policy,
                 configuration = self.settings.name,
@@ -275,7 +274,7 @@ impl ConfigurationKeeper {
     }
 
     fn write_failed(&mut self, error: &RequestError) -> Again {
-        let at = Instant::now() + self.update.failed(error, &self.settings.timing);
+        let at = Instant::now() + self.update.failed(error);
         self.no_write_before = Some(at);
         self.again(Some(at))
     }
@@ -286,8 +285,7 @@ impl ConfigurationKeeper {
 async fn follow(client: Client, settings: ConfigurationSettings, metrics: ConfigurationMetrics, changed: &Notify) {
     let api = Api::<PartialObjectMeta<ValidatingWebhookConfiguration>>::all(client);
     let mut watch = pin!(watch_object(api, &settings.name).default_backoff());
-    let problem = |verb| RequestProblem::new(verb, RESOURCE, &settings.name, metrics.clone());
-    let (mut list, mut start) = (problem(RequestVerb::List), problem(RequestVerb::Watch));
+    let [mut list, mut start] = [RequestVerb::List, RequestVerb::Watch].map(|verb| verb.problem(&settings, &metrics));
     while let Some(seen) = watch.next().await {
         match seen {
             Ok(_) => {
@@ -296,9 +294,9 @@ async fn follow(client: Client, settings: ConfigurationSettings, metrics: Config
                 changed.notify_one();
             }
             Err(error) => {
-                let (verb, error) = RequestError::of_watch(error);
-                let problem = if verb == RequestVerb::List { &mut list } else { &mut start };
-                problem.failed(&error, &settings.timing);
+                let (listing, error) = RequestError::of_watch(error);
+                let problem = if listing { &mut list } else { &mut start };
+                problem.failed(&error);
                 // Who reads the object learns whether it is there and whether the API server is.
                 changed.notify_one();
             }

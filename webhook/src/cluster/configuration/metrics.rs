@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::author::UNKNOWN;
-use super::request::RequestVerb;
+use super::verb::RequestVerb;
 
 /// Field managers that are counted by name. Names are free text: whoever makes more of them is counted as `other`.
 const MAX_MANAGERS: usize = 20;
@@ -111,8 +111,8 @@ impl ConfigurationMetrics {
         self.repairs.get_or_create(&ManagerLabels { field_manager: name.to_owned() }).inc();
     }
 
-    pub(super) fn failed(&self, verb: RequestVerb) {
-        self.errors.get_or_create(&VerbLabels { verb: verb.name() }).inc();
+    pub(super) fn errors(&self, verb: RequestVerb) -> Counter {
+        self.errors.get_or_create_owned(&VerbLabels { verb: verb.name() })
     }
 }
 

@@ -20,15 +20,15 @@ mod event;
 mod inputs;
 mod keeper;
 mod metrics;
+mod object;
 mod pace;
 mod plan;
-mod problem;
 mod published;
 mod repair;
-mod request;
 mod selector;
 mod settings;
 mod trial;
+mod verb;
 
 pub(crate) use entry::SUFFIX;
 pub use entry::{Backend, EntryError, PolicyEntry, TargetScope, entry};

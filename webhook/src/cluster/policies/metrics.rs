@@ -6,7 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::trouble::PolicyRequest;
+use super::problems::PolicyRequest;
 
 /// What is measured of policies from the cluster.
 #[derive(Clone, Debug, Default)]
@@ -54,8 +54,8 @@ impl PolicyWatchMetrics {
         metrics
     }
 
-    pub(super) fn failed(&self, request: PolicyRequest) {
-        self.errors.get_or_create(&labels(request)).inc();
+    pub(super) fn errors(&self, request: PolicyRequest) -> Counter {
+        self.errors.get_or_create_owned(&labels(request))
     }
 }
 

@@ -19,12 +19,12 @@ mod compiled;
 mod conditions;
 mod index;
 mod metrics;
+mod problems;
 mod record;
 mod requests;
 mod settings;
 mod status_write;
 mod target;
-mod trouble;
 mod watch;
 
 pub use conditions::ConfiguredEntries;

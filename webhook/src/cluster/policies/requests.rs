@@ -1,37 +1,20 @@
 //! What is asked of the API server beside the watches.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
 use http::Request;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIResourceList};
 use kube::Client;
-use kube::core::Status;
-use kube::runtime::watcher;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+use super::problems::{PolicyProblems, PolicyRequest};
 use super::target::ServedTarget;
-use super::trouble::{PolicyRequest, Troubles};
+use crate::cluster::request::{RequestError, send};
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const POLICIES: &str = "/apis/statusguard.dev/v1alpha1/statuspolicies";
-
-/// Why a request failed.
-#[derive(Debug)]
-pub enum PolicyRequestError {
-    /// There is no such thing.
-    Absent,
-    /// The object has changed since it was read.
-    Conflict,
-    /// The right is missing.
-    Forbidden(String),
-    /// Everything else that the API server refuses.
-    Refused(u16, String),
-    /// There was no answer, or none that could be read.
-    Unreachable(String),
-}
 
 /// Asks the API server.
 pub struct PolicyRequests {
@@ -60,20 +43,20 @@ impl PolicyRequests {
     pub async fn target(
         &self,
         query: &TargetQuery,
-        troubles: &mut Troubles,
-    ) -> Result<(ServedTarget, Option<Json>), (PolicyRequestError, Duration)> {
+        problems: &mut PolicyProblems,
+    ) -> Result<(ServedTarget, Option<Json>), (RequestError, Duration)> {
         let crd = match self.crd(query).await {
             Ok(crd) => {
-                troubles.succeeded(PolicyRequest::GetCrd);
+                problems.succeeded(PolicyRequest::GetCrd);
                 crd
             }
             // Discovery is open to everybody.
-            Err(error @ PolicyRequestError::Forbidden(_)) => {
-                troubles.failed(PolicyRequest::GetCrd, &error);
+            Err(error @ RequestError::Forbidden(_)) => {
+                problems.failed(PolicyRequest::GetCrd, &error);
                 None
             }
             Err(error) => {
-                let delay = troubles.failed(PolicyRequest::GetCrd, &error);
+                let delay = problems.failed(PolicyRequest::GetCrd, &error);
                 return Err((error, delay));
             }
         };
@@ -82,34 +65,34 @@ impl PolicyRequests {
         }
         match self.discovered(query).await {
             Ok(served) => {
-                troubles.succeeded(PolicyRequest::Discover);
+                problems.succeeded(PolicyRequest::Discover);
                 Ok((served, None))
             }
             Err(error) => {
-                let delay = troubles.failed(PolicyRequest::Discover, &error);
+                let delay = problems.failed(PolicyRequest::Discover, &error);
                 Err((error, delay))
             }
         }
     }
 
-    async fn crd(&self, query: &TargetQuery) -> Result<Option<Json>, PolicyRequestError> {
+    async fn crd(&self, query: &TargetQuery) -> Result<Option<Json>, RequestError> {
         let TargetQuery { group, resource, .. } = query;
         if group.is_empty() {
             return Ok(None);
         }
         let crd: Json = match self.get(&format!("{CRDS}/{resource}.{group}")).await {
             Ok(crd) => crd,
-            Err(PolicyRequestError::Absent) => return Ok(None),
+            Err(RequestError::Absent) => return Ok(None),
             Err(error) => return Err(error),
         };
         // A proxy in between may answer anything.
         match crd["spec"]["versions"].is_array() {
             true => Ok(Some(crd)),
-            false => Err(PolicyRequestError::Unreachable("the answer is not the CRD that was asked for".to_owned())),
+            false => Err(RequestError::Unreachable("the answer is not the CRD that was asked for".to_owned())),
         }
     }
 
-    async fn discovered(&self, query: &TargetQuery) -> Result<ServedTarget, PolicyRequestError> {
+    async fn discovered(&self, query: &TargetQuery) -> Result<ServedTarget, RequestError> {
         let TargetQuery { group, resource, versions } = query;
         let mut served = ServedTarget::default();
         for version in versions {
@@ -119,20 +102,20 @@ impl PolicyRequests {
             };
             match self.get::<APIResourceList>(&path).await {
                 Ok(list) => served.add_version(version, resource, &list),
-                Err(PolicyRequestError::Absent) => served.add_group(self.group_versions(group).await?),
+                Err(RequestError::Absent) => served.add_group(self.group_versions(group).await?),
                 Err(error) => return Err(error),
             }
         }
         Ok(served)
     }
 
-    async fn group_versions(&self, group: &str) -> Result<Vec<String>, PolicyRequestError> {
+    async fn group_versions(&self, group: &str) -> Result<Vec<String>, RequestError> {
         if group.is_empty() {
             return Ok(vec!["v1".to_owned()]);
         }
         match self.get::<APIGroup>(&format!("/apis/{group}")).await {
             Ok(found) => Ok(found.versions.into_iter().map(|version| version.version).collect()),
-            Err(PolicyRequestError::Absent) => Ok(Vec::new()),
+            Err(RequestError::Absent) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
@@ -144,87 +127,25 @@ impl PolicyRequests {
         uid: &str,
         version: &str,
         status: &Json,
-    ) -> Result<String, PolicyRequestError> {
+    ) -> Result<String, RequestError> {
         let body = json!({ "metadata": { "uid": uid, "resourceVersion": version }, "status": status });
         let uri = format!("{POLICIES}/{name}/status?fieldManager={}", self.field_manager);
         let request = Request::patch(uri).header("Content-Type", "application/merge-patch+json");
         let written: Json = self.send(request.body(body.to_string().into_bytes())).await?;
         match written["metadata"]["resourceVersion"].as_str() {
             Some(version) => Ok(version.to_owned()),
-            None => Err(PolicyRequestError::Unreachable("the answer is not the policy that was written".to_owned())),
+            None => Err(RequestError::Unreachable("the answer is not the policy that was written".to_owned())),
         }
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, PolicyRequestError> {
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RequestError> {
         self.send(Request::get(path).body(Vec::new())).await
     }
 
     async fn send<T: DeserializeOwned>(
         &self,
         request: Result<Request<Vec<u8>>, http::Error>,
-    ) -> Result<T, PolicyRequestError> {
-        let request = request.map_err(|error| PolicyRequestError::Unreachable(error.to_string()))?;
-        match tokio::time::timeout(self.time, self.client.request(request)).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(PolicyRequestError::Unreachable(format!("no answer within {:?}", self.time))),
-        }
-    }
-}
-
-impl PolicyRequestError {
-    /// Errors that are one and the same to whoever reads the log.
-    pub fn category(&self) -> &'static str {
-        match self {
-            Self::Absent => "absent",
-            Self::Conflict => "conflict",
-            Self::Forbidden(_) => "forbidden",
-            Self::Refused(..) => "refused",
-            Self::Unreachable(_) => "unreachable",
-        }
-    }
-
-    /// Whether a watch failed at its beginning, and why.
-    pub fn of_watch(error: watcher::Error) -> (bool, Self) {
-        match error {
-            watcher::Error::InitialListFailed(error) => (true, error.into()),
-            watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => (false, error.into()),
-            watcher::Error::WatchError(status) => (false, (*status).into()),
-            other => (true, Self::Unreachable(other.to_string())),
-        }
-    }
-}
-
-impl From<Status> for PolicyRequestError {
-    fn from(status: Status) -> Self {
-        let Status { code, message, .. } = status;
-        match code {
-            404 => Self::Absent,
-            409 => Self::Conflict,
-            401 | 403 => Self::Forbidden(message),
-            code => Self::Refused(code, message),
-        }
-    }
-}
-
-impl From<kube::Error> for PolicyRequestError {
-    fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => (*status).into(),
-            other => {
-                let error = anyhow::Error::from(other);
-                Self::Unreachable(format!("{error:#}"))
-            }
-        }
-    }
-}
-
-impl fmt::Display for PolicyRequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent => f.write_str("the API server has no such resource"),
-            Self::Conflict => f.write_str("the object has changed"),
-            Self::Refused(code, message) => write!(f, "HTTP {code}: {message}"),
-            Self::Forbidden(message) | Self::Unreachable(message) => f.write_str(message),
-        }
+    ) -> Result<T, RequestError> {
+        send(&self.client, self.time, request).await
     }
 }

@@ -22,9 +22,10 @@ use tokio::time::sleep_until;
 use super::conditions::ConfiguredEntries;
 use super::index::PolicyIndex;
 use super::metrics::PolicyWatchMetrics;
-use super::requests::{PolicyRequestError, PolicyRequests};
+use super::problems::{PolicyProblems, PolicyRequest};
+use super::requests::PolicyRequests;
 use super::settings::PolicyWatchSettings;
-use super::trouble::{PolicyRequest, Troubles};
+use crate::cluster::request::RequestError;
 use crate::guard::policy_changes::NamedPolicies;
 use crate::guard::policy_file::ActivePolicy;
 use crate::guard::store::PolicyStore;
@@ -56,7 +57,7 @@ pub struct PolicyWatch {
     settings: PolicyWatchSettings,
     metrics: PolicyWatchMetrics,
     requests: PolicyRequests,
-    troubles: Troubles,
+    problems: PolicyProblems,
     gate: Option<ReadinessGate>,
     served: watch::Sender<Option<Arc<[ServedPolicy]>>>,
     index: PolicyIndex,
@@ -88,7 +89,7 @@ impl PolicyWatch {
         let now = Instant::now();
         Self {
             requests: PolicyRequests::new(client.clone(), &settings.field_manager, settings.request),
-            troubles: Troubles::new(settings.clone(), metrics.clone()),
+            problems: PolicyProblems::new(&settings, &metrics),
             gate: None,
             served: watch::Sender::default(),
             index: PolicyIndex::default(),
@@ -162,18 +163,18 @@ impl PolicyWatch {
             Ok(event) => {
                 match event {
                     Event::Init => {}
-                    Event::InitApply(_) | Event::InitDone => self.troubles.succeeded(PolicyRequest::ListPolicies),
-                    Event::Apply(_) | Event::Delete(_) => self.troubles.succeeded(PolicyRequest::WatchPolicies),
+                    Event::InitApply(_) | Event::InitDone => self.problems.succeeded(PolicyRequest::ListPolicies),
+                    Event::Apply(_) | Event::Delete(_) => self.problems.succeeded(PolicyRequest::WatchPolicies),
                 }
                 self.index.policy_event(event);
                 self.metrics.synced.set(self.index.listed.into());
                 None
             }
             Err(error) => {
-                let (list, error) = PolicyRequestError::of_watch(error);
+                let (list, error) = RequestError::of_watch(error);
                 let request = if list { PolicyRequest::ListPolicies } else { PolicyRequest::WatchPolicies };
-                let wait = self.troubles.failed(request, &error);
-                (!list && matches!(error, PolicyRequestError::Forbidden(_))).then_some(wait)
+                let wait = self.problems.failed(request, &error);
+                (!list && matches!(error, RequestError::Forbidden(_))).then_some(wait)
             }
         }
     }
@@ -183,18 +184,18 @@ impl PolicyWatch {
             Ok(event) => {
                 match event {
                     Event::Init => {}
-                    Event::InitApply(_) | Event::InitDone => self.troubles.succeeded(PolicyRequest::ListCrds),
-                    Event::Apply(_) | Event::Delete(_) => self.troubles.succeeded(PolicyRequest::WatchCrds),
+                    Event::InitApply(_) | Event::InitDone => self.problems.succeeded(PolicyRequest::ListCrds),
+                    Event::Apply(_) | Event::Delete(_) => self.problems.succeeded(PolicyRequest::WatchCrds),
                 }
                 self.crds_watched |= matches!(event, Event::InitDone | Event::Apply(_) | Event::Delete(_));
                 self.index.crd_event(event);
             }
             Err(error) => {
-                let (list, error) = PolicyRequestError::of_watch(error);
+                let (list, error) = RequestError::of_watch(error);
                 let request = if list { PolicyRequest::ListCrds } else { PolicyRequest::WatchCrds };
-                self.troubles.failed(request, &error);
+                self.problems.failed(request, &error);
                 // After anything else the watch goes on where it ended.
-                self.crds_watched &= !matches!(error, PolicyRequestError::Forbidden(_));
+                self.crds_watched &= !matches!(error, RequestError::Forbidden(_));
             }
         }
     }

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::chained;
+use crate::cluster::with_sources;
 
 /// What to do where the addresses of pods lead nowhere.
 const OUTSIDE: &str = "from outside of the cluster, forward a port of each pod and name it by --address";
@@ -27,7 +27,7 @@ pub async fn presented(address: &str, name: &ServerName<'static>) -> Result<Vec<
         let stream =
             TcpStream::connect(address).await.map_err(|error| format!("cannot connect: {error}; {OUTSIDE}"))?;
         let handshake = TlsConnector::from(Arc::new(config()?)).connect(name.clone(), stream).await;
-        let stream = handshake.map_err(|error| format!("the TLS handshake failed: {}", chained(&error)))?;
+        let stream = handshake.map_err(|error| format!("the TLS handshake failed: {}", with_sources(&error)))?;
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
         Ok(chain.iter().map(|certificate| certificate.clone().into_owned()).collect())

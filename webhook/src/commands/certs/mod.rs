@@ -14,8 +14,8 @@ pub use self::report::{AuthorityReport, CertificateReport, EntryReport, ReplicaR
 
 use self::replicas::GuardReplica;
 use crate::args::{CertsStatusArgs, OutputFormat};
-use crate::cluster::ClusterConnection;
 use crate::cluster::configuration::SUFFIX;
+use crate::cluster::{ClusterConnection, with_sources};
 use crate::exit::Exit;
 use crate::output;
 
@@ -52,19 +52,8 @@ pub(super) fn failure(failure: &RequestFailure) -> String {
             )
         }
         RequestFailure::Refused { verb, what, message, .. } => format!("cannot {verb} {what}: {message}"),
-        failure => chained(failure),
+        failure => with_sources(failure),
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chained(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    text
 }
 
 impl CertificateReport {

@@ -9,10 +9,11 @@ use serde_json::Value as Json;
 use super::{EnforcementInputs, PolicyWatch, ServedPolicy};
 use crate::cluster::policies::compiled::{CompiledVersion, KnownTarget};
 use crate::cluster::policies::conditions::{self, EnforcementState, WantedCondition};
+use crate::cluster::policies::problems::PolicyRequest;
 use crate::cluster::policies::record::PolicyRecord;
-use crate::cluster::policies::requests::{PolicyRequestError, TargetQuery};
+use crate::cluster::policies::requests::TargetQuery;
 use crate::cluster::policies::target::ServedTarget;
-use crate::cluster::policies::trouble::PolicyRequest;
+use crate::cluster::request::RequestError;
 use crate::guard::policy_changes::NamedPolicies;
 use crate::guard::policy_file::PolicySource;
 use crate::guard::store_metrics::PolicyState;
@@ -82,7 +83,7 @@ impl PolicyWatch {
         {
             return KnownTarget::Unknown(error.clone());
         }
-        match self.requests.target(query, &mut self.troubles).await {
+        match self.requests.target(query, &mut self.problems).await {
             Ok((served, crd)) => {
                 self.away = None;
                 KnownTarget::Told(served, crd)
@@ -91,7 +92,7 @@ impl PolicyWatch {
                 let until = Instant::now() + delay;
                 self.retry_at = Some(self.retry_at.map_or(until, |at| at.min(until)));
                 let text = error.to_string();
-                if let PolicyRequestError::Unreachable(_) = error {
+                if let RequestError::Unreachable(_) = error {
                     self.away = Some((until, text.clone()));
                 }
                 KnownTarget::Unknown(text)
@@ -183,7 +184,7 @@ impl PolicyWatch {
         self.write_at = now + self.settings.between_writes;
         let error = match written {
             Ok(version) => {
-                self.troubles.succeeded(PolicyRequest::PatchStatus);
+                self.problems.succeeded(PolicyRequest::PatchStatus);
                 self.metrics.writes.inc();
                 record.writes.written(record.generation, &wanted, &self.settings);
                 (record.version, record.status) = (version, status);
@@ -193,17 +194,17 @@ impl PolicyWatch {
         };
         let wait = match &error {
             // The watch brings the version to write to.
-            PolicyRequestError::Conflict | PolicyRequestError::Absent => {
+            RequestError::Conflict | RequestError::Absent => {
                 self.metrics.conflicts.inc();
                 self.settings.first_retry
             }
             // This object alone is not taken.
-            PolicyRequestError::Refused(400..=428, _) => {
-                self.troubles.failed(PolicyRequest::PatchStatus, &error);
+            RequestError::Invalid(..) | RequestError::Refused(400..=428, _) => {
+                self.problems.failed(PolicyRequest::PatchStatus, &error);
                 self.settings.slowest_retry
             }
             _ => {
-                self.write_at = now + self.troubles.failed(PolicyRequest::PatchStatus, &error);
+                self.write_at = now + self.problems.failed(PolicyRequest::PatchStatus, &error);
                 self.index.conditions.insert(name);
                 return;
             }
