@@ -1,7 +1,7 @@
 //! What a policy's conditions say, exactly, and how kubectl shows them.
 
 use serde_json::{Value, json};
-use statusguard::cluster::policies::ConfiguredEntries;
+use statusguard::cluster::configuration::Published;
 use statusguard_tests::User;
 
 use crate::stage::{Stage, guards};
@@ -13,7 +13,7 @@ async fn conditions_follow_the_configuration_and_calls_and_keep_their_times() {
     stage.guard("jobs", "a").await;
     let _watching = stage.watch();
     stage.says("jobs", "Enforced", "Unknown", "ConfigurationUnknown").await;
-    stage.configured.send_replace(ConfiguredEntries::Absent);
+    stage.published.send_replace(Published::Absent);
     stage.says("jobs", "Enforced", "False", "ConfigurationAbsent").await;
     stage.configure(&[]);
     stage.says("jobs", "Enforced", "False", "NotInConfiguration").await;

@@ -32,7 +32,7 @@ async fn replicas_agree_and_stop_writing() {
     let mut before = None;
     for round in 0..6 {
         // All conditions are looked at again.
-        stage.configured.send_modify(|_| {});
+        stage.published.send_modify(|_| {});
         // Each replica sees this later than all that was written before.
         stage.guard("others", "a").await;
         for replica in &replicas {
@@ -60,7 +60,7 @@ async fn a_call_that_only_one_replica_has_seen_is_believed_by_all() {
     first.stop().await;
     let before = stage.version("jobs").await;
     stage.arrived = Default::default();
-    stage.configured = Default::default();
+    stage.published = Default::default();
     let second = stage.watch();
     second.ready().await;
     stage.guard("others", "a").await;

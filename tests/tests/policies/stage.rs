@@ -13,8 +13,9 @@ use kube::{Client, Config, ResourceExt as _};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use statusguard::PolicyStore;
+use statusguard::cluster::configuration::Published;
 use statusguard::cluster::policies::{
-    ConfiguredEntries, EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy,
+    EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy,
 };
 use statusguard_edge::Health;
 use statusguard_policy::StatusPolicy;
@@ -37,7 +38,7 @@ pub struct Stage {
     pub settings: PolicyWatchSettings,
     /// Counts the requests of all watches, and can break them.
     pub proxy: FaultProxy,
-    pub configured: watch::Sender<ConfiguredEntries>,
+    pub published: watch::Sender<Published>,
     pub arrived: watch::Sender<HashSet<String>>,
     _logs: LogsOnFailure<'static>,
     _turn: MutexGuard<'static, ()>,
@@ -73,7 +74,7 @@ impl Stage {
                 ..PolicyWatchSettings::default()
             },
             proxy: FaultProxy::start(plane.config(User::Admin)).await.unwrap(),
-            configured: watch::Sender::default(),
+            published: watch::Sender::default(),
             arrived: watch::Sender::default(),
             _logs: plane.logs_on_failure(),
             _turn: turn,
@@ -174,7 +175,7 @@ impl Stage {
         let mut watch = PolicyWatch::new(client, Arc::clone(&store), self.settings.clone(), metrics);
         watch.announce(health.gate("cluster-policies"));
         let served = watch.served();
-        let inputs = EnforcementInputs { configured: self.configured.subscribe(), arrived: self.arrived.subscribe() };
+        let inputs = EnforcementInputs { published: self.published.subscribe(), arrived: self.arrived.subscribe() };
         let (shutdown, asked) = oneshot::channel();
         let task = tokio::spawn(watch.run(inputs, async move { drop(asked.await) }));
         Watching { store, served, health, registry, shutdown, task }
@@ -205,8 +206,8 @@ impl Stage {
 
     /// Makes all policies of these resources have an entry.
     pub fn configure(&self, resources: &[&str]) {
-        let names = resources.iter().map(|resource| self.name(resource)).collect();
-        self.configured.send_replace(ConfiguredEntries::Present(names));
+        let bundles = resources.iter().map(|resource| (self.name(resource), Vec::new())).collect();
+        self.published.send_replace(Published::Present { bundles, in_sync: true });
     }
 
     pub fn call_arrives(&self, resource: &str) {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! PolicyWatch ──served──▶ entries ──▶ ConfigurationKeeper ──▶ ValidatingWebhookConfiguration
-//!      ▲                                   │ published              ▲ caBundle
-//!      └───────────configured──────────────┘         CertificateKeeper ──▶ ServingLeaf ──▶ rustls
+//!      ▲                                   │                        ▲ caBundle
+//!      └───────────published───────────────┘         CertificateKeeper ──▶ ServingLeaf ──▶ rustls
 //! ```
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,12 +16,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::configuration::{
-    Backend, ConfigurationKeeper, ConfigurationMetrics, ConfigurationSettings, PolicyEntry, Published, TargetScope,
+    Backend, ConfigurationKeeper, ConfigurationMetrics, ConfigurationSettings, PolicyEntry, TargetScope,
 };
 use super::connection::ClusterConnection;
-use super::policies::{
-    ConfiguredEntries, EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy,
-};
+use super::policies::{EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy};
 use crate::guard::PolicyStore;
 
 /// Who writes, for `managedFields`; all replicas are one.
@@ -88,7 +86,6 @@ impl ClusterService {
             ..ConfigurationSettings::default()
         };
         let keeper = ConfigurationKeeper::new(client.clone(), settings, ConfigurationMetrics::register(registry));
-        let published = keeper.published();
 
         let (bundle, leaf) = match source {
             CertificateSource::Files(bundle) => (bundle, None),
@@ -105,9 +102,7 @@ impl ClusterService {
             }
         };
 
-        let (configured, inputs) = watch::channel(ConfiguredEntries::Unknown);
-        tasks.spawn(follow_published(published, configured));
-        let inputs = EnforcementInputs { configured: inputs, arrived: arrived.subscribe() };
+        let inputs = EnforcementInputs { published: keeper.published(), arrived: arrived.subscribe() };
         tasks.spawn(policies.run(inputs, std::future::pending()));
 
         let (entries, wanted) = watch::channel(None);
@@ -138,21 +133,6 @@ async fn follow_certificates(mut status: watch::Receiver<statusguard_certs::Cert
             gate.unready();
         }
         if status.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Tells which policies have an entry.
-async fn follow_published(mut published: watch::Receiver<Published>, configured: watch::Sender<ConfiguredEntries>) {
-    loop {
-        let entries = match &*published.borrow_and_update() {
-            Published::Unknown => ConfiguredEntries::Unknown,
-            Published::Absent => ConfiguredEntries::Absent,
-            Published::Present { bundles, .. } => ConfiguredEntries::Present(bundles.keys().cloned().collect()),
-        };
-        configured.send_replace(entries);
-        if published.changed().await.is_err() {
             return;
         }
     }

@@ -1,28 +1,17 @@
 //! The conditions of a policy object: what they are to be, and whether they are that already.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value as Json, json};
 use statusguard_policy::Policy;
 use statusguard_policy::spec::Mode;
 
 use super::compiled::CompiledVersion;
-
-/// What the API server holds of the guard's entries in the webhook configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ConfiguredEntries {
-    /// Not read yet.
-    #[default]
-    Unknown,
-    /// There is no webhook configuration: the guard is switched off.
-    Absent,
-    /// These policies have an entry.
-    Present(BTreeSet<String>),
-}
+use crate::cluster::configuration::Published;
 
 /// What the condition `Enforced` depends on, beside the policy.
 pub struct EnforcementState<'s> {
-    pub configured: &'s ConfiguredEntries,
+    pub published: &'s Published,
     /// Policies of which a call arrived through the API server.
     pub arrived: &'s HashSet<String>,
     /// Where the folder has a policy of the same name.
@@ -83,21 +72,21 @@ fn enforced(
     }
     let was_enforced = said(observed, ENFORCED, TRUE);
     let enforced = (TRUE, "Enforced", "the webhook configuration has its entry, and a call has arrived".to_owned());
-    match state.configured {
-        ConfiguredEntries::Unknown if was_enforced => enforced,
-        ConfiguredEntries::Unknown => {
+    match state.published {
+        Published::Unknown if was_enforced => enforced,
+        Published::Unknown => {
             (UNKNOWN, "ConfigurationUnknown", "the webhook configuration has not been read yet".to_owned())
         }
-        ConfiguredEntries::Absent => {
+        Published::Absent => {
             let message = "there is no ValidatingWebhookConfiguration of the guard: it is switched off";
             (FALSE, "ConfigurationAbsent", message.to_owned())
         }
-        ConfiguredEntries::Present(entries) if !entries.contains(name) => {
+        Published::Present { bundles, .. } if !bundles.contains_key(name) => {
             let message = "the webhook configuration has no entry for this policy yet";
             (FALSE, "NotInConfiguration", message.to_owned())
         }
-        ConfiguredEntries::Present(_) if was_enforced || state.arrived.contains(name) => enforced,
-        ConfiguredEntries::Present(_) => {
+        Published::Present { .. } if was_enforced || state.arrived.contains(name) => enforced,
+        Published::Present { .. } => {
             let message = "the webhook configuration has its entry; no call has arrived yet";
             (UNKNOWN, "WaitingForFirstCall", message.to_owned())
         }

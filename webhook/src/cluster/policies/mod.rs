@@ -27,7 +27,6 @@ mod status_write;
 mod target;
 mod watch;
 
-pub use conditions::ConfiguredEntries;
 pub(crate) use conditions::switched_off;
 pub use metrics::PolicyWatchMetrics;
 pub use settings::PolicyWatchSettings;

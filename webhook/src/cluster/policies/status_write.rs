@@ -70,15 +70,16 @@ mod tests {
     use serde_json::Value as Json;
 
     use super::*;
+    use crate::cluster::configuration::Published;
     use crate::cluster::policies::compiled::CompiledVersion;
-    use crate::cluster::policies::conditions::{self, ConfiguredEntries, EnforcementState};
+    use crate::cluster::policies::conditions::{self, EnforcementState};
     use crate::guard::store_metrics::PolicyState;
 
     fn wanted(message: &str) -> [WantedCondition; 2] {
         let (state, reason, message) = (PolicyState::Broken, "Invalid", message.to_owned());
         let version = CompiledVersion { policy: None, state, reason, message };
-        let (configured, arrived) = (&ConfiguredEntries::Unknown, &HashSet::new());
-        let state = EnforcementState { configured, arrived, replaced_by: None };
+        let (published, arrived) = (&Published::Unknown, &HashSet::new());
+        let state = EnforcementState { published, arrived, replaced_by: None };
         conditions::wanted("jobs.example.org", &version, &state, &Json::Null)
     }
 

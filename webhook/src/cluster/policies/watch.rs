@@ -19,12 +19,12 @@ use statusguard_policy::StatusPolicy;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::conditions::ConfiguredEntries;
 use super::index::PolicyIndex;
 use super::metrics::PolicyWatchMetrics;
 use super::problems::{PolicyProblems, PolicyRequest};
 use super::requests::PolicyRequests;
 use super::settings::PolicyWatchSettings;
+use crate::cluster::configuration::Published;
 use crate::cluster::request::RequestError;
 use crate::guard::policy_changes::NamedPolicies;
 use crate::guard::policy_file::ActivePolicy;
@@ -45,7 +45,7 @@ pub struct ServedPolicy {
 /// What the condition `Enforced` is made from.
 pub struct EnforcementInputs {
     /// What the API server holds of the guard's entries.
-    pub configured: watch::Receiver<ConfiguredEntries>,
+    pub published: watch::Receiver<Published>,
     /// Policies of which a call arrived through the API server.
     pub arrived: watch::Receiver<HashSet<String>>,
 }
@@ -149,7 +149,7 @@ impl PolicyWatch {
                     self.index.in_force_changed(&in_force);
                     self.unpublished = true;
                 }
-                Ok(()) = inputs.configured.changed() => self.index.all_conditions(),
+                Ok(()) = inputs.published.changed() => self.index.all_conditions(),
                 Ok(()) = inputs.arrived.changed() => self.index.all_conditions(),
                 () = std::future::ready(()), if self.has_work() => self.work(inputs).await,
                 () = sleep_until(wake.into()) => self.time_passed(),

@@ -34,8 +34,9 @@ fn broken() -> CompiledVersion {
     CompiledVersion { policy: None, state: PolicyState::Broken, reason: "Invalid", message: "it does not".into() }
 }
 
-fn present(names: &[&str]) -> ConfiguredEntries {
-    ConfiguredEntries::Present(names.iter().map(|name| (*name).to_owned()).collect())
+fn present(names: &[&str]) -> Published {
+    let bundles = names.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
+    Published::Present { bundles, in_sync: true }
 }
 
 #[test]
@@ -48,25 +49,25 @@ fn what_enforced_says() {
     let was_true = json!({ "conditions": [{ "type": "Enforced", "status": "True" }] });
     let here = present(&[NAME]);
     // spec, entries, whether a call arrived, the status as it is; status and reason
-    for (spec, configured, arrived, observed, status, reason) in [
+    for (spec, published, arrived, observed, status, reason) in [
         (&plain, &here, true, &none, "True", "Enforced"),
         (&plain, &here, false, &none, "Unknown", "WaitingForFirstCall"),
         (&plain, &here, false, &was_true, "True", "Enforced"),
         (&plain, &present(&["other"]), true, &was_true, "False", "NotInConfiguration"),
-        (&plain, &ConfiguredEntries::Absent, true, &was_true, "False", "ConfigurationAbsent"),
-        (&plain, &ConfiguredEntries::Unknown, true, &none, "Unknown", "ConfigurationUnknown"),
-        (&plain, &ConfiguredEntries::Unknown, false, &was_true, "True", "Enforced"),
+        (&plain, &Published::Absent, true, &was_true, "False", "ConfigurationAbsent"),
+        (&plain, &Published::Unknown, true, &none, "Unknown", "ConfigurationUnknown"),
+        (&plain, &Published::Unknown, false, &was_true, "True", "Enforced"),
         (&off, &here, true, &was_true, "False", "ModeOff"),
         (&off_here, &here, true, &none, "True", "Enforced"),
         (&on_there, &here, true, &none, "True", "Enforced"),
         (&core, &here, true, &none, "False", "CoreNotConfirmed"),
     ] {
         let arrived = if arrived { [NAME.to_owned()].into() } else { HashSet::new() };
-        let state = EnforcementState { configured, arrived: &arrived, replaced_by: None };
+        let state = EnforcementState { published, arrived: &arrived, replaced_by: None };
         let [_, enforced] = wanted(NAME, &version(spec), &state, observed);
         assert_eq!((enforced.kind, enforced.status, enforced.reason), ("Enforced", status, reason), "{spec}");
     }
-    let state = EnforcementState { configured: &here, arrived: &HashSet::new(), replaced_by: None };
+    let state = EnforcementState { published: &here, arrived: &HashSet::new(), replaced_by: None };
     let [compiled, enforced] = wanted(NAME, &broken(), &state, &was_true);
     assert_eq!((compiled.status, compiled.reason, compiled.message.as_str()), ("False", "Invalid", "it does not"));
     assert_eq!((enforced.status, enforced.reason), ("False", "NotCompiled"));

@@ -158,7 +158,7 @@ impl PolicyWatch {
         let in_force = self.in_force.borrow();
         let folder = in_force.get(name).filter(|entry| entry.source != PolicySource::Cluster);
         let state = EnforcementState {
-            configured: &inputs.configured.borrow(),
+            published: &inputs.published.borrow(),
             arrived: &inputs.arrived.borrow(),
             replaced_by: folder.map(|entry| entry.source.to_string()),
         };
