@@ -25,7 +25,7 @@ pub use args::{
 pub use commands::certs::{AuthorityReport, CertificateReport, EntryReport, ReplicaReport};
 pub use commands::uninstall::UninstallPlan;
 pub use exit::Exit;
-pub use guard::{ActivePolicy, Guard, PolicySource, PolicyStore, Refusal, Refusals};
+pub use guard::{ActivePolicy, EntriesKeptBy, Guard, PolicySource, PolicyStore, Refusal, Refusals};
 
 /// Runs a command to its exit code; errors go to standard error with all their causes.
 #[must_use]

@@ -12,11 +12,11 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch
 use kube::{Client, Config, ResourceExt as _};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use statusguard::PolicyStore;
 use statusguard::cluster::configuration::Published;
 use statusguard::cluster::policies::{
     EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy,
 };
+use statusguard::{EntriesKeptBy, PolicyStore};
 use statusguard_edge::Health;
 use statusguard_policy::StatusPolicy;
 use statusguard_tests::{ControlPlane, FaultProxy, LogsOnFailure, User, eventually, unique};
@@ -165,7 +165,7 @@ impl Stage {
 
     pub fn watch_as(&self, config: Config, folder: Option<PathBuf>) -> Watching {
         let store = match folder {
-            Some(folder) => PolicyStore::open(folder).unwrap(),
+            Some(folder) => PolicyStore::open(folder, EntriesKeptBy::Guard).unwrap(),
             None => PolicyStore::without_folder(),
         };
         let (store, mut registry, health) = (Arc::new(store), Registry::default(), Health::new());

@@ -1,85 +1,94 @@
-//! The serving certificate: read from files, and again when the operator says so.
+//! A certificate that is brought by the user: what is served, and its authority, which the guard publishes.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
 
-/// The certificate in force and the files it is read from.
-pub struct ServingCertificate {
+/// The files of a certificate, and what was made of them when they were last read.
+pub struct CertificateFiles {
     chain: PathBuf,
     key: PathBuf,
+    authority: Option<PathBuf>,
     current: ArcSwap<Resolver>,
-    /// What the files held.
-    contents: Mutex<Option<[Vec<u8>; 2]>>,
-    /// One reading at a time, so that an older one does not replace a newer one.
-    reading: Mutex<()>,
+    bundle: watch::Sender<Option<Arc<[u8]>>>,
+    /// What chain and key held. One reading at a time, so that an older one does not replace a newer one.
+    pair: Mutex<[Vec<u8>; 2]>,
 }
 
 /// Sized, so that it can be swapped.
 struct Resolver(Arc<dyn ResolvesServerCert>);
 
-impl ServingCertificate {
+impl CertificateFiles {
     /// Reads the files for the first time.
     ///
     /// # Errors
     /// When a file cannot be read, or what is in them cannot be used.
-    pub fn open(chain: PathBuf, key: PathBuf) -> anyhow::Result<Self> {
-        let current = ArcSwap::from_pointee(read(&chain, &key)?);
-        let contents = Mutex::new(contents(&chain, &key));
-        Ok(Self { chain, key, current, contents, reading: Mutex::default() })
+    pub fn open(chain: PathBuf, key: PathBuf, authority: Option<PathBuf>) -> anyhow::Result<Self> {
+        let pair = read_pair(&chain, &key)?;
+        let current = ArcSwap::from_pointee(resolver(&chain, &key, &pair)?);
+        let files = Self { chain, key, authority, current, bundle: watch::Sender::default(), pair: Mutex::new(pair) };
+        files.refresh_authority()?;
+        Ok(files)
     }
 
-    /// Reads the files again if they have changed; whether they have. A pair that is half written does not fit and is
-    /// looked at again.
+    /// What is to be published; nothing without a file of the authority.
+    pub fn bundle(&self) -> watch::Receiver<Option<Arc<[u8]>>> {
+        self.bundle.subscribe()
+    }
+
+    /// Reads the files again; whether chain or key have changed. Handshakes from now on use what they hold; connections
+    /// that are open stay. A pair that is half written does not fit and is looked at again.
     ///
     /// # Errors
-    /// As of [`ServingCertificate::open`]; the last certificate stays in force then.
+    /// As of [`CertificateFiles::open`]; what was read before stays in force then.
     pub fn refresh(&self) -> anyhow::Result<bool> {
-        let found = contents(&self.chain, &self.key);
-        if found.is_some() && *self.contents.lock().unwrap_or_else(PoisonError::into_inner) == found {
-            return Ok(false);
+        let mut pair = self.pair.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = read_pair(&self.chain, &self.key)?;
+        let changed = *pair != found;
+        if changed {
+            self.current.store(Arc::new(resolver(&self.chain, &self.key, &found)?));
+            *pair = found;
         }
-        self.reload()?;
-        *self.contents.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        Ok(true)
+        self.refresh_authority()?;
+        Ok(changed)
     }
 
-    /// Reads the files again. Handshakes from now on use what they hold; connections that are open stay.
-    ///
-    /// # Errors
-    /// As of [`ServingCertificate::open`]; the last certificate stays in force then.
-    pub fn reload(&self) -> anyhow::Result<()> {
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        self.current.store(Arc::new(read(&self.chain, &self.key)?));
+    fn refresh_authority(&self) -> anyhow::Result<()> {
+        let Some(file) = &self.authority else { return Ok(()) };
+        let content: Arc<[u8]> =
+            std::fs::read(file).with_context(|| format!("reading --tls-ca {}", file.display()))?.into();
+        let changed = |bundle: &mut Option<Arc<[u8]>>| bundle.replace(Arc::clone(&content)).as_ref() != Some(&content);
+        self.bundle.send_if_modified(changed);
         Ok(())
     }
 }
 
-fn contents(chain: &PathBuf, key: &PathBuf) -> Option<[Vec<u8>; 2]> {
-    Some([std::fs::read(chain).ok()?, std::fs::read(key).ok()?])
-}
-
-fn read(chain: &PathBuf, key: &PathBuf) -> anyhow::Result<Resolver> {
+fn read_pair(chain: &Path, key: &Path) -> anyhow::Result<[Vec<u8>; 2]> {
     let certificates = std::fs::read(chain).with_context(|| format!("reading --tls-cert {}", chain.display()))?;
     let private = std::fs::read(key).with_context(|| format!("reading --tls-key {}", key.display()))?;
-    let resolver = statusguard_edge::certificate(&certificates, &private)
+    Ok([certificates, private])
+}
+
+fn resolver(chain: &Path, key: &Path, [certificates, private]: &[Vec<u8>; 2]) -> anyhow::Result<Resolver> {
+    let resolver = statusguard_edge::certificate(certificates, private)
         .with_context(|| format!("using {} and {}", chain.display(), key.display()))?;
     Ok(Resolver(resolver))
 }
 
-impl ResolvesServerCert for ServingCertificate {
+impl ResolvesServerCert for CertificateFiles {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.current.load().0.resolve(hello)
     }
 }
 
-impl fmt::Debug for ServingCertificate {
+impl fmt::Debug for CertificateFiles {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("ServingCertificate").field("chain", &self.chain).finish_non_exhaustive()
+        out.debug_struct("CertificateFiles").field("chain", &self.chain).finish_non_exhaustive()
     }
 }

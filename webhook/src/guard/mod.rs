@@ -5,7 +5,6 @@
 //!                              └──> Refusals (recorder)
 //! ```
 
-mod authority_file;
 mod certificate;
 mod damping;
 mod denial;
@@ -45,12 +44,12 @@ use crate::cluster::configuration::Backend;
 use crate::cluster::{CertificateSource, ClusterNames, ClusterService};
 use crate::exit::Exit;
 
+pub use policy_changes::EntriesKeptBy;
 pub use policy_file::{ActivePolicy, PolicySource};
 pub use refusals::{Refusal, Refusals};
 pub use store::PolicyStore;
 
-use authority_file::AuthorityFile;
-use certificate::ServingCertificate;
+use certificate::CertificateFiles;
 use judge::PolicyJudge;
 use log::LogQueue;
 use log_json::JsonLines;
@@ -66,16 +65,15 @@ pub struct Guard {
     admission: TcpListener,
     plain: TcpListener,
     store: Arc<PolicyStore>,
-    follows_folder: bool,
     reload_interval: Duration,
     refusals: Refusals,
     repeat_limit: u32,
     /// The certificate of files, if it is not the guard's own.
-    files: Option<Arc<ServingCertificate>>,
+    files: Option<Arc<CertificateFiles>>,
     cluster: Option<ClusterService>,
-    authority: AuthorityFile,
     limits: Limits,
     health: Health,
+    /// Opens when the policy folder is usable, if there is one.
     policies: Option<ReadinessGate>,
     shutdown: Shutdown,
     log_dropped: Counter,
@@ -90,16 +88,20 @@ impl Guard {
     pub async fn bind(args: WebhookArgs) -> anyhow::Result<Self> {
         args.check()?;
         let files = match (&args.tls_cert, &args.tls_key) {
-            (Some(chain), Some(key)) => Some(Arc::new(ServingCertificate::open(chain.clone(), key.clone())?)),
+            (Some(chain), Some(key)) => {
+                Some(Arc::new(CertificateFiles::open(chain.clone(), key.clone(), args.tls_ca.clone())?))
+            }
             _ => None,
         };
-        let authority = AuthorityFile::open(args.tls_ca.clone())?;
-        let cluster = if args.static_config { None } else { Some(cluster(&args, &authority).await?) };
+        let (cluster, entries) = match args.static_config {
+            true => (None, EntriesKeptBy::Administrator),
+            false => (Some(cluster(&args, files.as_deref()).await?), EntriesKeptBy::Guard),
+        };
         let WebhookArgs { policy_dir, listen, plain_listen, reload_interval, repeat_limit, limits, .. } = args;
         let follows_folder = policy_dir.is_some();
         // Large policies take long to compile: not on the runtime's own threads.
         let opening = tokio::task::spawn_blocking(move || match policy_dir {
-            Some(folder) => PolicyStore::open(folder),
+            Some(folder) => PolicyStore::open(folder, entries),
             None => Ok(PolicyStore::without_folder()),
         });
         let store = opening.await.context("loading the policies")??;
@@ -112,13 +114,11 @@ impl Guard {
             admission: bind("--listen", listen).await?,
             plain: bind("--plain-listen", plain_listen).await?,
             store: Arc::new(store),
-            follows_folder,
             reload_interval,
             refusals: Refusals::new(REFUSALS_KEPT, REFUSALS_BYTES),
             repeat_limit,
             files,
             cluster,
-            authority,
             limits,
             health,
             policies,
@@ -157,7 +157,7 @@ impl Guard {
 
     /// What reads policies and certificate again when it is called. It may take long, and blocks.
     fn reload(&self) -> impl Fn() + Clone + Send + 'static {
-        let store = self.follows_folder.then(|| Arc::clone(&self.store));
+        let store = self.policies.is_some().then(|| Arc::clone(&self.store));
         let files = self.files.clone();
         move || {
             match store.as_ref().map(|store| store.refresh()) {
@@ -167,9 +167,9 @@ impl Guard {
                     tracing::error!(error = error.text(), "policies cannot be read; the last ones stay");
                 }
             }
-            match files.as_ref().map(|files| files.reload()) {
+            match files.as_ref().map(|files| files.refresh()) {
                 None => {}
-                Some(Ok(())) => tracing::info!("serving certificate read again"),
+                Some(Ok(_)) => tracing::info!("serving certificate read again"),
                 Some(Err(error)) => {
                     tracing::error!(error = format!("{error:#}"), "serving certificate unusable; the last one stays");
                 }
@@ -186,13 +186,11 @@ impl Guard {
             admission,
             plain,
             store,
-            follows_folder: _,
             reload_interval,
             refusals,
             repeat_limit,
             files,
             cluster,
-            authority,
             limits,
             health,
             policies,
@@ -217,7 +215,7 @@ impl Guard {
             (None, None) => anyhow::bail!("name --tls-cert and --tls-key, or omit --static-config"),
         };
         if let Some(files) = files {
-            tasks.spawn(follow_files(files, authority, reload_interval));
+            tasks.spawn(follow_files(files, reload_interval));
         }
         let edge = Edge {
             judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit, arrived)),
@@ -239,35 +237,33 @@ impl Guard {
 }
 
 /// What is kept in the cluster that the flags name.
-async fn cluster(args: &WebhookArgs, authority: &AuthorityFile) -> anyhow::Result<ClusterService> {
+async fn cluster(args: &WebhookArgs, files: Option<&CertificateFiles>) -> anyhow::Result<ClusterService> {
     let connection = args.cluster.connect().await?;
     let backend =
         Backend { namespace: connection.namespace.clone(), service: args.service.clone(), port: args.service_port };
     let names =
         ClusterNames { backend, configuration: args.configuration.clone(), secret: args.authority_secret.clone() };
-    let source = match args.tls_ca {
-        Some(_) => CertificateSource::Files(authority.bundle()),
+    let source = match files {
+        Some(files) => CertificateSource::Files(files.bundle()),
         None => CertificateSource::Own(args.timing()),
     };
     Ok(ClusterService::new(connection, names, source))
 }
 
 /// Looks at the files of a certificate again and again: a mounted Secret is swapped as a whole, which watches on files miss.
-async fn follow_files(files: Arc<ServingCertificate>, authority: AuthorityFile, interval: Duration) {
+async fn follow_files(files: Arc<CertificateFiles>, interval: Duration) {
     let mut said = String::new();
     loop {
         tokio::time::sleep(interval.max(Duration::from_millis(10))).await;
         let read = Arc::clone(&files);
         let refreshed = tokio::task::spawn_blocking(move || read.refresh()).await;
         let problem = match refreshed {
-            Ok(Ok(changed)) => {
-                if changed {
-                    tracing::info!("serving certificate read again");
-                }
-                authority.refresh().err()
+            Ok(Ok(true)) => {
+                tracing::info!("serving certificate read again");
+                None
             }
             Ok(Err(error)) => Some(error),
-            Err(_) => None,
+            Ok(Ok(false)) | Err(_) => None,
         };
         let problem = problem.map(|error| format!("{error:#}")).unwrap_or_default();
         if !problem.is_empty() && problem != said {

@@ -5,10 +5,19 @@ use std::sync::Arc;
 
 use statusguard_policy::spec::{FailurePolicy, StatusPolicySpec};
 
-use super::policy_file::{ActivePolicy, PolicySource};
+use super::policy_file::ActivePolicy;
 
 /// Policies by name.
 pub type NamedPolicies = BTreeMap<&'static str, Arc<ActivePolicy>>;
+
+/// Who writes the entries of the policies in the webhook configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntriesKeptBy {
+    /// The guard itself.
+    Guard,
+    /// The administrator, as with `--static-config`.
+    Administrator,
+}
 
 /// The differences between two sets of policies.
 pub struct PolicyChanges<'p> {
@@ -38,14 +47,14 @@ impl<'p> PolicyChanges<'p> {
     }
 
     /// Says what is new of each policy that was added or has changed, and names all that is different.
-    pub fn tell(&self, in_force: usize, broken: i64) {
+    pub fn tell(&self, in_force: usize, broken: i64, entries: EntriesKeptBy) {
         for entry in self.added.iter().chain(&self.changed) {
             let (policy, source) = (entry.name, &entry.source);
             for problem in entry.policy.warnings() {
                 tracing::warn!(policy, %source, %problem, "policy");
             }
-            let settings = not_applied(entry);
-            if !settings.is_empty() {
+            let settings = entry_settings(entry);
+            if entries == EntriesKeptBy::Administrator && !settings.is_empty() {
                 tracing::warn!(
                     policy,
                     %source,
@@ -79,12 +88,8 @@ pub fn counted(policies: usize) -> String {
     }
 }
 
-/// What a policy says to the API server, which the guard cannot do where the webhook configuration is the administrator's.
-/// One from the cluster gets its entry from the guard.
-fn not_applied(entry: &ActivePolicy) -> Vec<&'static str> {
-    if entry.source == PolicySource::Cluster {
-        return Vec::new();
-    }
+/// The settings of a policy that concern its entry in the webhook configuration, and are not the defaults.
+fn entry_settings(entry: &ActivePolicy) -> Vec<&'static str> {
     let StatusPolicySpec { failure_policy, target, .. } = entry.policy.spec();
     let settings = [
         ("spec.failurePolicy", *failure_policy != FailurePolicy::default()),

@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use statusguard_edge::ReadinessGate;
 use tokio::sync::watch;
 
-use super::policy_changes::{NamedPolicies, PolicyChanges, counted};
+use super::policy_changes::{EntriesKeptBy, NamedPolicies, PolicyChanges, counted};
 use super::policy_file::{ActivePolicy, PolicyFile};
 use super::policy_folder::{self, FolderContents, FolderError, FolderHealth};
 use super::store_metrics::{PolicyState, StoreMetrics};
@@ -64,6 +64,7 @@ type Listener = Box<dyn Fn(&'static str) + Send + Sync>;
 /// The policies in force.
 pub struct PolicyStore {
     folder: Option<PathBuf>,
+    entries: EntriesKeptBy,
     /// One change at a time, so that an older one does not replace a newer one.
     loaded: Mutex<LoadedPolicies>,
     active: ArcSwap<ActivePolicies>,
@@ -77,15 +78,16 @@ pub struct PolicyStore {
 }
 
 impl PolicyStore {
-    /// Reads the folder for the first time. One without any policy file may get some later.
+    /// Reads the folder for the first time. One without any policy file may get some later. The log names settings that
+    /// are up to the administrator, if the entries are.
     ///
     /// # Errors
     /// When it cannot be read. A policy that does not compile is not an error.
-    pub fn open(folder: PathBuf) -> Result<Self, document::Error> {
+    pub fn open(folder: PathBuf, entries: EntriesKeptBy) -> Result<Self, document::Error> {
         if !folder.is_dir() {
             return Err(document::Error::unfit(&folder, "no such folder", "name one with --policy-dir"));
         }
-        let store = Self { folder: Some(folder), ..Self::without_folder() };
+        let store = Self { folder: Some(folder), entries, ..Self::without_folder() };
         match store.look() {
             Err(FolderError::Unreadable(error)) => Err(error),
             Ok(_) | Err(FolderError::Empty(_)) => Ok(store),
@@ -98,6 +100,7 @@ impl PolicyStore {
         let loaded = LoadedPolicies::default();
         Self {
             folder: None,
+            entries: EntriesKeptBy::Guard,
             metrics: StoreMetrics::new(loaded.health.usable()),
             loaded: Mutex::new(loaded),
             active: ArcSwap::default(),
@@ -242,7 +245,7 @@ impl PolicyStore {
         let broken = self.count(loaded, named.len());
         let changes = PolicyChanges::between(&loaded.named, &named);
         if tell || !changes.is_empty() {
-            changes.tell(named.len(), broken);
+            changes.tell(named.len(), broken, self.entries);
         }
         let mut active = ActivePolicies::new();
         for entry in named.values() {

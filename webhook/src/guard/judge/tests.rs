@@ -7,6 +7,7 @@ use statusguard_edge::{GroupResource, LONGEST_SHOWN};
 use statusguard_policy::Reason;
 
 use super::*;
+use crate::EntriesKeptBy;
 
 mod told;
 
@@ -29,7 +30,7 @@ fn judge_with(spec: &Json, repeat_limit: u32) -> PolicyJudge {
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("jobs.json"), policy.to_string()).unwrap();
-    let store = PolicyStore::open(folder.path().into()).unwrap();
+    let store = PolicyStore::open(folder.path().into(), EntriesKeptBy::Administrator).unwrap();
     assert!(store.get("example.org", "jobs").is_some(), "the policy compiles");
     PolicyJudge::new(Arc::new(store), repeat_limit, tokio::sync::watch::Sender::default())
 }

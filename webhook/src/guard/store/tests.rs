@@ -45,7 +45,7 @@ fn the_last_good_version_stays() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "jobs.yaml", &policy("jobs", "n"));
     write(folder.path(), "broken.yaml", "kind: [");
-    let store = PolicyStore::open(folder.path().into()).unwrap();
+    let store = PolicyStore::open(folder.path().into(), EntriesKeptBy::Administrator).unwrap();
     assert_eq!((guarded(&store), store.metrics.broken.get()), (vec!["jobs"], 1));
 
     write(folder.path(), "jobs.yaml", &policy("jobs", "n").replace("monotone", "monotony"));
@@ -65,7 +65,7 @@ fn the_last_good_version_stays() {
 fn a_file_that_changes_between_the_start_and_the_first_look_is_not_missed() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "jobs.yaml", &policy("jobs", "n"));
-    let store = PolicyStore::open(folder.path().into()).unwrap();
+    let store = PolicyStore::open(folder.path().into(), EntriesKeptBy::Administrator).unwrap();
     assert_eq!(store.metrics.reloads.get(), 0);
     // Of the same length, and with the old time: neither size nor time tells.
     let file = folder.path().join("jobs.yaml");
@@ -115,7 +115,7 @@ fn a_folder_that_vanishes_or_is_empty_keeps_what_was_loaded() {
         let folder = parent.path().join("policies");
         fs::create_dir(&folder).unwrap();
         write(&folder, "jobs.yaml", &policy("jobs", "n"));
-        let store = PolicyStore::open(folder.clone()).unwrap();
+        let store = PolicyStore::open(folder.clone(), EntriesKeptBy::Administrator).unwrap();
         assert_eq!(store.metrics.usable.get(), 1);
 
         damage(&folder);
@@ -142,7 +142,7 @@ fn a_folder_that_vanishes_or_is_empty_keeps_what_was_loaded() {
 fn the_last_policy_goes_when_a_file_without_policies_is_left() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "jobs.yaml", &policy("jobs", "n"));
-    let store = PolicyStore::open(folder.path().into()).unwrap();
+    let store = PolicyStore::open(folder.path().into(), EntriesKeptBy::Administrator).unwrap();
     write(folder.path(), "jobs.yaml", "# no policy, for now\n");
     let said = look(&store);
     assert!(
@@ -159,7 +159,7 @@ fn a_guard_is_not_ready_before_its_folder_held_a_policy_file() {
     fs::create_dir(&folder).unwrap();
     let health = Health::new();
     let said = capture(|| {
-        let store = PolicyStore::open(folder.clone()).unwrap();
+        let store = PolicyStore::open(folder.clone(), EntriesKeptBy::Administrator).unwrap();
         store.announce(health.gate("policies"));
         assert_eq!((guarded(&store), store.metrics.usable.get(), health.missing()), (vec![], 0, vec!["policies"]));
         write(&folder, "jobs.yaml", &policy("jobs", "n"));
@@ -173,7 +173,7 @@ fn a_guard_is_not_ready_before_its_folder_held_a_policy_file() {
     // One that has its files when it starts.
     fs::create_dir(&folder).unwrap();
     write(&folder, "jobs.yaml", &policy("jobs", "n"));
-    let store = PolicyStore::open(folder).unwrap();
+    let store = PolicyStore::open(folder, EntriesKeptBy::Administrator).unwrap();
     let health = Health::new();
     store.announce(health.gate("policies"));
     assert_eq!(health.missing(), [""; 0]);
@@ -190,7 +190,7 @@ fn a_reload_speaks_of_what_has_changed_only() {
     write(folder.path(), "jobs.yaml", &warns("jobs", "n"));
     write(folder.path(), "others.yaml", "kind: [");
     let mut store = None;
-    let said = capture(|| store = Some(PolicyStore::open(folder.path().into()).unwrap()));
+    let said = capture(|| store = Some(PolicyStore::open(folder.path().into(), EntriesKeptBy::Administrator).unwrap()));
     let store = store.unwrap();
     assert!(said.contains("1 policy in force") && said.contains("added=\"jobs.example.org\""), "{said}");
     assert!(said.contains("others.yaml") && said.contains("problem="), "{said}");
@@ -228,7 +228,7 @@ fn settings_that_nothing_here_applies_are_said_once_for_each_policy() {
     write(folder.path(), "tasks.yaml", &policy("tasks", "n"));
     let says = |text: &str| text.matches("the guard does not apply these settings").count();
     let mut store = None;
-    let said = capture(|| store = Some(PolicyStore::open(folder.path().into()).unwrap()));
+    let said = capture(|| store = Some(PolicyStore::open(folder.path().into(), EntriesKeptBy::Administrator).unwrap()));
     let store = store.unwrap();
     let names = "settings=\"spec.failurePolicy, spec.target.namespaceSelector, spec.target.objectSelector\"";
     assert!(says(&said) == 1 && said.contains(names) && said.contains("policy=\"jobs.example.org\""), "{said}");
@@ -236,6 +236,8 @@ fn settings_that_nothing_here_applies_are_said_once_for_each_policy() {
     assert_eq!(says(&look(&store)), 0, "another policy has changed");
     write(folder.path(), "jobs.yaml", &selects("m"));
     assert_eq!(says(&look(&store)), 1, "it has changed");
+    let said = capture(|| drop(PolicyStore::open(folder.path().into(), EntriesKeptBy::Guard).unwrap()));
+    assert_eq!(says(&said), 0, "the guard applies them");
 }
 
 #[test]
@@ -244,7 +246,7 @@ fn the_first_of_two_policies_of_one_name_stays_and_the_other_is_said_once() {
     write(folder.path(), "a.yaml", &policy("jobs", "n"));
     write(folder.path(), "b.yaml", &policy("jobs", "m"));
     let mut store = None;
-    let said = capture(|| store = Some(PolicyStore::open(folder.path().into()).unwrap()));
+    let said = capture(|| store = Some(PolicyStore::open(folder.path().into(), EntriesKeptBy::Administrator).unwrap()));
     let store = store.unwrap();
     assert_eq!(said.matches("two policies of one name; the first stays").count(), 1, "{said}");
     assert_eq!(field(&store, "jobs"), ".status.n");
@@ -275,7 +277,7 @@ fn cluster(policies: &[(&str, &str)], states: &[(&str, PolicyState)]) -> Cluster
 fn the_folder_wins_over_the_cluster_and_says_so_once() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "jobs.yaml", &policy("jobs", "n"));
-    let store = PolicyStore::open(folder.path().into()).unwrap();
+    let store = PolicyStore::open(folder.path().into(), EntriesKeptBy::Administrator).unwrap();
     let in_force = store.in_force();
     let states = [("jobs", PolicyState::InForce), ("tasks", PolicyState::InForce), ("others", PolicyState::Broken)];
     let policies = [("jobs", "m"), ("tasks", "m")];
