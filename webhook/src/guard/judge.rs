@@ -80,8 +80,8 @@ impl Judge for PolicyJudge {
             return answer;
         };
         let ActivePolicy { policy, name, .. } = &*entry;
-        if !self.arrived.borrow().contains(*name) {
-            self.arrived.send_modify(|arrived| _ = arrived.insert((*name).to_owned()));
+        if entry.first_call() {
+            self.arrived.send_if_modified(|arrived| arrived.insert((*name).to_owned()));
         }
         let allowed = || ReviewAnswer::new(Decision::Allow, labels(name, Outcome::Allowed, None));
         if policy.mode_in(&review.namespace) == Mode::Off || policy.unconfirmed_core() {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -31,6 +32,7 @@ pub struct ActivePolicy {
     pub document: Json,
     /// Where that stands.
     pub source: PolicySource,
+    called: AtomicBool,
 }
 
 /// Where a policy is from.
@@ -54,7 +56,12 @@ impl fmt::Display for PolicySource {
 impl ActivePolicy {
     /// A compiled policy with what it was compiled from.
     pub fn new(policy: Policy, document: Json, source: PolicySource) -> Self {
-        Self { name: interned(policy.name()), policy, document, source }
+        Self { name: interned(policy.name()), policy, document, source, called: AtomicBool::new(false) }
+    }
+
+    /// Whether no call has come yet; asked once for each call.
+    pub fn first_call(&self) -> bool {
+        !self.called.load(Ordering::Relaxed) && !self.called.swap(true, Ordering::Relaxed)
     }
 }
 
