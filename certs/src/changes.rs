@@ -9,20 +9,21 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Resource};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::cluster::Places;
+use crate::cluster::Objects;
 
-/// ObjectChanges since the last look. Metadata alone is watched: what they hold is read by the keeper itself.
+/// Changes since the last look. Metadata alone is watched: what they hold is read by the keeper itself.
 pub(crate) struct ObjectChanges {
     notify: Arc<Notify>,
     _watches: JoinSet<()>,
 }
 
 impl ObjectChanges {
-    pub(crate) fn watch(client: Client, places: &Places) -> Self {
+    pub(crate) fn watch(objects: &Objects) -> Self {
+        let (client, places) = (objects.client.clone(), &objects.places);
         let (notify, mut watches) = (Arc::new(Notify::new()), JoinSet::new());
         let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &places.namespace);
         watches.spawn(follow(secrets, places.secret.clone(), Arc::clone(&notify)));

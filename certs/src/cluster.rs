@@ -1,16 +1,19 @@
 //! The objects that a rotation reads and writes: the Secret, and the managed `caBundle`s.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use http_body_util::BodyExt as _;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, GetParams, PostParams};
 use kube::client::Body;
 use kube::core::ObjectMeta;
 use kube::core::request::Request as ObjectRequest;
+use serde::Deserialize as _;
 use serde_json::Value as Json;
-use statusguard_rotation::Bundle;
+use statusguard_rotation::{Bundle, UnixTime};
 
 use crate::bundle::CaBundle;
 
@@ -97,10 +100,12 @@ impl Managed {
         let webhooks = object["webhooks"].as_array().into_iter().flatten().enumerate();
         let ours = webhooks.filter(|(_, entry)| entry["name"].as_str().is_some_and(|name| name.ends_with(suffix)));
         let entries = ours.map(|(place, entry)| {
-            let text = entry["clientConfig"]["caBundle"].as_str().unwrap_or_default();
-            let bundle = match base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text) {
-                Ok(text) => CaBundle::read(&text),
-                Err(_) => CaBundle { facts: Bundle::Unreadable, certificates: Default::default() },
+            let bundle = match &entry["clientConfig"]["caBundle"] {
+                Json::Null => CaBundle::read(&[]),
+                encoded => match ByteString::deserialize(encoded) {
+                    Ok(ByteString(text)) => CaBundle::read(&text),
+                    Err(_) => CaBundle { facts: Bundle::Unreadable, certificates: Default::default() },
+                },
             };
             (place, bundle)
         });
@@ -108,9 +113,23 @@ impl Managed {
     }
 }
 
+/// What one look at the objects has found, in the order that the rotation asks for: Secret, configuration, Secret.
+pub(crate) struct ReadObjects {
+    /// This machine's clock before.
+    pub(crate) asked_at: UnixTime,
+    /// The Secret as it was in the end, and the API server's clock.
+    pub(crate) secret: Result<(Option<Secret>, Option<SystemTime>), RequestFailure>,
+    /// The managed configuration; `None` while it does not exist.
+    pub(crate) managed: Result<Option<Managed>, RequestFailure>,
+    /// Whether the Secret was the same before and after the configuration was read, as far as it could be read.
+    pub(crate) same: bool,
+    /// This machine's clock afterwards.
+    pub(crate) read_at: UnixTime,
+}
+
 /// Access to the objects.
 pub(crate) struct Objects {
-    client: Client,
+    pub(crate) client: Client,
     pub(crate) places: Places,
     secrets: Api<Secret>,
 }
@@ -125,26 +144,41 @@ impl Objects {
         format!("secret {}/{}", self.places.namespace, self.places.secret)
     }
 
+    /// Reads all. One object that cannot be read does not keep the other from being read.
+    pub(crate) async fn read(&self) -> ReadObjects {
+        let asked_at = UnixTime::from(SystemTime::now());
+        let before = self.secret().await;
+        let managed = self.managed().await;
+        let (same, secret) = match before {
+            Err(failure) => (true, Err(failure)),
+            Ok((before, _)) => {
+                let secret = self.secret().await;
+                (secret.as_ref().map_or(true, |(secret, _)| version(&before) == version(secret)), secret)
+            }
+        };
+        ReadObjects { asked_at, secret, managed, same, read_at: UnixTime::from(SystemTime::now()) }
+    }
+
     /// The Secret, and the API server's clock.
-    pub(crate) async fn secret(&self) -> Result<(Option<Secret>, Option<SystemTime>), RequestFailure> {
+    async fn secret(&self) -> Result<(Option<Secret>, Option<SystemTime>), RequestFailure> {
         let (verb, what) = ("get", self.secret_name());
         let path = format!("/api/v1/namespaces/{}/secrets", self.places.namespace);
         let request = ObjectRequest::new(path).get(&self.places.secret, &GetParams::default());
-        let (found, date) = self.read(verb, &what, request).await?;
+        let (found, date) = self.get(verb, &what, request).await?;
         let secret = found.map(serde_json::from_value).transpose();
         let secret = secret.map_err(|error| unanswered(verb, &what, error))?;
         Ok((secret, date))
     }
 
     /// The managed configuration; `None` while it does not exist.
-    pub(crate) async fn managed(&self) -> Result<Option<Managed>, RequestFailure> {
+    async fn managed(&self) -> Result<Option<Managed>, RequestFailure> {
         let what = format!("validatingwebhookconfiguration {}", self.places.configuration);
         let request = ObjectRequest::new(CONFIGURATIONS).get(&self.places.configuration, &GetParams::default());
-        let (found, _) = self.read("get", &what, request).await?;
+        let (found, _) = self.get("get", &what, request).await?;
         Ok(found.map(|object| Managed::read(object, &self.places.entry_suffix)))
     }
 
-    async fn read(
+    async fn get(
         &self,
         verb: &'static str,
         what: &str,
@@ -193,13 +227,14 @@ impl Objects {
     }
 
     /// Writes a bundle into some of the entries, on exactly what was read.
-    pub(crate) async fn publish(&self, managed: &Managed, to: &[usize], text: &str) -> Result<(), RequestFailure> {
+    pub(crate) async fn publish(&self, managed: &Managed, to: &[usize], text: String) -> Result<(), RequestFailure> {
         let (verb, what) = ("update", format!("validatingwebhookconfiguration {}", self.places.configuration));
+        let bundle =
+            serde_json::to_value(ByteString(text.into_bytes())).map_err(|error| unanswered(verb, &what, error))?;
         let mut object = managed.object.clone();
-        let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
         for index in to {
             if let Some((place, _)) = managed.entries.get(*index) {
-                object["webhooks"][*place]["clientConfig"]["caBundle"] = text.as_str().into();
+                object["webhooks"][*place]["clientConfig"]["caBundle"] = bundle.clone();
             }
         }
         let params = PostParams { field_manager: Some(self.places.field_manager.clone()), ..PostParams::default() };
@@ -219,7 +254,11 @@ impl Objects {
 }
 
 /// The data of a Secret.
-pub(crate) type Data = std::collections::BTreeMap<String, k8s_openapi::ByteString>;
+pub(crate) type Data = BTreeMap<String, ByteString>;
+
+fn version(secret: &Option<Secret>) -> Option<(&Option<String>, &Option<String>)> {
+    secret.as_ref().map(|secret| (&secret.metadata.uid, &secret.metadata.resource_version))
+}
 
 fn unanswered(
     verb: &'static str,

@@ -1,10 +1,8 @@
 //! What there is of certificates, for people: it is read, and nothing is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::SystemTime;
 
-use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use rustls::RootCertStore;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -19,7 +17,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
-use crate::cluster::{Managed, Objects, Places, RequestFailure};
+use crate::bundle::CaBundle;
+use crate::cluster::{Managed, Objects, Places, ReadObjects, RequestFailure};
 use crate::error::CertificateError;
 use crate::secret::AuthoritySecret;
 use crate::validity::validity;
@@ -67,46 +66,26 @@ pub struct PresentedCertificate {
 /// Reads Secret and configuration. One that cannot be read does not keep the other from being shown.
 pub async fn inspect(client: Client, places: Places) -> CertificateInspection {
     let objects = Objects::new(client, places);
-    let mut look = look(&objects).await;
+    let mut read = objects.read().await;
     for _ in 1..LOOKS {
-        if look.0 {
+        if read.same {
             break;
         }
-        look = self::look(&objects).await;
+        read = objects.read().await;
     }
-    look.1
-}
-
-/// One look, and whether the Secret was the same before and after the configuration.
-async fn look(objects: &Objects) -> (bool, CertificateInspection) {
-    let asked_at = UnixTime::from(SystemTime::now());
-    let before = objects.secret().await.map(|(secret, _)| secret);
-    let managed = objects.managed().await;
-    let (same, secret) = match before {
-        Err(failure) => (true, Err(failure)),
-        Ok(before) => {
-            let secret = objects.secret().await.map(|(secret, _)| secret);
-            (secret.as_ref().map_or(true, |secret| version(&before) == version(secret)), secret)
-        }
-    };
-    let read = secret.map(|secret| AuthoritySecret::read(secret.as_ref()));
-    let certificates = read.as_ref().map(|read| read.certificates.clone()).unwrap_or_default();
-    let inspection = CertificateInspection {
-        secret: read.map(|read| read.content),
+    let ReadObjects { asked_at, secret, managed, read_at, .. } = read;
+    let secret = secret.map(|(secret, _)| AuthoritySecret::read(secret.as_ref()));
+    CertificateInspection {
+        certificates: secret.as_ref().map(|secret| secret.certificates.clone()).unwrap_or_default(),
+        secret: secret.map(|secret| secret.content),
         entries: managed.map(|managed| managed.as_ref().map(entries)),
-        read_at: UnixTime::from(SystemTime::now()),
+        read_at,
         asked_at,
-        certificates,
-    };
-    (same, inspection)
-}
-
-fn version(secret: &Option<Secret>) -> Option<(&Option<String>, &Option<String>)> {
-    secret.as_ref().map(|secret| (&secret.metadata.uid, &secret.metadata.resource_version))
+    }
 }
 
 fn entries(managed: &Managed) -> Vec<InspectedEntry> {
-    let entry = |(name, bundle): (&str, &crate::bundle::CaBundle)| InspectedEntry {
+    let entry = |(name, bundle): (&str, &CaBundle)| InspectedEntry {
         name: name.to_owned(),
         bundle: bundle.facts.clone(),
         certificates: bundle.certificates.clone(),
@@ -132,10 +111,7 @@ impl CertificateInspection {
     #[must_use]
     pub fn in_sync(&self, entry: &InspectedEntry) -> Option<bool> {
         let Ok(SecretContent::Readable(state)) = &self.secret else { return None };
-        Some(match &entry.bundle {
-            Bundle::Holds(held) => held.keys().copied().collect::<BTreeSet<_>>() == state.bundle(),
-            Bundle::Absent | Bundle::Unreadable => false,
-        })
+        Some(!entry.bundle.is_outdated(state))
     }
 
     /// What there is to know of a chain that a server presents under `name`, leaf first, and whether the API server
@@ -199,12 +175,11 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::authority::SigningAuthority;
     use crate::authority::tests::days;
-    use crate::bundle::CaBundle;
 
     fn inspection(
         secret: &[&SigningAuthority],

@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use rand::RngExt as _;
 use statusguard_rotation::{
-    AuthorityId, LeafAction, Observation, Rotation, RotationPhase, SecretContent, Step, Timing, UnixTime, Validity,
+    AuthorityId, BadTiming, Bundle, LeafAction, Observation, Rotation, RotationPhase, RotationState, SecretContent,
+    Step, Timing, UnixTime, Validity,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use crate::authority::SigningAuthority;
 use crate::bundle;
 use crate::changes::ObjectChanges;
-use crate::cluster::{Managed, Objects, Places, RequestFailure};
+use crate::cluster::{Data, Managed, Objects, Places, ReadObjects, RequestFailure};
 use crate::error::CertificateError;
 use crate::metrics::CertificateMetrics;
 use crate::secret::{self, AuthoritySecret};
@@ -105,11 +106,7 @@ impl CertificateKeeper {
     ///
     /// # Errors
     /// When the lifetimes do not fit together.
-    pub fn new(
-        client: Client,
-        settings: CertificateSettings,
-        metrics: CertificateMetrics,
-    ) -> Result<Self, statusguard_rotation::BadTiming> {
+    pub fn new(client: Client, settings: CertificateSettings, metrics: CertificateMetrics) -> Result<Self, BadTiming> {
         let rotation = Rotation::new(settings.timing)?;
         Ok(Self {
             objects: Objects::new(client, settings.places.clone()),
@@ -136,8 +133,8 @@ impl CertificateKeeper {
     }
 
     /// Observes and takes steps for ever.
-    pub async fn run(mut self, client: Client) {
-        let mut changes = ObjectChanges::watch(client, &self.settings.places);
+    pub async fn run(mut self) {
+        let mut changes = ObjectChanges::watch(&self.objects);
         let mut pause = self.pace();
         loop {
             let begun = Instant::now();
@@ -212,17 +209,10 @@ impl CertificateKeeper {
         self.take(step, seen).await
     }
 
-    /// In the order that the rotation asks for.
     async fn observe(&self) -> Result<ObservedCluster, KeeperFailure> {
-        let asked_at = UnixTime::from(SystemTime::now());
-        let (before, _) = self.objects.secret().await?;
-        let managed = self.objects.managed().await?;
-        let (secret, date) = self.objects.secret().await?;
-        let now = UnixTime::from(SystemTime::now());
-        let version = |secret: &Option<Secret>| {
-            secret.as_ref().map(|s| (s.metadata.uid.clone(), s.metadata.resource_version.clone()))
-        };
-        if version(&before) != version(&secret) {
+        let ReadObjects { asked_at, secret, managed, same, read_at: now } = self.objects.read().await;
+        let ((secret, date), managed) = (secret?, managed?);
+        if !same {
             return Err(KeeperFailure::Moving);
         }
         if let Some(date) = date {
@@ -247,18 +237,14 @@ impl CertificateKeeper {
             SecretContent::Readable(state) => Some(state),
             SecretContent::Absent | SecretContent::Unusable(_) => None,
         };
-        let holds = |bundle: &statusguard_rotation::Bundle| match bundle {
-            statusguard_rotation::Bundle::Holds(held) => state
-                .is_some_and(|state| held.keys().copied().collect::<std::collections::BTreeSet<_>>() == state.bundle()),
-            statusguard_rotation::Bundle::Absent => true,
-            statusguard_rotation::Bundle::Unreadable => false,
-        };
-        self.metrics.observed(phase, state.is_some() && seen.observation.bundles.iter().all(holds));
+        let bundles = &seen.observation.bundles;
+        let in_sync = state.is_some_and(|state| !bundles.iter().any(|bundle| bundle.is_outdated(state)));
+        self.metrics.observed(phase, in_sync);
         let authorities = state.into_iter().flat_map(|state| state.authorities());
         let authorities = authorities.map(|authority| (authority.id, authority.validity)).collect();
-        let published = seen.observation.bundles.iter().filter_map(|bundle| match bundle {
-            statusguard_rotation::Bundle::Holds(held) => Some(held.clone()),
-            _ => None,
+        let published = bundles.iter().filter_map(|bundle| match bundle {
+            Bundle::Holds(held) => Some(held.clone()),
+            Bundle::Absent | Bundle::Unreadable => None,
         });
         let published: BTreeMap<AuthorityId, Validity> = published.flatten().collect();
         self.metrics.ends(&authorities, &published, self.serving.current().map(|leaf| leaf.facts().validity));
@@ -285,9 +271,6 @@ impl CertificateKeeper {
 
     /// Takes a step; how long to wait then.
     async fn take(&self, step: Step, seen: ObservedCluster) -> Result<Duration, KeeperFailure> {
-        let mut certificates = known_certificates(&seen);
-        let mut keys: BTreeMap<_, _> =
-            seen.read.authorities.iter().map(|(id, authority)| (*id, authority.key_pem())).collect();
         match step {
             Step::Wait { until, .. } => {
                 let seconds = until.seconds().saturating_sub(UnixTime::from(SystemTime::now()).seconds());
@@ -298,25 +281,23 @@ impl CertificateKeeper {
                 let cause = addition.cause;
                 let authority = SigningAuthority::create(addition.validity)?;
                 let id = authority.id();
-                certificates.insert(id, authority.certificate_pem().to_owned());
-                keys.insert(id, authority.key_pem());
-                let state = addition.with(id);
-                let data = secret::written(seen.secret.as_ref(), &state, &certificates, &keys);
+                let data = seen.data(&addition.with(id), Some(&authority));
                 self.objects.write_secret(seen.secret, data).await?;
                 tracing::info!(authority = ?id, ?cause, "certificates: a new authority");
                 self.metrics.stepped("add_authority");
             }
             Step::Write { state, change } => {
-                let data = secret::written(seen.secret.as_ref(), &state, &certificates, &keys);
+                let data = seen.data(&state, None);
                 self.objects.write_secret(seen.secret, data).await?;
                 tracing::info!(?change, "certificates: a step of the rotation");
                 self.metrics.stepped("write_state");
             }
             Step::Publish { bundle: ids, to } => {
+                let certificates = seen.certificates();
                 let texts = ids.iter().map(|id| certificates.get(id).ok_or(KeeperFailure::Lost(*id)));
                 let texts: Vec<&String> = texts.collect::<Result<_, _>>()?;
                 if let Some(managed) = &seen.managed {
-                    self.objects.publish(managed, &to, &bundle::text(texts.into_iter())).await?;
+                    self.objects.publish(managed, &to, bundle::text(texts.into_iter())).await?;
                     tracing::info!(authorities = ?ids, entries = to.len(), "certificates: the bundle is published");
                     self.metrics.stepped("publish");
                 }
@@ -326,8 +307,19 @@ impl CertificateKeeper {
     }
 }
 
-/// The certificates of the Secret and of all bundles.
-fn known_certificates(seen: &ObservedCluster) -> BTreeMap<AuthorityId, String> {
-    let published = seen.managed.iter().flat_map(Managed::bundles).flat_map(|bundle| bundle.certificates.clone());
-    published.chain(seen.read.certificates.clone()).collect()
+impl ObservedCluster {
+    /// The certificates of the Secret and of all bundles.
+    fn certificates(&self) -> BTreeMap<AuthorityId, String> {
+        let published = self.managed.iter().flat_map(Managed::bundles).flat_map(|bundle| bundle.certificates.clone());
+        published.chain(self.read.certificates.clone()).collect()
+    }
+
+    /// The Secret's data for a state, in which one authority may be new.
+    fn data(&self, state: &RotationState, new: Option<&SigningAuthority>) -> Data {
+        let mut certificates = self.certificates();
+        certificates.extend(new.map(|new| (new.id(), new.certificate_pem().to_owned())));
+        let authorities = self.read.authorities.values().chain(new);
+        let keys = authorities.map(|authority| (authority.id(), authority.key_pem())).collect();
+        secret::written(self.secret.as_ref(), state, &certificates, &keys)
+    }
 }

@@ -1,7 +1,7 @@
 //! Certificates of the guard.
 //!
-//! An [`SigningAuthority`] signs the [`SignedLeaf`] of each replica. Authorities are kept in a Secret and published in the `caBundle`s of
-//! the webhook configuration; leaves stay in memory. All keys are on P-256, and no key is ever printed.
+//! A [`SigningAuthority`] signs the [`SignedLeaf`] of each replica. Authorities are kept in a Secret and published in the
+//! `caBundle`s of the webhook configuration; leaves stay in memory. All keys are on P-256, and no key is ever printed.
 //!
 //! ```text
 //! Secret, caBundles ──observe──▶ CertificateKeeper ──▶ statusguard_rotation ──step──▶ Secret, caBundles

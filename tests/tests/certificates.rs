@@ -111,9 +111,9 @@ impl Site {
         let settings = CertificateSettings { places, names: vec![NAME.into()], timing };
         let client = self.plane.client(User::Admin);
         let metrics = CertificateMetrics::register(&mut Registry::default());
-        let keeper = CertificateKeeper::new(client.clone(), settings, metrics).unwrap();
+        let keeper = CertificateKeeper::new(client, settings, metrics).unwrap();
         let (serving, status) = (keeper.serving(), keeper.status());
-        CertificateReplica { serving, status, task: tokio::spawn(keeper.run(client)) }
+        CertificateReplica { serving, status, task: tokio::spawn(keeper.run()) }
     }
 
     /// The bundle of each entry, as text.

@@ -73,6 +73,18 @@ pub enum Unusable {
     UnknownVersion,
 }
 
+impl Bundle {
+    /// Whether it differs from what the state asks for, [`RotationState::bundle`]. One that does not exist does not.
+    #[must_use]
+    pub fn is_outdated(&self, state: &RotationState) -> bool {
+        match self {
+            Bundle::Absent => false,
+            Bundle::Unreadable => true,
+            Bundle::Holds(authorities) => !authorities.keys().eq(state.bundle().iter()),
+        }
+    }
+}
+
 impl Unusable {
     /// A name for labels of metrics.
     #[must_use]
@@ -130,13 +142,7 @@ impl Observation {
 
     /// The indices of the bundles that differ from the state's.
     pub(crate) fn outdated(&self, state: &RotationState) -> Vec<usize> {
-        let wanted = state.bundle();
-        let differs = |bundle: &Bundle| match bundle {
-            Bundle::Absent => false,
-            Bundle::Unreadable => true,
-            Bundle::Holds(authorities) => !authorities.keys().eq(wanted.iter()),
-        };
-        (0..self.bundles.len()).filter(|index| differs(&self.bundles[*index])).collect()
+        (0..self.bundles.len()).filter(|index| self.bundles[*index].is_outdated(state)).collect()
     }
 
     /// Whether this replica's leaf was signed by it.

@@ -97,7 +97,7 @@ impl ClusterService {
                 )?;
                 let leaf = certificates.serving();
                 tasks.spawn(follow_certificates(certificates.status(), health.gate("serving certificate")));
-                tasks.spawn(certificates.run(client.clone()));
+                tasks.spawn(certificates.run());
                 (watch::channel(None).1, Some(leaf))
             }
         };
