@@ -64,6 +64,17 @@ pub enum Fault {
     LandLate(Duration),
 }
 
+impl Fault {
+    /// An API server that is away, in all ways: no answer, one of a proxy in its place, one that is not the object, an
+    /// error.
+    pub const AWAY: [Self; 4] = [
+        Self::CutBeforeSending,
+        Self::Page("<html>log in first</html>"),
+        Self::Page("{}"),
+        Self::Status { code: 500, retry_after: None, after_forwarding: false },
+    ];
+}
+
 /// How many requests came, by verb and path. `WATCH` is a verb of its own, the others are HTTP's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestCounts {

@@ -3,6 +3,7 @@
 pub mod controlplane;
 pub mod faults;
 pub mod local;
+pub mod parcels;
 pub mod tls;
 
 pub use controlplane::{

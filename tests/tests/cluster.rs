@@ -12,38 +12,16 @@ use std::net::SocketAddr;
 
 use clap::Parser as _;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use kube::CustomResourceExt as _;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::core::GroupVersionKind;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use statusguard::{Args, Command, Guard};
 use statusguard_edge::{Drained, Shutdown};
 use statusguard_policy::StatusPolicy;
-use statusguard_tests::{ControlPlane, User, WebhookService, eventually, unique};
+use statusguard_tests::{ControlPlane, User, WebhookService, eventually, parcels, unique};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
-
-const PARCELS: &str = "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: { name: parcels.shop.example.org }
-spec:
-  group: shop.example.org
-  names: { kind: Parcel, plural: parcels, singular: parcel }
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      subresources: { status: {} }
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            status: { type: object, properties: { scans: { type: integer } } }
-";
 
 /// A guard that serves.
 struct Serving {
@@ -66,16 +44,10 @@ impl Stage {
         static ALONE: Mutex<()> = Mutex::const_new(());
         let alone = ALONE.lock().await;
         let plane = ControlPlane::shared().await;
-        plane.apply_crd(&StatusPolicy::crd()).await.unwrap();
-        plane.apply_crd_yaml(PARCELS).await.unwrap();
+        let configuration = unique("statusguard");
+        parcels::prepare(plane, &configuration).await.unwrap();
         let (home, namespace) = (plane.namespace("home").await, plane.namespace("shop").await);
-        let stage = Self { _alone: alone, plane, home, namespace, configuration: unique("statusguard") };
-        let empty = ValidatingWebhookConfiguration {
-            metadata: ObjectMeta { name: Some(stage.configuration.clone()), ..ObjectMeta::default() },
-            webhooks: None,
-        };
-        stage.configurations().create(&PostParams::default(), &empty).await.unwrap();
-        stage
+        Self { _alone: alone, plane, home, namespace, configuration }
     }
 
     fn configurations(&self) -> Api<ValidatingWebhookConfiguration> {
@@ -87,29 +59,11 @@ impl Stage {
     }
 
     fn parcels(&self) -> Api<DynamicObject> {
-        Api::namespaced_with(self.plane.client(User::Admin), &self.namespace, &Self::resource())
-    }
-
-    fn resource() -> ApiResource {
-        ApiResource::from_gvk(&GroupVersionKind::gvk("shop.example.org", "v1", "Parcel"))
+        Api::namespaced_with(self.plane.client(User::Admin), &self.namespace, &parcels::resource())
     }
 
     async fn policy(&self, failure_policy: &str) {
-        let policy: StatusPolicy = serde_json::from_value(json!({
-            "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy",
-            "metadata": { "name": "parcels.shop.example.org" },
-            "spec": {
-                "target": {
-                    "group": "shop.example.org", "version": "v1", "resource": "parcels",
-                    "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": self.namespace } },
-                },
-                "failurePolicy": failure_policy,
-                "monotone": [{ "path": ".status.scans" }],
-            },
-        }))
-        .unwrap();
-        let params = PatchParams::apply("test").force();
-        self.policies().patch("parcels.shop.example.org", &params, &Patch::Apply(&policy)).await.unwrap();
+        parcels::guard(self.plane, &self.namespace, failure_policy).await.unwrap();
     }
 
     /// A guard behind a Service of its own.
@@ -144,7 +98,7 @@ impl Stage {
     }
 
     async fn condition(&self, kind: &str) -> Value {
-        let policy = self.policies().get("parcels.shop.example.org").await.unwrap();
+        let policy = self.policies().get(parcels::POLICY).await.unwrap();
         let conditions = policy.status.unwrap_or_default().conditions;
         conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
     }
@@ -192,7 +146,7 @@ async fn a_kubeconfig_is_all_that_it_needs() {
     stage.policy("Fail").await;
     let guard = stage.guard("statusguard").await;
     eventually("the guard is ready", async || Ok(guard.ready().await)).await.unwrap();
-    let object = DynamicObject::new("p1", &Stage::resource());
+    let object = DynamicObject::new("p1", &parcels::resource());
     stage.parcels().create(&PostParams::default(), &object).await.unwrap();
     stage.scan("p1", 3).await.unwrap();
     // In force: refused by the guard's own certificate and entry.
@@ -213,7 +167,7 @@ async fn a_kubeconfig_is_all_that_it_needs() {
     assert_eq!(stage.entry().await["rules"][0]["scope"], "Namespaced");
     metrics_are_documented(&guard.get("/metrics").await);
     // A policy that is deleted takes its entry along, and writes go on.
-    stage.policies().delete("parcels.shop.example.org", &DeleteParams::default()).await.unwrap();
+    stage.policies().delete(parcels::POLICY, &DeleteParams::default()).await.unwrap();
     eventually("the entry is gone", async || Ok(stage.entry().await.is_null())).await.unwrap();
     eventually("the write is allowed", async || Ok(stage.scan("p1", 1).await.is_ok())).await.unwrap();
     // The off switch: a configuration that is deleted stays deleted.

@@ -62,6 +62,17 @@ pub enum Command {
     },
 }
 
+/// The objects that the guard keeps in its cluster.
+#[derive(Clone, Debug, Group)]
+pub struct ObjectArgs {
+    /// ValidatingWebhookConfiguration of the guard, which fills it in and never creates it.
+    #[arg(long, value_name = "NAME", default_value = "statusguard", help_heading = "Cluster")]
+    pub configuration: String,
+    /// Secret of the guard's own certificate authority.
+    #[arg(long, value_name = "NAME", default_value = "statusguard-authority", help_heading = "Cluster")]
+    pub authority_secret: String,
+}
+
 /// Arguments of the server.
 #[derive(Debug, Group)]
 pub struct WebhookArgs {
@@ -91,12 +102,9 @@ pub struct WebhookArgs {
     /// Port of that Service.
     #[arg(long, value_name = "PORT", default_value_t = 443, help_heading = "Cluster")]
     pub service_port: u16,
-    /// ValidatingWebhookConfiguration that is filled in, and never created.
-    #[arg(long, value_name = "NAME", default_value = "statusguard", help_heading = "Cluster")]
-    pub configuration: String,
-    /// Secret of the guard's own certificate authority.
-    #[arg(long, value_name = "NAME", default_value = "statusguard-authority", help_heading = "Cluster")]
-    pub authority_secret: String,
+    /// The guard's objects.
+    #[command(flatten)]
+    pub objects: ObjectArgs,
     /// Address of the admission port (HTTPS). `:8443` is port 8443 of all addresses.
     #[arg(long, value_name = "ADDR", default_value = ":8443", value_parser = listen_address)]
     pub listen: SocketAddr,

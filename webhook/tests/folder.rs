@@ -4,26 +4,15 @@
 
 mod common;
 
-use common::GuardProcess;
+use common::{GuardProcess, PATH, stale_review};
 use serde_json::json;
 
-const PATH: &str = "/admit/kubernaut.ai/notificationrequests?timeout=10s";
 const USABLE: &str = "statusguard_policy_folder_last_read_successful";
 const LOADED: &str = "statusguard_policies_loaded";
 
 /// Whether a stale write is refused.
 fn guards(server: &GuardProcess) -> bool {
-    let object = |phase: &str| json!({ "metadata": { "name": "n1" }, "status": { "phase": phase } });
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": "u-1", "operation": "UPDATE", "subResource": "status", "name": "n1", "namespace": "web",
-            "kind": { "group": "kubernaut.ai", "version": "v1alpha1", "kind": "NotificationRequest" },
-            "resource": { "group": "kubernaut.ai", "version": "v1alpha1", "resource": "notificationrequests" },
-            "object": object("Pending"), "oldObject": object("Sent"),
-        },
-    });
-    server.admit(PATH, &review)["allowed"] == false
+    server.admit(PATH, &stale_review())["allowed"] == false
 }
 
 #[test]

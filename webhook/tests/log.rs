@@ -4,10 +4,9 @@
 
 mod common;
 
-use common::GuardProcess;
+use common::{GuardProcess, PATH};
 use serde_json::{Value, json};
 
-const PATH: &str = "/admit/kubernaut.ai/notificationrequests?timeout=10s";
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TRACEPARENT: &str = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
 /// A text that only the status holds.

@@ -6,10 +6,9 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::GuardProcess;
+use common::{GuardProcess, PATH, stale_review};
 use serde_json::json;
 
-const PATH: &str = "/admit/kubernaut.ai/notificationrequests?timeout=10s";
 /// The table of all metrics.
 const README: &str = include_str!("../README.md");
 /// Other texts for users that name some.
@@ -62,16 +61,7 @@ fn the_documented_metrics_are_those_of_the_server() {
     // review, one that is too long.
     let first = guard.get("/metrics");
     let before = served(&first);
-    let object = |phase: &str| json!({ "metadata": { "name": "n1" }, "status": { "phase": phase } });
-    let mut review = json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": "u-1", "operation": "UPDATE", "subResource": "status", "name": "n1", "namespace": "web",
-            "kind": { "group": "kubernaut.ai", "version": "v1alpha1", "kind": "NotificationRequest" },
-            "resource": { "group": "kubernaut.ai", "version": "v1alpha1", "resource": "notificationrequests" },
-            "object": object("Pending"), "oldObject": object("Sent"),
-        },
-    });
+    let mut review = stale_review();
     assert_eq!(guard.admit(PATH, &review)["allowed"], false);
     assert_eq!(guard.call(PATH, "", &json!({})).0, 400);
     review["padding"] = json!("x".repeat(4096));

@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use statusguard::{Args, CertificateReport, CertsCommand, CertsStatusArgs, Command};
 use statusguard_tests::tls::Authority;
-use statusguard_tests::{Scope, User, eventually, unique};
+use statusguard_tests::{Scope, User, eventually, parcels, unique};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -58,7 +58,7 @@ impl Stage {
     }
 
     async fn without_policy(&self) {
-        self.policies().delete("parcels.shop.example.org", &DeleteParams::default()).await.unwrap();
+        self.policies().delete(parcels::POLICY, &DeleteParams::default()).await.unwrap();
     }
 
     /// Rights to read, of a user that has no others.

@@ -13,10 +13,7 @@ use crate::stage::Stage;
 #[tokio::test]
 async fn a_changed_field_is_changed_back_and_its_author_is_named() {
     let stage = Stage::new().await;
-    stage.want(&["jobs"]);
-    stage.new_bundle();
-    let mut keeper = stage.keep();
-    keeper.in_sync().await;
+    let keeper = stage.keep_in_sync(&["jobs"]).await;
     stage.meddle("meddler", |entries| entries[0].timeout_seconds = Some(1)).await;
     eventually("the time-out is back", async || {
         Ok(stage.stored_entry("jobs").await.unwrap().timeout_seconds == Some(5))
@@ -42,10 +39,7 @@ async fn a_changed_field_is_changed_back_and_its_author_is_named() {
 #[tokio::test]
 async fn a_removed_entry_is_added_again_and_a_foreign_one_stays() {
     let stage = Stage::new().await;
-    stage.want(&["jobs"]);
-    stage.new_bundle();
-    let mut keeper = stage.keep();
-    keeper.in_sync().await;
+    let _keeper = stage.keep_in_sync(&["jobs"]).await;
     let foreign = format!("hook.{}.example.org", stage.name);
     stage
         .meddle("meddler", |entries| {
@@ -76,10 +70,7 @@ fn enforce(entries: &mut Vec<ValidatingWebhook>) {
 async fn no_write_follows_the_terms_that_the_enforcer_of_aks_adds() {
     let mut stage = Stage::new().await;
     stage.timing.resync = Duration::from_millis(1);
-    stage.want(&["jobs", "tasks"]);
-    stage.new_bundle();
-    let mut keeper = stage.keep();
-    keeper.in_sync().await;
+    let keeper = stage.keep_in_sync(&["jobs", "tasks"]).await;
     stage.meddle("admissionsenforcer", enforce).await;
     let enforced = stage.stored().await;
     let counts = stage.read_again(5).await;
@@ -105,10 +96,7 @@ async fn a_tool_that_resets_the_guards_fields_all_the_time_makes_no_storm() {
     let mut stage = Stage::new().await;
     stage.timing.second_repair = Duration::from_millis(500);
     stage.timing.slowest_repair = Duration::from_secs(60);
-    stage.want(&["jobs"]);
-    stage.new_bundle();
-    let mut keeper = stage.keep();
-    keeper.in_sync().await;
+    let keeper = stage.keep_in_sync(&["jobs"]).await;
     let begun = Instant::now();
     // At once, after half a second, after another second.
     let mut fights = 0;

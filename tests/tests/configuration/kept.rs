@@ -66,10 +66,7 @@ async fn nothing_is_written_before_policies_and_a_usable_bundle_are_known() {
 #[tokio::test]
 async fn added_changed_and_removed_policies_and_bundles_reach_it() {
     let stage = Stage::new().await;
-    stage.want(&["jobs"]);
-    stage.new_bundle();
-    let mut keeper = stage.keep();
-    keeper.in_sync().await;
+    let mut keeper = stage.keep_in_sync(&["jobs"]).await;
     stage.want(&["jobs", "tasks"]);
     stage.has_entries(&["jobs", "tasks"]).await;
 
@@ -142,10 +139,7 @@ async fn a_lost_write_is_decided_again_on_what_is_there_then() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn races_with_other_writers_lose_nothing() {
     let stage = Stage::new().await;
-    stage.want(&["jobs"]);
-    stage.new_bundle();
-    let mut keeper = stage.keep();
-    keeper.in_sync().await;
+    let _keeper = stage.keep_in_sync(&["jobs"]).await;
     for _ in 0..3 {
         let bundle = stage.new_bundle();
         let (mut number, mut seen) = (0, false);

@@ -7,16 +7,9 @@ use statusguard_tests::{Fault, eventually};
 
 use crate::stage::Stage;
 
-const FAULTS: [Fault; 4] = [
-    Fault::CutBeforeSending,
-    Fault::Page("<html>log in first</html>"),
-    Fault::Page("{}"),
-    Fault::Status { code: 500, retry_after: None, after_forwarding: false },
-];
-
 #[tokio::test]
 async fn an_api_server_that_is_away_at_the_start_is_waited_for() {
-    for fault in FAULTS {
+    for fault in Fault::AWAY {
         let stage = Stage::new().await;
         stage.want(&["jobs"]);
         stage.new_bundle();
@@ -32,13 +25,10 @@ async fn an_api_server_that_is_away_at_the_start_is_waited_for() {
 
 #[tokio::test]
 async fn while_the_api_server_is_away_the_last_state_stays() {
-    for fault in FAULTS {
+    for fault in Fault::AWAY {
         let mut stage = Stage::new().await;
         stage.timing.resync = Duration::from_millis(1);
-        stage.want(&["jobs"]);
-        stage.new_bundle();
-        let mut keeper = stage.keep();
-        keeper.in_sync().await;
+        let keeper = stage.keep_in_sync(&["jobs"]).await;
         let before = keeper.published.borrow().clone();
         stage.proxy.set_faults(move |_| fault);
         stage.proxy.sever();
@@ -66,10 +56,7 @@ async fn a_write_whose_answer_is_lost_is_not_made_twice() {
 #[tokio::test]
 async fn a_lost_watch_is_taken_up_again() {
     let stage = Stage::new().await;
-    stage.want(&["jobs"]);
-    stage.new_bundle();
-    let mut keeper = stage.keep();
-    keeper.in_sync().await;
+    let _keeper = stage.keep_in_sync(&["jobs"]).await;
     stage.proxy.sever();
     stage.meddle("meddler", |entries| entries[0].timeout_seconds = Some(1)).await;
     eventually("the time-out is back", async || {

@@ -142,6 +142,15 @@ impl Stage {
         self.keep_as(self.proxy.config())
     }
 
+    /// The same, once it has written entries of these policies with a new bundle.
+    pub async fn keep_in_sync(&self, resources: &[&str]) -> Keeper {
+        self.want(resources);
+        self.new_bundle();
+        let mut keeper = self.keep();
+        keeper.in_sync().await;
+        keeper
+    }
+
     pub fn keep_as(&self, config: Config) -> Keeper {
         let mut registry = Registry::default();
         let metrics = ConfigurationMetrics::register(&mut registry);

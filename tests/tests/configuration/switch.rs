@@ -18,10 +18,7 @@ fn none_created(counts: &RequestCounts) {
 async fn a_deleted_configuration_stays_deleted_until_somebody_creates_it() {
     let mut stage = Stage::new().await;
     stage.timing.resync = Duration::from_millis(1);
-    stage.want(&["jobs"]);
-    stage.new_bundle();
-    let mut keeper = stage.keep();
-    keeper.in_sync().await;
+    let mut keeper = stage.keep_in_sync(&["jobs"]).await;
 
     stage.api().delete(&stage.name, &DeleteParams::default()).await.unwrap();
     keeper.publishes("absent", |published| *published == Published::Absent).await;

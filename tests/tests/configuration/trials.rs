@@ -18,10 +18,7 @@ async fn becomes_fail(stage: &Stage, resource: &str) {
 async fn an_entry_becomes_fail_once_a_dry_run_write_of_its_policy_arrived() {
     let mut stage = Stage::new().await;
     stage.timing.resync = Duration::from_millis(1);
-    stage.want(&["jobs", "tasks"]);
-    stage.new_bundle();
-    let mut keeper = stage.keep();
-    keeper.in_sync().await;
+    let keeper = stage.keep_in_sync(&["jobs", "tasks"]).await;
     stage.read_again(3).await;
     for resource in ["jobs", "tasks"] {
         assert_eq!(stage.failure_policy(resource).await.as_deref(), Some("Ignore"));

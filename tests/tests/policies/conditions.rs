@@ -43,7 +43,7 @@ async fn conditions_follow_the_configuration_and_calls_and_keep_their_times() {
         })
     };
     assert_eq!(first, expected(&first, 1));
-    // Another version of the policy is no transition.
+    // Another version of the policy is not a transition.
     stage.guard("jobs", "b").await;
     stage.says("jobs", "Enforced", "True", "Enforced").await;
     assert_eq!(status().await, expected(&first, 2));

@@ -5,13 +5,6 @@ use statusguard_tests::{Fault, eventually};
 
 use crate::stage::{NEVER, Stage, guards};
 
-const FAULTS: [Fault; 4] = [
-    Fault::CutBeforeSending,
-    Fault::Page("<html>log in first</html>"),
-    Fault::Page("{}"),
-    Fault::Status { code: 500, retry_after: None, after_forwarding: false },
-];
-
 #[tokio::test]
 async fn a_guard_without_a_folder_is_not_ready_before_the_api_server_has_answered() {
     let stage = Stage::new().await;
@@ -49,7 +42,7 @@ async fn while_the_api_server_is_away_the_last_state_stays() {
     stage.guard("jobs", "a").await;
     let mut watching = stage.watch();
     watching.serves(&stage, &[("jobs", true)]).await;
-    for (round, fault) in FAULTS.into_iter().enumerate() {
+    for (round, fault) in Fault::AWAY.into_iter().enumerate() {
         let failures = || watching.errors("list", "statuspolicies") + watching.errors("watch", "statuspolicies");
         let before = failures();
         let field = ["a", "b"][round % 2];

@@ -335,7 +335,7 @@ proptest! {
     }
 
     /// A damaged review that is still JSON is read right or refused for what it says, never for its
-    /// form; one that is no JSON any more may be read where the damage is in what nobody reads.
+    /// form; one that is not JSON any more may be read where the damage is in what nobody reads.
     #[test]
     fn damaged_reviews(
         review in review().boxed(),

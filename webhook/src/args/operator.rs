@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Subcommand, ValueEnum};
 
-use super::OutputFormat;
+use super::{ObjectArgs, OutputFormat};
 use crate::address::host_and_port;
 use crate::cluster::ClusterArgs;
 
@@ -49,12 +49,9 @@ pub struct CertsStatusArgs {
     /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// The ValidatingWebhookConfiguration.
-    #[arg(long, value_name = "NAME", default_value = "statusguard")]
-    pub configuration: String,
-    /// Secret of the guard's own certificate authority.
-    #[arg(long, value_name = "NAME", default_value = "statusguard-authority")]
-    pub authority_secret: String,
+    /// The guard's objects.
+    #[command(flatten)]
+    pub objects: ObjectArgs,
     /// Service whose replicas are asked, and whose name their certificates are to have.
     #[arg(long, value_name = "NAME", default_value = "statusguard")]
     pub service: String,
@@ -72,12 +69,9 @@ pub struct UninstallArgs {
     /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// The ValidatingWebhookConfiguration.
-    #[arg(long, value_name = "NAME", default_value = "statusguard")]
-    pub configuration: String,
-    /// Secret of the guard's own certificate authority.
-    #[arg(long, value_name = "NAME", default_value = "statusguard-authority")]
-    pub authority_secret: String,
+    /// The guard's objects.
+    #[command(flatten)]
+    pub objects: ObjectArgs,
     /// Delete without a question.
     #[arg(short, long)]
     pub yes: bool,

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::configuration::{
-    Backend, ConfigurationKeeper, ConfigurationMetrics, ConfigurationSettings, PolicyEntry, TargetScope,
+    Backend, ConfigurationKeeper, ConfigurationMetrics, ConfigurationSettings, PolicyEntry, SUFFIX, TargetScope,
 };
 use super::connection::ClusterConnection;
 use super::policies::{EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy};
@@ -112,15 +112,20 @@ impl ClusterService {
     }
 }
 
+/// Where the certificates' objects are.
+pub(crate) fn places(namespace: &str, secret: &str, configuration: &str) -> Places {
+    Places {
+        namespace: namespace.to_owned(),
+        secret: secret.to_owned(),
+        configuration: configuration.to_owned(),
+        entry_suffix: SUFFIX.to_owned(),
+        field_manager: FIELD_MANAGER.to_owned(),
+    }
+}
+
 fn certificate_settings(names: &ClusterNames, timing: Timing) -> CertificateSettings {
     let Backend { namespace, service, .. } = &names.backend;
-    let places = Places {
-        namespace: namespace.clone(),
-        secret: names.secret.clone(),
-        configuration: names.configuration.clone(),
-        entry_suffix: super::configuration::SUFFIX.into(),
-        field_manager: FIELD_MANAGER.into(),
-    };
+    let places = places(namespace, &names.secret, &names.configuration);
     CertificateSettings { places, names: vec![format!("{service}.{namespace}.svc")], timing }
 }
 

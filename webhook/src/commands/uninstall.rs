@@ -15,11 +15,11 @@ use kube::{Client, CustomResourceExt as _, Resource};
 use statusguard_certs::SecretContent;
 use statusguard_policy::StatusPolicy;
 
-use super::certs::{failure, places};
+use super::certs::failure;
 use super::request::answer;
-use crate::args::UninstallArgs;
+use crate::args::{ObjectArgs, UninstallArgs};
 use crate::cluster::configuration::SUFFIX;
-use crate::cluster::{ClusterArgs, ClusterConnection};
+use crate::cluster::{ClusterArgs, ClusterConnection, places};
 use crate::exit::Exit;
 use crate::output;
 
@@ -76,7 +76,7 @@ impl UninstallPlan {
     /// # Errors
     /// When the configuration cannot be read, or entries of others would go with it.
     pub async fn read(args: &UninstallArgs) -> anyhow::Result<Self> {
-        let UninstallArgs { cluster, configuration, authority_secret, yes: _ } = args;
+        let UninstallArgs { cluster, objects: ObjectArgs { configuration, authority_secret }, yes: _ } = args;
         let ClusterConnection { client, namespace } = cluster.connect().await?;
         let mut configuration = PlannedDeletion {
             what: format!("validatingwebhookconfiguration {configuration}"),

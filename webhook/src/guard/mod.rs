@@ -39,7 +39,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::args::{LogFormat, WebhookArgs};
+use crate::args::{LogFormat, ObjectArgs, WebhookArgs};
 use crate::cluster::configuration::Backend;
 use crate::cluster::{CertificateSource, ClusterNames, ClusterService};
 use crate::exit::Exit;
@@ -241,8 +241,8 @@ async fn cluster(args: &WebhookArgs, files: Option<&CertificateFiles>) -> anyhow
     let connection = args.cluster.connect().await?;
     let backend =
         Backend { namespace: connection.namespace.clone(), service: args.service.clone(), port: args.service_port };
-    let names =
-        ClusterNames { backend, configuration: args.configuration.clone(), secret: args.authority_secret.clone() };
+    let ObjectArgs { configuration, authority_secret: secret } = args.objects.clone();
+    let names = ClusterNames { backend, configuration, secret };
     let source = match files {
         Some(files) => CertificateSource::Files(files.bundle()),
         None => CertificateSource::Own(args.timing()),

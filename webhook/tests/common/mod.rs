@@ -18,12 +18,29 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::CertificateDer;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/policies/kubernaut");
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// Far longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The path of the policy that [`stale_review`] is for.
+pub const PATH: &str = "/admit/kubernaut.ai/notificationrequests?timeout=10s";
+
+/// A write that a guard refuses: what was sent is pending again.
+pub fn stale_review() -> Value {
+    let object = |phase: &str| json!({ "metadata": { "name": "n1" }, "status": { "phase": phase } });
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "u-1", "operation": "UPDATE", "subResource": "status", "name": "n1", "namespace": "web",
+            "kind": { "group": "kubernaut.ai", "version": "v1alpha1", "kind": "NotificationRequest" },
+            "resource": { "group": "kubernaut.ai", "version": "v1alpha1", "resource": "notificationrequests" },
+            "object": object("Pending"), "oldObject": object("Sent"),
+        },
+    })
+}
 
 /// The server as a process, with a certificate of its own.
 pub struct GuardProcess {

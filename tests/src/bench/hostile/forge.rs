@@ -57,7 +57,7 @@ impl Forge {
     /// A whole review with a uid of its own that costs as much as its author can make it: about a megabyte.
     ///
     /// # Errors
-    /// When the review that it is made from is no JSON.
+    /// When the review that it is made from is not JSON.
     pub fn costly(&mut self, attacker: usize, rng: &mut StdRng) -> anyhow::Result<Vec<u8>> {
         const ENTRIES: usize = 20_000;
         self.forged += 1;

@@ -7,12 +7,8 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
-use kube::CustomResourceExt as _;
-use kube::api::{Api, ApiResource, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::core::GroupVersionKind;
-use serde_json::json;
-use statusguard_policy::StatusPolicy;
-use statusguard_tests::{ControlPlane, User, WebhookService, eventually, unique};
+use kube::api::{Api, PostParams};
+use statusguard_tests::{ControlPlane, User, WebhookService, eventually, parcels, unique};
 
 use super::balancer::Balancer;
 use super::replica::ReplicaProcess;
@@ -21,8 +17,6 @@ use super::replica::ReplicaProcess;
 pub const REPLICAS: usize = 3;
 const SERVICE: &str = "statusguard";
 const SECRET: &str = "statusguard-authority";
-const POLICY: &str = "parcels.shop.example.org";
-const FIELD_MANAGER: &str = "statusguard-bench";
 
 /// Lifetimes that are as short as they can be, and a drain that fits to them.
 const FLAGS: [&str; 8] = [
@@ -35,31 +29,6 @@ const FLAGS: [&str; 8] = [
     "--drain-timeout=6s",
     "--idle-close-after=1s",
 ];
-
-const PARCELS: &str = "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: { name: parcels.shop.example.org }
-spec:
-  group: shop.example.org
-  names: { kind: Parcel, plural: parcels, singular: parcel }
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      subresources: { status: {} }
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            status: { type: object, properties: { scans: { type: integer } } }
-";
-
-/// The kind that is guarded.
-pub fn resource() -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk("shop.example.org", "v1", "Parcel"))
-}
 
 /// All of it. Replicas end with it.
 pub struct Site {
@@ -78,13 +47,12 @@ impl Site {
     /// # Errors
     /// When something does not start.
     pub async fn start(plane: ControlPlane, logs: &Path) -> anyhow::Result<Self> {
-        plane.apply_crd(&StatusPolicy::crd()).await?;
-        plane.apply_crd_yaml(PARCELS).await?;
+        let configuration = unique("statusguard");
+        parcels::prepare(&plane, &configuration).await?;
         let (home, namespace) = (plane.namespace("home").await, plane.namespace("shop").await);
         let balancer = Balancer::start(plane.webhook_listen_address(), REPLICAS).await?;
         let reached = WebhookService { namespace: home.clone(), name: SERVICE.into(), port: balancer.port() };
         plane.apply_webhook_service(&reached).await?;
-        let configuration = unique("statusguard");
         let flags: Vec<String> = [
             format!("--kubeconfig={}", plane.kubeconfig(User::Admin).display()),
             format!("--namespace={home}"),
@@ -103,37 +71,12 @@ impl Site {
             })
             .collect();
         let mut site = Self { plane, replicas, namespace, home, configuration, _balancer: balancer };
-        site.configure().await?;
+        parcels::guard(&site.plane, &site.namespace, "Fail").await?;
         for replica in &mut site.replicas {
             replica.start().await?;
         }
         eventually("the policy is in force", async || Ok(site.is_ready() && site.fails_closed().await?)).await?;
         Ok(site)
-    }
-
-    /// The empty configuration and the policy.
-    async fn configure(&self) -> anyhow::Result<()> {
-        let empty = ValidatingWebhookConfiguration {
-            metadata: ObjectMeta { name: Some(self.configuration.clone()), ..ObjectMeta::default() },
-            webhooks: None,
-        };
-        self.configurations().create(&PostParams::default(), &empty).await.context("creating the configuration")?;
-        let policy = json!({
-            "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy",
-            "metadata": { "name": POLICY },
-            "spec": {
-                "target": {
-                    "group": "shop.example.org", "version": "v1", "resource": "parcels",
-                    "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": self.namespace } },
-                },
-                "failurePolicy": "Fail",
-                "monotone": [{ "path": ".status.scans" }],
-            },
-        });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let policies: Api<StatusPolicy> = Api::all(self.plane.client(User::Admin));
-        policies.patch(POLICY, &params, &Patch::Apply(&policy)).await.context("applying the policy")?;
-        Ok(())
     }
 
     /// Whether every replica is ready.

@@ -6,12 +6,10 @@ use anyhow::Context as _;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Client, Config};
 use serde_json::json;
-use statusguard_tests::unique;
+use statusguard_tests::{parcels, unique};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-
-use super::site;
 
 /// How many writers, each with an object and a connection of its own.
 const WRITERS: usize = 4;
@@ -58,9 +56,9 @@ impl Writers {
             let mut config = config.clone();
             config.default_retry = false;
             let client = Client::try_from(config).context("making a client")?;
-            let objects: Api<DynamicObject> = Api::namespaced_with(client, namespace, &site::resource());
+            let objects: Api<DynamicObject> = Api::namespaced_with(client, namespace, &parcels::resource());
             let name = unique("parcel");
-            let object = DynamicObject::new(&name, &site::resource());
+            let object = DynamicObject::new(&name, &parcels::resource());
             objects.create(&PostParams::default(), &object).await.with_context(|| format!("creating {name}"))?;
             tasks.spawn(write(objects, name, stopped.clone()));
         }

@@ -43,7 +43,7 @@ impl Val {
         Val::Map(members.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
     }
 
-    /// The member of that name; `Null` where there is none or this is no object.
+    /// The member of that name; `Null` where there is none or this is not an object.
     pub(crate) fn at(&self, name: &str) -> &Val {
         match self {
             Val::Map(members) => members.get(name).unwrap_or(&NULL),

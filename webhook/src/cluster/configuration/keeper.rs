@@ -85,9 +85,9 @@ impl ConfigurationKeeper {
 
     /// Keeps the configuration until `shutdown` ends. The object stays as it is then.
     ///
-    /// Nothing is written before there are `entries` and, unless bundles are published by somebody else, a `bundle`: `None` means that they are not known yet, and an
-    /// empty list that there is no policy. `arrived` has the policies of which a dry-run write was seen to arrive through
-    /// the API server.
+    /// Nothing is written before there are `entries` and, unless bundles are published by somebody else, a `bundle`: `None`
+    /// means that they are not known yet, and an empty list that there is no policy. `arrived` has the policies for which a
+    /// call has arrived.
     pub async fn run(
         mut self,
         entries: watch::Receiver<Option<Arc<[PolicyEntry]>>>,

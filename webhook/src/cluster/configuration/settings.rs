@@ -21,7 +21,7 @@ pub struct ConfigurationSettings {
 /// How long things take. Tests have them shorter.
 #[derive(Clone, Debug)]
 pub struct KeeperTiming {
-    /// How long a new entry is `Ignore` if no dry-run write is seen to arrive.
+    /// How long a new entry is `Ignore` if no call is seen to arrive.
     pub trial: Duration,
     /// How long what another replica has written is left alone: it may know something newer. Longer than policies and
     /// bundle take at most to reach a replica.

@@ -152,7 +152,10 @@ mod tests {
         let mut record = object("u1", "1", &good(".status.a"));
         compile(&mut record, &told());
         assert_eq!(paths(&record), Some(".status.a"));
-        assert!(!record.update(object("u1", "2", &good(".status.a"))), "labels and status are no other document");
+        assert!(
+            !record.update(object("u1", "2", &good(".status.a"))),
+            "other labels or another status do not make it another document"
+        );
         assert!(record.update(object("u1", "3", &json!({ "monotony": [] }))));
         compile(&mut record, &told());
         assert_eq!((paths(&record), record.compiled.as_ref().unwrap().reason), (Some(".status.a"), "Invalid"));

@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 
 use kube::Client;
 use rustls::pki_types::ServerName;
-use statusguard_certs::{CertificateInspection, Places, RequestFailure, RotationPhase, SecretContent, UnixTime};
+use statusguard_certs::{CertificateInspection, RequestFailure, RotationPhase, SecretContent, UnixTime};
 
 pub use self::report::{AuthorityReport, CertificateReport, EntryReport, ReplicaReport};
 
 use self::replicas::GuardReplica;
-use crate::args::{CertsStatusArgs, OutputFormat};
-use crate::cluster::configuration::SUFFIX;
-use crate::cluster::{ClusterConnection, with_sources};
+use crate::args::{CertsStatusArgs, ObjectArgs, OutputFormat};
+use crate::cluster::{ClusterConnection, places, with_sources};
 use crate::exit::Exit;
 use crate::output;
 
@@ -30,17 +29,6 @@ pub async fn status(args: &CertsStatusArgs) -> anyhow::Result<Exit> {
         }
     }
     Ok(if report.healthy { Exit::Success } else { Exit::Failure })
-}
-
-/// Where the certificates' objects are, as a command is told.
-pub(super) fn places(namespace: &str, secret: &str, configuration: &str) -> Places {
-    Places {
-        namespace: namespace.to_owned(),
-        secret: secret.to_owned(),
-        configuration: configuration.to_owned(),
-        entry_suffix: SUFFIX.to_owned(),
-        field_manager: "statusguard".to_owned(),
-    }
 }
 
 /// What a user has to do about a request that failed.
@@ -63,7 +51,8 @@ impl CertificateReport {
     /// # Errors
     /// When there is no cluster to ask, or the Service has a name that no certificate can have.
     pub async fn gather(args: &CertsStatusArgs) -> anyhow::Result<Self> {
-        let CertsStatusArgs { cluster, configuration, authority_secret, service, address, output: _ } = args;
+        let CertsStatusArgs { cluster, objects, service, address, output: _ } = args;
+        let ObjectArgs { configuration, authority_secret } = objects;
         let ClusterConnection { client, namespace } = cluster.connect().await?;
         let name = format!("{service}.{namespace}.svc");
         let server = ServerName::try_from(name.clone()).map_err(|_| {

@@ -200,7 +200,7 @@ fn a_reload_speaks_of_what_has_changed_only() {
     assert!(said.contains("2 policies in force") && said.contains("added=\"tasks.example.org\""), "{said}");
     assert!(!said.contains("jobs") && !said.contains("others"), "{said}");
 
-    // The same policy with a comment is no change; the same warnings are not repeated.
+    // The same policy with a comment is not a change; the same warnings are not repeated.
     write(folder.path(), "jobs.yaml", &("# reviewed\n".to_owned() + &warns("jobs", "n")));
     let said = look(&store);
     assert!(said.contains("2 policies in force") && said.lines().count() == 1, "{said}");

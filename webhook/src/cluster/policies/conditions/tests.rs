@@ -96,7 +96,7 @@ fn a_transition_has_its_time_and_what_is_equal_is_not_written() {
     assert_eq!(first, json!({ "conditions": expected, "observedGeneration": 3 }));
     let later = "2026-02-02T00:00:00Z";
     assert_eq!(merged(&first, &conditions("True", "a"), 3, later), None);
-    // Another message or generation is no transition.
+    // Another message or generation is not a transition.
     let second = merged(&first, &conditions("True", "b"), 4, later).unwrap();
     assert_eq!(second["conditions"][0], condition("Compiled", "True", "b", 4, start));
     let third = merged(&second, &conditions("False", "b"), 4, later).unwrap();
