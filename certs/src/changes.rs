@@ -38,17 +38,30 @@ impl ObjectChanges {
     }
 }
 
-/// A watch that fails begins again; meanwhile the keeper looks at every tick.
+/// A watch that fails begins again; meanwhile the keeper looks at every tick. That is said once until it works again.
 async fn follow<K>(api: Api<K>, name: String, notify: Arc<Notify>)
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut events = pin!(watcher(api, config).default_backoff());
+    let mut said = false;
     while let Some(event) = events.next().await {
         match event {
-            Ok(_) => notify.notify_one(),
-            Err(error) => tracing::debug!(%error, name, "certificates: watching failed; looked at every tick"),
+            Ok(_) => {
+                said = false;
+                notify.notify_one();
+            }
+            Err(_) if said => {}
+            Err(error) => {
+                said = true;
+                let error = error.to_string();
+                let cure = "give the guard's service account the verbs list and watch if they are missing";
+                tracing::warn!(
+                    error, resource = %K::plural(&()), name, cure,
+                    "certificates: watching failed; changes by others are noticed at the next tick"
+                );
+            }
         }
     }
 }

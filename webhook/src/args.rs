@@ -135,8 +135,9 @@ pub struct WebhookArgs {
     /// Log lines as text or as JSON.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What to log, as `level` or `target=level,...`.
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "STATUSGUARD_LOG")]
+    /// What to log, as `level` or `target=level,...`. The guard says once what fails at the API server; kube_runtime would
+    /// say it at each attempt.
+    #[arg(long, value_name = "FILTER", default_value = "info,kube_runtime=error", env = "STATUSGUARD_LOG")]
     pub log: String,
     /// Bounds of the server.
     #[command(flatten)]
