@@ -8,7 +8,8 @@ use futures::StreamExt as _;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Resource};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -43,8 +44,7 @@ async fn follow<K>(api: Api<K>, name: String, notify: Arc<Notify>)
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watch_object(api, &name).default_backoff());
     let mut said = false;
     while let Some(event) = events.next().await {
         match event {
@@ -55,7 +55,7 @@ where
             Err(_) if said => {}
             Err(error) => {
                 said = true;
-                let error = error.to_string();
+                let error = message(&error);
                 let cure = "give the guard's service account the verbs list and watch if they are missing";
                 tracing::warn!(
                     error, resource = %K::plural(&()), name, cure,
@@ -63,5 +63,19 @@ where
                 );
             }
         }
+    }
+}
+
+/// What the API server said, or why there was no answer.
+fn message(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => match error {
+            kube::Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        },
+        watcher::Error::WatchError(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }

@@ -22,6 +22,7 @@ use crate::error::CertificateError;
 use crate::metrics::CertificateMetrics;
 use crate::secret::{self, AuthoritySecret};
 use crate::serving::ServingLeaf;
+use crate::validity::rfc3339;
 
 /// Between two observations at least, so that others' changes cause no storm.
 const PACE: Duration = Duration::from_millis(100);
@@ -262,7 +263,8 @@ impl CertificateKeeper {
     fn issue(&mut self, seen: &ObservedCluster, id: AuthorityId, validity: Validity) -> Result<(), KeeperFailure> {
         let authority = seen.read.authorities.get(&id).ok_or(KeeperFailure::Lost(id))?;
         let leaf = authority.leaf(&self.settings.names, validity)?;
-        tracing::info!(authority = ?id, not_after = validity.not_after.seconds(), "certificates: a new serving certificate");
+        let not_after = rfc3339(validity.not_after);
+        tracing::info!(authority = ?id, not_after, "certificates: a new serving certificate");
         self.serving.set(Some(leaf));
         self.jitter = rand::rng().random();
         self.metrics.stepped("issue_leaf");

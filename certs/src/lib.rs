@@ -33,3 +33,4 @@ pub use serving::ServingLeaf;
 pub use statusguard_rotation::{
     AuthorityId, AuthorityRecord, Bundle, Role, RotationPhase, SecretContent, Timing, UnixTime, Validity,
 };
+pub use validity::rfc3339;

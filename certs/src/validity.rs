@@ -7,6 +7,13 @@ use x509_parser::certificate::X509Certificate;
 
 use crate::error::CertificateError;
 
+/// A time as people and programs read it (RFC 3339); empty for years beyond 9999.
+#[must_use]
+pub fn rfc3339(time: UnixTime) -> String {
+    let time = k8s_openapi::jiff::Timestamp::from_second(time.seconds());
+    time.map_or_else(|_| String::new(), |time| time.to_string())
+}
+
 /// From when until when a certificate holds (RFC 5280, 4.1.2.5).
 pub(crate) fn validity(certificate: &X509Certificate<'_>) -> Validity {
     let validity = certificate.validity();

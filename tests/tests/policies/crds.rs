@@ -1,6 +1,10 @@
 //! What the API server serves of a policy's target changes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::{Value, json};
+use statusguard_tests::Fault;
 
 use crate::stage::Stage;
 
@@ -29,6 +33,29 @@ async fn a_crd_that_comes_later_goes_and_comes_again() {
     stage.apply_crd(&crd).await;
     stage.says("jobs", "Compiled", "True", "Compiled").await;
     watching.serves(&stage, &[("jobs", false)]).await;
+}
+
+/// Discovery is brought up to date after the CRD has gone, and nothing tells of it.
+#[tokio::test]
+async fn what_discovery_still_lists_of_a_deleted_crd_is_not_believed_for_long() {
+    const STALE: &str = r#"{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"example.org/v1","resources":[
+        {"name":"jobs","singularName":"job","namespaced":true,"kind":"Job","verbs":["get"]},
+        {"name":"jobs/status","singularName":"","namespaced":true,"kind":"Job","verbs":["get"]}]}"#;
+    let stage = Stage::new().await;
+    stage.apply_crd(&stage.crd("jobs", &["v1"], &["a"])).await;
+    stage.guard("jobs", "a").await;
+    let mut watching = stage.watch();
+    watching.serves(&stage, &[("jobs", true)]).await;
+    let (discovery, asked) = (format!("/apis/{}/v1", stage.group), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&asked);
+    stage.proxy.set_faults(move |parts| {
+        let first = parts.uri.path() == discovery && counted.fetch_add(1, Ordering::SeqCst) == 0;
+        if first { Fault::Page(STALE) } else { Fault::Pass }
+    });
+    stage.delete_crd("jobs").await;
+    stage.says("jobs", "Compiled", "False", "ResourceNotServed").await;
+    watching.serves(&stage, &[]).await;
+    assert!(asked.load(Ordering::SeqCst) > 1);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! An API server that is away, or a proxy in its place.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use statusguard_tests::{Fault, eventually};
 
@@ -21,6 +23,21 @@ async fn a_guard_without_a_folder_is_not_ready_before_the_api_server_has_answere
     watching.ready().await;
     assert_eq!(watching.field(&stage, "jobs").as_deref(), Some("a"));
     assert_eq!(watching.metric("statusguard_policy_watch_synced"), 1.0);
+}
+
+#[tokio::test]
+async fn attempts_become_rarer() {
+    let stage = Stage::new().await;
+    stage.proxy.set_faults(|_| Fault::CutBeforeSending);
+    let watching = stage.watch();
+    let failed = async |times: f64| {
+        let seen = async || Ok(watching.errors("list", "statuspolicies") >= times);
+        eventually("listing was tried again", seen).await.unwrap();
+        Instant::now()
+    };
+    let (first, fourth) = (failed(1.0).await, failed(4.0).await);
+    // At least 0.8 s, 1.6 s and 3.2 s lie between.
+    assert!(fourth - first > Duration::from_secs(5), "{:?}", fourth - first);
 }
 
 #[tokio::test]

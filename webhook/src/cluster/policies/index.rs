@@ -48,7 +48,7 @@ impl PolicyIndex {
     /// What the watch of policies tells.
     pub fn policy_event(&mut self, event: Event<DynamicObject>) {
         match event {
-            Event::Init => self.listing.clear(),
+            Event::Init => {}
             Event::InitApply(object) => {
                 let name = object.metadata.name.clone().unwrap_or_default();
                 self.apply(&name, object);
@@ -104,7 +104,7 @@ impl PolicyIndex {
         let of =
             |metadata: ObjectMeta| (metadata.name.unwrap_or_default(), metadata.resource_version.unwrap_or_default());
         match event {
-            Event::Init => self.crd_listing.clear(),
+            Event::Init => {}
             Event::InitApply(metadata) => self.crd_listing.extend([of(metadata)]),
             Event::InitDone => {
                 let before = std::mem::replace(&mut self.crds, std::mem::take(&mut self.crd_listing));
@@ -127,6 +127,16 @@ impl PolicyIndex {
                 self.look_again(name);
             }
         }
+    }
+
+    /// The watch of policies failed. A listing under way begins again.
+    pub fn policy_watch_failed(&mut self) {
+        self.listing.clear();
+    }
+
+    /// The watch of CRDs failed. A listing under way begins again.
+    pub fn crd_watch_failed(&mut self) {
+        self.crd_listing.clear();
     }
 
     /// Something about a target may have changed. Most CRDs have no policy.

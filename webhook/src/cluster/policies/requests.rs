@@ -102,7 +102,11 @@ impl PolicyRequests {
             };
             match self.get::<APIResourceList>(&path).await {
                 Ok(list) => served.add_version(version, resource, &list),
-                Err(RequestError::Absent) => served.add_group(self.group_versions(group).await?),
+                Err(RequestError::Absent) => {
+                    // The list of groups is older than that of resources where a CRD has just been deleted.
+                    let others = self.group_versions(group).await?.into_iter().filter(|other| other != version);
+                    served.add_group(others.collect());
+                }
                 Err(error) => return Err(error),
             }
         }

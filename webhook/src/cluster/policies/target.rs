@@ -10,6 +10,8 @@ use statusguard_policy::spec::Target;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServedTarget {
     namespaced: bool,
+    /// Whether it has a CRD.
+    of_crd: bool,
     /// Whether each version that is served has a status subresource.
     versions: BTreeMap<String, bool>,
     /// The versions of the group, where the version that was asked for is none of them.
@@ -36,10 +38,16 @@ impl ServedTarget {
         let versions = served.filter_map(|version| Some((version["name"].as_str()?.to_owned(), has_status(version))));
         Self {
             namespaced: spec["scope"] == "Namespaced",
+            of_crd: true,
             versions: versions.collect(),
             group_versions: Vec::new(),
             not_established: not_established(crd),
         }
+    }
+
+    /// Whether it has a CRD, and was not found by discovery.
+    pub fn is_of_crd(&self) -> bool {
+        self.of_crd
     }
 
     /// Adds what discovery lists of a version.

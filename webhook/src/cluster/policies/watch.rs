@@ -3,17 +3,20 @@
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::stream::{self, BoxStream, Stream, StreamExt as _};
+use futures::future;
+use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use statusguard_edge::ReadinessGate;
 use statusguard_policy::StatusPolicy;
 use tokio::sync::watch;
@@ -172,6 +175,7 @@ impl PolicyWatch {
             }
             Err(error) => {
                 let (list, error) = RequestError::of_watch(error);
+                self.index.policy_watch_failed();
                 let request = if list { PolicyRequest::ListPolicies } else { PolicyRequest::WatchPolicies };
                 let wait = self.problems.failed(request, &error);
                 (!list && matches!(error, RequestError::Forbidden(_))).then_some(wait)
@@ -192,6 +196,7 @@ impl PolicyWatch {
             }
             Err(error) => {
                 let (list, error) = RequestError::of_watch(error);
+                self.index.crd_watch_failed();
                 let request = if list { PolicyRequest::ListCrds } else { PolicyRequest::WatchCrds };
                 self.problems.failed(request, &error);
                 // After anything else the watch goes on where it ended.
@@ -233,19 +238,25 @@ impl PolicyWatch {
     }
 }
 
+/// What a watch tells, without the begin of a listing: the backoff would take it for a success, and never grow.
+fn changes<K>(api: Api<K>) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let events = watcher(api, watcher::Config::default().page_size(PAGE));
+    events.try_filter(|event| future::ready(!matches!(event, Event::Init))).default_backoff()
+}
+
 /// Changes of policies, from their listing after this time on.
 fn policy_changes(client: Client, wait: Duration) -> BoxStream<'static, Result<Event<DynamicObject>, watcher::Error>> {
     let policies = Api::all_with(client, &ApiResource::erase::<StatusPolicy>(&()));
-    let changes = watcher(policies, watcher::Config::default().page_size(PAGE)).default_backoff();
+    let changes = changes(policies);
     stream::once(tokio::time::sleep(wait)).flat_map(|()| stream::empty()).chain(changes).boxed()
 }
 
 /// Changes of CRDs, as far as they show in their metadata: schemas may be large.
 fn crd_changes(client: Client) -> impl Stream<Item = Result<Event<ObjectMeta>, watcher::Error>> {
-    let config = watcher::Config::default().page_size(PAGE);
-    let crds = Api::<PartialObjectMeta<CustomResourceDefinition>>::all(client);
-    let changes = watcher(crds, config).default_backoff();
-    changes.map(|event| {
+    changes(Api::<PartialObjectMeta<CustomResourceDefinition>>::all(client)).map(|event| {
         let metadata = |object: PartialObjectMeta<CustomResourceDefinition>| object.metadata;
         Ok(match event? {
             Event::Init => Event::Init,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use kube::Client;
 use rustls::pki_types::ServerName;
-use statusguard_certs::{CertificateInspection, RequestFailure, RotationPhase, SecretContent, UnixTime};
+use statusguard_certs::{CertificateInspection, RequestFailure, RotationPhase, SecretContent};
 
 pub use self::report::{AuthorityReport, CertificateReport, EntryReport, ReplicaReport};
 
@@ -148,11 +148,4 @@ fn reasons(uncovered: &BTreeMap<String, String>) -> Option<String> {
         more => format!(" and {}", output::counted(more, "other", "others")),
     };
     Some(format!("not trusted by the bundle of {entry}{more}: {why}"))
-}
-
-/// A time as people and programs read it.
-fn rfc3339(time: UnixTime) -> String {
-    let time = k8s_openapi::jiff::Timestamp::from_second(time.seconds());
-    // Years beyond 9999.
-    time.map_or_else(|_| String::new(), |time| time.to_string())
 }

@@ -3,10 +3,11 @@
 use serde::Serialize;
 use statusguard_certs::{
     AuthorityRecord, Bundle, CertificateInspection, InspectedEntry, PresentedCertificate, Role, UnixTime, Validity,
+    rfc3339,
 };
 
+use super::reasons;
 use super::replicas::GuardReplica;
-use super::{reasons, rfc3339};
 use crate::commands::table::table;
 
 /// All that `certs status` found.

@@ -30,7 +30,6 @@ fn queued(index: &mut PolicyIndex) -> Vec<String> {
 /// An index that has listed these policies and compiled them, but has not looked at CRDs yet.
 fn listed(names: &[&str]) -> PolicyIndex {
     let mut index = PolicyIndex::default();
-    index.policy_event(Event::Init);
     for name in names {
         index.policy_event(Event::InitApply(object(name, "u1", "n")));
     }
@@ -67,7 +66,6 @@ fn a_policy_that_changes_is_compiled_and_one_that_goes_is_gone_at_once() {
 #[test]
 fn what_a_new_listing_lacks_is_gone() {
     let mut index = listed(&[JOBS, TASKS]);
-    index.policy_event(Event::Init);
     index.policy_event(Event::InitApply(object(TASKS, "u1", "n")));
     assert!(!index.gone && index.records.len() == 2, "not before its end");
     index.policy_event(Event::InitDone);
@@ -76,10 +74,23 @@ fn what_a_new_listing_lacks_is_gone() {
 }
 
 #[test]
+fn what_a_listing_had_before_it_failed_does_not_count() {
+    let mut index = listed(&[JOBS, TASKS]);
+    index.crd_event(Event::InitApply(crd(JOBS, "5")));
+    index.crd_watch_failed();
+    index.crd_event(Event::InitDone);
+    assert_eq!(queued(&mut index), [""; 0]);
+    index.policy_event(Event::InitApply(object(JOBS, "u1", "n")));
+    index.policy_watch_failed();
+    index.policy_event(Event::InitApply(object(TASKS, "u1", "n")));
+    index.policy_event(Event::InitDone);
+    assert!(index.gone && index.records.keys().eq([TASKS]));
+}
+
+#[test]
 fn crds_that_change_have_their_policies_looked_at() {
     let mut index = listed(&[JOBS, TASKS]);
     let other = "others.example.org";
-    index.crd_event(Event::Init);
     index.crd_event(Event::InitApply(crd(JOBS, "5")));
     index.crd_event(Event::InitApply(crd(other, "6")));
     assert_eq!(queued(&mut index), [""; 0]);
@@ -91,11 +102,9 @@ fn crds_that_change_have_their_policies_looked_at() {
     index.crd_event(Event::Delete(crd(JOBS, "8")));
     assert_eq!(queued(&mut index), [JOBS, TASKS]);
     // A new listing tells of what has happened in between.
-    index.crd_event(Event::Init);
     index.crd_event(Event::InitApply(crd(JOBS, "9")));
     index.crd_event(Event::InitDone);
     assert_eq!(queued(&mut index), [JOBS, TASKS]);
-    index.crd_event(Event::Init);
     index.crd_event(Event::InitApply(crd(JOBS, "9")));
     index.crd_event(Event::InitDone);
     assert_eq!(queued(&mut index), [""; 0]);

@@ -1,7 +1,7 @@
 //! What the watch does about what it has seen.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value as Json;
@@ -17,6 +17,9 @@ use crate::cluster::request::RequestError;
 use crate::guard::policy_changes::NamedPolicies;
 use crate::guard::policy_file::PolicySource;
 use crate::guard::store_metrics::PolicyState;
+
+/// For so long at most, discovery may still list what a deleted CRD defined.
+const DISCOVERY_LAG: Duration = Duration::from_secs(3);
 
 /// Conditions to write to an object.
 struct DueWrite {
@@ -59,6 +62,10 @@ impl PolicyWatch {
                 let version = crd.as_ref().and_then(|crd| crd["metadata"]["resourceVersion"].as_str());
                 let version = version.map(str::to_owned);
                 let before = self.index.targets.insert(name.clone(), served.clone());
+                if !served.is_of_crd() && before.as_ref().is_some_and(ServedTarget::is_of_crd) {
+                    self.unknown.insert(name.clone());
+                    self.retry_by(Instant::now() + DISCOVERY_LAG);
+                }
                 tell_unserved(&name, &served, before.as_ref(), &in_force);
                 let same = before.as_ref() == Some(&served);
                 self.unpublished |= !same;
@@ -90,7 +97,7 @@ impl PolicyWatch {
             }
             Err((error, delay)) => {
                 let until = Instant::now() + delay;
-                self.retry_at = Some(self.retry_at.map_or(until, |at| at.min(until)));
+                self.retry_by(until);
                 let text = error.to_string();
                 if let RequestError::Unreachable(_) = error {
                     self.away = Some((until, text.clone()));
@@ -98,6 +105,10 @@ impl PolicyWatch {
                 KnownTarget::Unknown(text)
             }
         }
+    }
+
+    fn retry_by(&mut self, time: Instant) {
+        self.retry_at = Some(self.retry_at.map_or(time, |at| at.min(time)));
     }
 
     /// Compiles what an object says, off the runtime's own threads.
