@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "cluster/canary.rs"]
+mod canary;
 #[path = "cluster/certificates.rs"]
 mod certificates;
 #[path = "cluster/removal.rs"]
@@ -25,6 +27,8 @@ use tokio::task::JoinHandle;
 
 /// A guard that serves.
 struct Serving {
+    /// Of its Service, too.
+    port: u16,
     plain: SocketAddr,
     shutdown: Shutdown,
     task: JoinHandle<anyhow::Result<Drained>>,
@@ -68,14 +72,18 @@ impl Stage {
 
     /// A guard behind a Service of its own.
     async fn guard(&self, service: &str) -> Serving {
+        self.guard_as(&User::Admin, service, &[]).await
+    }
+
+    async fn guard_as(&self, user: &User, service: &str, more: &[&str]) -> Serving {
         let listen = self.plane.webhook_listen_address();
         let port = std::net::TcpListener::bind((listen, 0)).unwrap().local_addr().unwrap().port();
         let reached = WebhookService { namespace: self.home.clone(), name: service.to_owned(), port };
         self.plane.apply_webhook_service(&reached).await.unwrap();
-        let args = Args::try_parse_from([
+        let args = [
             "statusguard".to_owned(),
             "webhook".to_owned(),
-            format!("--kubeconfig={}", self.plane.kubeconfig(User::Admin).display()),
+            format!("--kubeconfig={}", self.plane.kubeconfig(user.clone()).display()),
             format!("--namespace={}", self.home),
             format!("--service={service}"),
             format!("--service-port={port}"),
@@ -85,11 +93,12 @@ impl Stage {
             "--spread=1s".to_owned(),
             "--min-drain=0s".to_owned(),
             "--drain-timeout=1s".to_owned(),
-        ]);
+        ];
+        let args = Args::try_parse_from(args.into_iter().chain(more.iter().map(|arg| (*arg).to_owned())));
         let Command::Webhook(args) = args.unwrap().command else { unreachable!("a server") };
         let guard = Guard::bind(*args).await.unwrap();
         let (plain, shutdown) = (guard.plain_address().unwrap(), guard.shutdown());
-        Serving { plain, shutdown, task: tokio::spawn(guard.serve()) }
+        Serving { port, plain, shutdown, task: tokio::spawn(guard.serve()) }
     }
 
     async fn scan(&self, name: &str, scans: u64) -> Result<DynamicObject, kube::Error> {
@@ -117,6 +126,13 @@ impl Serving {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    /// The value of a series, with its labels as they are served.
+    async fn metric(&self, series: &str) -> f64 {
+        let metrics = self.get("/metrics").await;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {series}: {metrics}")).parse().unwrap()
     }
 
     async fn ready(&self) -> bool {

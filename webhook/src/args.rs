@@ -132,6 +132,9 @@ pub struct WebhookArgs {
     /// How often certificates are looked at, though nothing was heard of a change.
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration, help_heading = "Certificates", hide_short_help = true)]
     pub certificate_tick: Duration,
+    /// How often the guard makes a stale write itself, as a dry run, to see that it is refused; 0s: never.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration, help_heading = "Cluster")]
+    pub canary_interval: Duration,
     /// Log lines as text or as JSON.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

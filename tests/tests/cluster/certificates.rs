@@ -96,9 +96,10 @@ async fn what_each_replica_presents_is_compared_with_what_is_published() {
     let report = stage.stable(&address).await;
     let name = format!("statusguard.{}.svc", stage.home);
     let [authority] = &*report.authorities else { panic!("one authority: {report:?}") };
-    let ([entry], [replica]) = (&*report.entries, &*report.replicas) else { panic!("one of each: {report:?}") };
+    let ([entry, canary], [replica]) = (&*report.entries, &*report.replicas) else { panic!("each once: {report:?}") };
     assert_eq!((report.phase, authority.role, &*report.problems), (Some("Stable"), "Current", &[] as &[String]));
     assert_eq!((&*entry.name, entry.in_sync), ("parcels.shop.example.org.statusguard.dev", Some(true)));
+    assert_eq!((&*canary.name, canary.in_sync), ("statuspolicies.statusguard.dev.statusguard.dev", Some(true)));
     assert_eq!(entry.authorities.as_deref(), Some(&[authority.id.clone()][..]));
     assert_eq!((&replica.issuer, replica.covered), (&Some(authority.id.clone()), Some(true)));
     assert_eq!(replica.names, [&*name]);

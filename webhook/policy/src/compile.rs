@@ -41,7 +41,25 @@ impl Policy {
     /// # Errors
     /// As [`Policy::compile`].
     pub fn compile_for(document: &Json, crd: Option<&Json>) -> Result<Self, Vec<Problem>> {
+        Self::compile_with(Compiler::new(), document, crd)
+    }
+
+    /// Like [`Policy::compile`], for the guard's own kind, which no other policy may guard. The guard calls itself by it, to
+    /// see that its refusals arrive.
+    ///
+    /// # Errors
+    /// As [`Policy::compile`].
+    pub fn compile_own(document: &Json) -> Result<Self, Vec<Problem>> {
         let mut compiler = Compiler::new();
+        compiler.own = true;
+        Self::compile_with(compiler, document, None)
+    }
+
+    fn compile_with<'c>(
+        mut compiler: Compiler<'c>,
+        document: &Json,
+        crd: Option<&'c Json>,
+    ) -> Result<Self, Vec<Problem>> {
         let policy = if compiler.may_be_policy(document) && compiler.document_fits(document) {
             compiler.header(document);
             let spec = compiler.spec(document);

@@ -5,9 +5,11 @@
 //!      ▲                                   │                        ▲ caBundle
 //!      └───────────published───────────────┘         CertificateKeeper ──▶ ServingLeaf ──▶ rustls
 //! ```
+//! A `Canary` beside them writes to a policy that is served, to see that it is refused.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use statusguard_certs::{CertificateKeeper, CertificateMetrics, CertificateSettings, Places, ServingLeaf, Timing};
@@ -15,12 +17,14 @@ use statusguard_edge::{Health, ReadinessGate};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::canary::{Canary, CanaryMetrics};
 use super::configuration::{
     Backend, ConfigurationKeeper, ConfigurationMetrics, ConfigurationSettings, PolicyEntry, SUFFIX, TargetScope,
 };
 use super::connection::ClusterConnection;
 use super::policies::{EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy};
-use crate::guard::PolicyStore;
+use crate::guard::own_policy::{CANARY_MANAGER, own_policy};
+use crate::guard::{ActivePolicy, PolicySource, PolicyStore};
 
 /// Who writes, for `managedFields`; all replicas are one.
 const FIELD_MANAGER: &str = "statusguard";
@@ -49,13 +53,19 @@ pub struct ClusterService {
     connection: ClusterConnection,
     names: ClusterNames,
     source: CertificateSource,
+    canary_interval: Duration,
 }
 
 impl ClusterService {
     /// Nothing is read or written before it starts.
     #[must_use]
-    pub fn new(connection: ClusterConnection, names: ClusterNames, source: CertificateSource) -> Self {
-        Self { connection, names, source }
+    pub fn new(
+        connection: ClusterConnection,
+        names: ClusterNames,
+        source: CertificateSource,
+        canary_interval: Duration,
+    ) -> Self {
+        Self { connection, names, source, canary_interval }
     }
 
     /// Starts the tasks, which end with the set. Returns what is to be served if the authority is the guard's own.
@@ -69,7 +79,7 @@ impl ClusterService {
         health: &Health,
         arrived: &watch::Sender<HashSet<String>>,
     ) -> anyhow::Result<(JoinSet<()>, Option<Arc<ServingLeaf>>)> {
-        let Self { connection: ClusterConnection { client, .. }, names, source } = self;
+        let Self { connection: ClusterConnection { client, .. }, names, source, canary_interval } = self;
         let mut tasks = JoinSet::new();
 
         let settings = PolicyWatchSettings::default();
@@ -102,11 +112,19 @@ impl ClusterService {
             }
         };
 
+        let own = Arc::new(own_policy());
+        store.judge_own(Arc::clone(&own));
+        let metrics = CanaryMetrics::register(registry);
+        if !canary_interval.is_zero() {
+            let canary = Canary::new(client.clone(), canary_interval, served.clone(), own.name, metrics);
+            tasks.spawn(canary.run());
+        }
+
         let inputs = EnforcementInputs { published: keeper.published(), arrived: arrived.subscribe() };
         tasks.spawn(policies.run(inputs, std::future::pending()));
 
         let (entries, wanted) = watch::channel(None);
-        tasks.spawn(follow_served(served, names.backend.clone(), entries));
+        tasks.spawn(follow_served(served, own, names.backend.clone(), entries));
         tasks.spawn(keeper.run(wanted, bundle, arrived.subscribe(), std::future::pending()));
         Ok((tasks, leaf))
     }
@@ -146,6 +164,7 @@ async fn follow_certificates(mut status: watch::Receiver<statusguard_certs::Cert
 /// Makes the entries of the policies whose targets are served.
 async fn follow_served(
     mut served: watch::Receiver<Option<Arc<[ServedPolicy]>>>,
+    own: Arc<ActivePolicy>,
     backend: Backend,
     entries: watch::Sender<Option<Arc<[PolicyEntry]>>>,
 ) {
@@ -154,12 +173,18 @@ async fn follow_served(
         let policies = served.borrow_and_update().clone();
         if let Some(policies) = policies {
             let made = policies.iter().filter_map(|served| made(served, &backend, &mut said));
-            entries.send_replace(Some(made.collect()));
+            let own = has_cluster_policies(&policies).then(|| PolicyEntry::own(&own.policy, CANARY_MANAGER, &backend));
+            entries.send_replace(Some(made.chain(own).collect()));
         }
         if served.changed().await.is_err() {
             return;
         }
     }
+}
+
+/// Whether there is something that the canary can write to.
+fn has_cluster_policies(served: &[ServedPolicy]) -> bool {
+    served.iter().any(|served| served.policy.source == PolicySource::Cluster)
 }
 
 /// The entry of a policy; why there is none is said once.

@@ -14,9 +14,11 @@ mod judge;
 pub(crate) mod log;
 mod log_json;
 pub(crate) mod outcome;
+pub(crate) mod own_policy;
 pub(crate) mod policy_changes;
 pub(crate) mod policy_file;
 pub(crate) mod policy_folder;
+mod policy_wait;
 mod process;
 mod refusal_log;
 mod refusals;
@@ -53,6 +55,7 @@ use certificate::CertificateFiles;
 use judge::PolicyJudge;
 use log::LogQueue;
 use log_json::JsonLines;
+use policy_wait::PolicyWait;
 
 /// Refused writes that are kept in memory, and bytes of their texts.
 const REFUSALS_KEPT: usize = 1000;
@@ -205,6 +208,7 @@ impl Guard {
         let counted = metrics.clone();
         store.tell(move |policy| PolicyJudge::expect(&counted, policy));
         let arrived = watch::Sender::new(HashSet::new());
+        let wait = cluster.is_some().then(|| PolicyWait::new(limits.policy_wait));
         let (mut tasks, leaf) = match cluster {
             Some(cluster) => cluster.start(&mut registry, &store, &health, &arrived)?,
             None => (JoinSet::new(), None),
@@ -218,7 +222,7 @@ impl Guard {
             tasks.spawn(follow_files(files, reload_interval));
         }
         let edge = Edge {
-            judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit, arrived)),
+            judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit, wait, arrived)),
             recorder: Arc::new(refusals),
             certificate,
             limits,
@@ -247,7 +251,7 @@ async fn cluster(args: &WebhookArgs, files: Option<&CertificateFiles>) -> anyhow
         Some(files) => CertificateSource::Files(files.bundle()),
         None => CertificateSource::Own(args.timing()),
     };
-    Ok(ClusterService::new(connection, names, source))
+    Ok(ClusterService::new(connection, names, source, args.canary_interval))
 }
 
 /// Looks at the files of a certificate again and again: a mounted Secret is swapped as a whole, which watches on files miss.

@@ -59,6 +59,12 @@ impl ActivePolicy {
         Self { name: interned(policy.name()), policy, document, source, called: AtomicBool::new(false) }
     }
 
+    /// Whether it judges writes to this resource.
+    pub fn is_for(&self, group: &str, resource: &str) -> bool {
+        let target = &self.policy.spec().target;
+        target.group == group && target.resource == resource
+    }
+
     /// Whether no call has come yet; asked once for each call.
     pub fn first_call(&self) -> bool {
         !self.called.load(Ordering::Relaxed) && !self.called.swap(true, Ordering::Relaxed)

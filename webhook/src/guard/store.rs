@@ -55,8 +55,8 @@ struct DoubledPolicy {
     first: String,
 }
 
-/// The policies of one moment, by API group and resource.
-type ActivePolicies = HashMap<String, HashMap<String, Arc<ActivePolicy>>>;
+/// The policies of one moment, by API group and resource; nothing where one was removed.
+type ActivePolicies = HashMap<String, HashMap<String, Option<Arc<ActivePolicy>>>>;
 
 /// Called with the names of policies.
 type Listener = Box<dyn Fn(&'static str) + Send + Sync>;
@@ -68,7 +68,9 @@ pub struct PolicyStore {
     /// One change at a time, so that an older one does not replace a newer one.
     loaded: Mutex<LoadedPolicies>,
     active: ArcSwap<ActivePolicies>,
-    /// The same by name, for those who wait for changes.
+    /// The policy of the guard's own kind, if the guard calls itself.
+    own: OnceLock<Arc<ActivePolicy>>,
+    /// Those that are active by name, for those who wait for changes.
     in_force: watch::Sender<Arc<NamedPolicies>>,
     metrics: StoreMetrics,
     /// Who is told of each policy in force.
@@ -104,6 +106,7 @@ impl PolicyStore {
             metrics: StoreMetrics::new(loaded.health.usable()),
             loaded: Mutex::new(loaded),
             active: ArcSwap::default(),
+            own: OnceLock::new(),
             in_force: watch::Sender::default(),
             listener: OnceLock::new(),
             gate: OnceLock::new(),
@@ -118,7 +121,17 @@ impl PolicyStore {
     /// Tells the name of each policy in force, now and whenever policies are loaded, to the first that asks.
     pub fn tell(&self, listener: impl Fn(&'static str) + Send + Sync + 'static) {
         let listener = self.listener.get_or_init(|| Box::new(listener));
-        self.active.load().values().flat_map(HashMap::values).for_each(|entry| listener(entry.name));
+        let active = self.active.load();
+        let active = active.values().flat_map(HashMap::values).flatten();
+        active.chain(self.own.get()).for_each(|entry| listener(entry.name));
+    }
+
+    /// Judges writes to the guard's own kind by this policy, from now on. The first one stays.
+    pub fn judge_own(&self, policy: Arc<ActivePolicy>) {
+        let policy = self.own.get_or_init(|| policy);
+        if let Some(listener) = self.listener.get() {
+            listener(policy.name);
+        }
     }
 
     /// Opens the gate once the folder was read with a policy file in it. It stays open: what was loaded stays in force.
@@ -131,7 +144,16 @@ impl PolicyStore {
 
     /// The policy of a resource.
     pub fn get(&self, group: &str, resource: &str) -> Option<Arc<ActivePolicy>> {
-        self.active.load().get(group)?.get(resource).cloned()
+        let active = self.active.load();
+        let found = active.get(group).and_then(|resources| resources.get(resource)).cloned().flatten();
+        found.or_else(|| self.own.get().filter(|own| own.is_for(group, resource)).cloned())
+    }
+
+    /// Whether there is a policy of a resource, or was one.
+    pub fn knows(&self, group: &str, resource: &str) -> bool {
+        let active = self.active.load();
+        active.get(group).is_some_and(|resources| resources.contains_key(resource))
+            || self.own.get().is_some_and(|own| own.is_for(group, resource))
     }
 
     /// The policies in force by name, whenever they change.
@@ -247,13 +269,15 @@ impl PolicyStore {
         if tell || !changes.is_empty() {
             changes.tell(named.len(), broken, self.entries);
         }
-        let mut active = ActivePolicies::new();
+        // Those that have gone are remembered: nobody waits for them.
+        let mut active = ActivePolicies::clone(&self.active.load());
+        active.values_mut().flat_map(HashMap::values_mut).for_each(|entry| *entry = None);
         for entry in named.values() {
             if let Some(listener) = self.listener.get() {
                 listener(entry.name);
             }
             let target = &entry.policy.spec().target;
-            active.entry(target.group.clone()).or_default().insert(target.resource.clone(), Arc::clone(entry));
+            active.entry(target.group.clone()).or_default().insert(target.resource.clone(), Some(Arc::clone(entry)));
         }
         self.active.store(Arc::new(active));
         self.in_force.send_replace(Arc::new(named.clone()));

@@ -32,6 +32,8 @@ pub(super) struct Compiler<'c> {
     pub(super) root: Arc<PhaseNames>,
     /// What the CRD says of the status, if it is at hand.
     pub(super) status: Schema<'c>,
+    /// Whether this is the guard's policy for its own kind.
+    pub(super) own: bool,
 }
 
 /// What rules speak of: the status, or the entry of a collection.
@@ -87,6 +89,7 @@ impl<'c> Compiler<'c> {
             resets: 0,
             root: Arc::default(),
             status: Schema::Open,
+            own: false,
         }
     }
 

@@ -75,6 +75,22 @@ impl PolicyEntry {
         Ok(Self { policy: policy.name().to_owned(), webhook })
     }
 
+    /// The entry of the policy for the guard's own kind. The API server calls for dry runs of this field manager alone, so
+    /// that no other write depends on it.
+    ///
+    /// # Panics
+    /// When the policy has a selector that is not one.
+    #[must_use]
+    pub fn own(policy: &Policy, field_manager: &str, backend: &Backend) -> Self {
+        let mut made =
+            Self::new(policy, TargetScope::Cluster, backend).expect("the guard's own policy has no selectors");
+        made.webhook.match_conditions.get_or_insert_default().push(MatchCondition {
+            name: "canary".into(),
+            expression: format!("request.dryRun && request.options.?fieldManager.orValue('') == '{field_manager}'"),
+        });
+        made
+    }
+
     /// The policy's name.
     #[must_use]
     pub fn policy(&self) -> &str {

@@ -10,12 +10,13 @@ use super::*;
 use crate::EntriesKeptBy;
 
 mod told;
+mod waiting;
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const RESOURCE: GroupResource<'static> = GroupResource { group: "example.org", resource: "jobs" };
 
-/// A judge with one policy that has these members of its spec, too.
-fn judge_with(spec: &Json, repeat_limit: u32) -> PolicyJudge {
+/// A policy that has these members of its spec, too.
+fn policy(spec: &Json) -> Json {
     let mut policy = json!({
         "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy",
         "metadata": { "name": "jobs.example.org" },
@@ -28,11 +29,16 @@ fn judge_with(spec: &Json, repeat_limit: u32) -> PolicyJudge {
     for (field, value) in spec.as_object().unwrap() {
         policy["spec"][field] = value.clone();
     }
+    policy
+}
+
+/// A judge with one policy that has these members of its spec, too.
+fn judge_with(spec: &Json, repeat_limit: u32) -> PolicyJudge {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("jobs.json"), policy.to_string()).unwrap();
+    std::fs::write(folder.path().join("jobs.json"), policy(spec).to_string()).unwrap();
     let store = PolicyStore::open(folder.path().into(), EntriesKeptBy::Administrator).unwrap();
     assert!(store.get("example.org", "jobs").is_some(), "the policy compiles");
-    PolicyJudge::new(Arc::new(store), repeat_limit, tokio::sync::watch::Sender::default())
+    PolicyJudge::new(Arc::new(store), repeat_limit, None, tokio::sync::watch::Sender::default())
 }
 
 /// A stale write by alice: `attempts` falls from 3 to 2.

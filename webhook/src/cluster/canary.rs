@@ -1,0 +1,255 @@
+//! Shows that refusals work: again and again the guard makes a stale write through the API server, which it has to refuse
+//! itself. It is a dry run, and notices what readiness cannot: a broken bundle, a network policy, an entry that is gone.
+//!
+//! What is written to is a policy of the cluster; its `observedGeneration` falls to 0. Without policies of the cluster
+//! nothing is written.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::Request;
+use kube::Client;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde_json::Value as Json;
+use tokio::sync::watch;
+
+use super::configuration::SUFFIX;
+use super::policies::ServedPolicy;
+use super::request::with_sources;
+use crate::guard::PolicySource;
+use crate::guard::own_policy::CANARY_MANAGER;
+
+/// How long a write may take: the API server waits for the guard for 5 s.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Tries again and again whether a stale write is refused.
+pub struct Canary {
+    client: Client,
+    interval: Duration,
+    served: watch::Receiver<Option<Arc<[ServedPolicy]>>>,
+    /// Of the policy by which it is refused.
+    entry: String,
+    metrics: CanaryMetrics,
+}
+
+/// What a write came to that was not refused as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum CanaryFailure {
+    /// It was allowed.
+    NotRefused,
+    /// The API server could not call the guard; this is what it says.
+    CallFailed(String),
+    /// Something else refused it.
+    OtherRefusal(String),
+    /// The right is missing.
+    Forbidden(String),
+    /// The API server did not answer, or has problems of its own.
+    ApiServer(String),
+}
+
+/// What the canary counts.
+#[derive(Clone, Debug, Default)]
+pub struct CanaryMetrics {
+    success: Gauge,
+    failures: Family<CanaryLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CanaryLabels {
+    cause: &'static str,
+}
+
+impl CanaryMetrics {
+    /// Adds all of them, at zero.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        for cause in CanaryFailure::CAUSES {
+            drop(metrics.failures.get_or_create(&CanaryLabels { cause }));
+        }
+        registry.register(
+            "statusguard_canary_success_timestamp_seconds",
+            "When a stale write of the guard itself was last refused by the guard; 0 while there is nothing to write to",
+            metrics.success.clone(),
+        );
+        registry.register(
+            "statusguard_canary_failures",
+            "Stale writes of the guard itself that the guard did not refuse",
+            metrics.failures.clone(),
+        );
+        metrics
+    }
+}
+
+impl Canary {
+    /// Writes once in an `interval` to one of the policies `served`, and expects to be refused by the policy `own`.
+    pub fn new(
+        client: Client,
+        interval: Duration,
+        served: watch::Receiver<Option<Arc<[ServedPolicy]>>>,
+        own: &str,
+        metrics: CanaryMetrics,
+    ) -> Self {
+        Self { client, interval, served, entry: format!("{own}{SUFFIX}"), metrics }
+    }
+
+    /// Writes for ever. What goes wrong is said once.
+    pub async fn run(self) {
+        let mut seen = None;
+        let mut said = None;
+        loop {
+            tokio::time::sleep(self.interval).await;
+            let policy = self.policy();
+            // A new policy has not been described yet: there is nothing that could fall.
+            let known = policy.is_some() && policy == seen;
+            seen.clone_from(&policy);
+            let Some(policy) = policy else {
+                self.metrics.success.set(0);
+                continue;
+            };
+            if !known {
+                continue;
+            }
+            match self.write(&policy).await {
+                None => {}
+                Some(Ok(())) => {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                    self.metrics.success.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+                    if said.take().is_some() {
+                        tracing::info!("a stale write of the guard itself is refused again");
+                    }
+                }
+                Some(Err(failure)) => {
+                    self.metrics.failures.get_or_create(&CanaryLabels { cause: failure.cause() }).inc();
+                    if said != Some(failure.cause()) {
+                        let (cause, cure) = (failure.cause(), failure.cure());
+                        tracing::error!(cause, cure, "a stale write of the guard itself was not refused: {failure}");
+                        said = Some(failure.cause());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The policy to write to: the first of the cluster.
+    fn policy(&self) -> Option<String> {
+        let served = self.served.borrow();
+        let mut served = served.iter().flat_map(|served| served.iter());
+        let first = served.find(|served| served.policy.source == PolicySource::Cluster)?;
+        Some(first.policy.name.to_owned())
+    }
+
+    /// Makes the write; nothing if the policy has just gone.
+    async fn write(&self, policy: &str) -> Option<Result<(), CanaryFailure>> {
+        let uri = format!(
+            "/apis/statusguard.dev/v1alpha1/statuspolicies/{policy}/status?dryRun=All&fieldManager={CANARY_MANAGER}"
+        );
+        let request = Request::patch(uri).header("Content-Type", "application/merge-patch+json");
+        let request = match request.body(br#"{"status":{"observedGeneration":0}}"#.to_vec()) {
+            Ok(request) => request,
+            Err(error) => return Some(Err(CanaryFailure::ApiServer(error.to_string()))),
+        };
+        match tokio::time::timeout(LONGEST, self.client.request::<Json>(request)).await {
+            Ok(answer) => outcome(answer, &self.entry),
+            Err(_) => Some(Err(CanaryFailure::ApiServer(format!("no answer within {LONGEST:?}")))),
+        }
+    }
+}
+
+/// What an answer says of refusals by the guard's own entry.
+fn outcome(answer: Result<Json, kube::Error>, entry: &str) -> Option<Result<(), CanaryFailure>> {
+    let status = match answer {
+        Ok(_) => return Some(Err(CanaryFailure::NotRefused)),
+        Err(kube::Error::Api(status)) => status,
+        Err(error) => return Some(Err(CanaryFailure::ApiServer(with_sources(&error)))),
+    };
+    let message = status.message.clone();
+    let by_the_guard = message.contains(&format!("admission webhook \"{entry}\" denied"));
+    Some(match status.code {
+        404 => return None,
+        409 if by_the_guard => Ok(()),
+        401 | 403 => Err(CanaryFailure::Forbidden(message)),
+        _ if message.contains("failed calling webhook") => Err(CanaryFailure::CallFailed(message)),
+        429 | 500.. => Err(CanaryFailure::ApiServer(message)),
+        _ => Err(CanaryFailure::OtherRefusal(message)),
+    })
+}
+
+impl CanaryFailure {
+    const CAUSES: [&str; 5] = ["not_refused", "call_failed", "other_refusal", "forbidden", "api_server"];
+
+    fn cause(&self) -> &'static str {
+        let [not_refused, call_failed, other_refusal, forbidden, api_server] = Self::CAUSES;
+        match self {
+            Self::NotRefused => not_refused,
+            Self::CallFailed(_) => call_failed,
+            Self::OtherRefusal(_) => other_refusal,
+            Self::Forbidden(_) => forbidden,
+            Self::ApiServer(_) => api_server,
+        }
+    }
+
+    fn cure(&self) -> &'static str {
+        match self {
+            Self::NotRefused | Self::CallFailed(_) => {
+                "see whether the ValidatingWebhookConfiguration has the guard's entries, whether the API server reaches the \
+                 guard's Service, and with `statusguard certs status` whether it trusts the certificates"
+            }
+            Self::OtherRefusal(_) => "exempt StatusPolicies from the other webhook or admission policy",
+            Self::Forbidden(_) => "allow the guard to patch statuspolicies/status in the group statusguard.dev",
+            Self::ApiServer(_) => "see whether the API server works",
+        }
+    }
+}
+
+impl fmt::Display for CanaryFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRefused => f.write_str("the API server took it, as it would take the stale writes of others"),
+            Self::CallFailed(message)
+            | Self::OtherRefusal(message)
+            | Self::Forbidden(message)
+            | Self::ApiServer(message) => f.write_str(message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_by_the_own_entry_counts() {
+        const ENTRY: &str = "statuspolicies.statusguard.dev.statusguard.dev";
+        let refused = |code: u16, message: &str| {
+            let status = Status { code, message: message.to_owned(), ..Status::default() };
+            outcome(Err(kube::Error::Api(Box::new(status))), ENTRY)
+        };
+        let ours = format!("admission webhook \"{ENTRY}\" denied the request: status.observedGeneration fell");
+        let others = "admission webhook \"other.example.org\" denied the request: no";
+        let failed = format!("Internal error occurred: failed calling webhook \"{ENTRY}\": EOF");
+        let cause =
+            |outcome: Option<Result<(), CanaryFailure>>| outcome.map(|made| made.map_err(|error| error.cause()));
+        assert_eq!(cause(refused(409, &ours)), Some(Ok(())));
+        for (code, message, expected) in [
+            (409, "the object has been modified", "other_refusal"),
+            (409, others, "other_refusal"),
+            (422, &*ours, "other_refusal"),
+            (500, &failed, "call_failed"),
+            (500, "etcd is away", "api_server"),
+            (429, "too many requests", "api_server"),
+            (403, "forbidden", "forbidden"),
+            (401, "Unauthorized", "forbidden"),
+        ] {
+            assert_eq!(cause(refused(code, message)), Some(Err(expected)), "{code} {message}");
+        }
+        assert_eq!(refused(404, "not found"), None);
+        assert_eq!(outcome(Ok(Json::Null), ENTRY), Some(Err(CanaryFailure::NotRefused)));
+    }
+}
