@@ -68,11 +68,16 @@ impl Stage {
 
     /// A guard behind a Service of its own.
     async fn guard(&self, service: &str) -> Serving {
+        self.guard_with(service, &[]).await
+    }
+
+    /// As [`Stage::guard`], with more flags.
+    async fn guard_with(&self, service: &str, more: &[String]) -> Serving {
         let listen = self.plane.webhook_listen_address();
         let port = std::net::TcpListener::bind((listen, 0)).unwrap().local_addr().unwrap().port();
         let reached = WebhookService { namespace: self.home.clone(), name: service.to_owned(), port };
         self.plane.apply_webhook_service(&reached).await.unwrap();
-        let args = Args::try_parse_from([
+        let mut args = vec![
             "statusguard".to_owned(),
             "webhook".to_owned(),
             format!("--kubeconfig={}", self.plane.kubeconfig(User::Admin).display()),
@@ -85,8 +90,9 @@ impl Stage {
             "--spread=1s".to_owned(),
             "--min-drain=0s".to_owned(),
             "--drain-timeout=1s".to_owned(),
-        ]);
-        let Command::Webhook(args) = args.unwrap().command else { unreachable!("a server") };
+        ];
+        args.extend(more.iter().cloned());
+        let Command::Webhook(args) = Args::try_parse_from(args).unwrap().command else { unreachable!("a server") };
         let guard = Guard::bind(*args).await.unwrap();
         let (plain, shutdown) = (guard.plain_address().unwrap(), guard.shutdown());
         Serving { plain, shutdown, task: tokio::spawn(guard.serve()) }
