@@ -1,4 +1,4 @@
-//! Certificate authorities and serving certificates for test servers: made in memory, written as PEM files on request.
+//! Certificate authorities, and certificates of servers and clients for tests: made in memory, written as PEM files on request.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A serving certificate with its key.
+/// A serving or client certificate with its key.
 pub struct TestLeaf {
     certificate: CertificateDer<'static>,
     certificate_pem: String,
@@ -65,16 +65,27 @@ impl Authority {
     /// # Errors
     /// When a name is not a legal subject alternative name.
     pub fn leaf<N: Into<String>>(&self, names: impl IntoIterator<Item = N>) -> anyhow::Result<TestLeaf> {
-        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        self.sign(names.into_iter().map(Into::into).collect(), ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A client certificate for one DNS name, which is its common name as well.
+    ///
+    /// # Errors
+    /// When the name is not a legal subject alternative name.
+    pub fn client_leaf(&self, name: &str) -> anyhow::Result<TestLeaf> {
+        self.sign(vec![name.to_owned()], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn sign(&self, names: Vec<String>, usage: ExtendedKeyUsagePurpose) -> anyhow::Result<TestLeaf> {
         let mut params = CertificateParams::new(names.clone())
             .with_context(|| format!("making a certificate for {}", names.join(", ")))?;
         if let Some(name) = names.first() {
             params.distinguished_name.push(DnType::CommonName, name.as_str());
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate().context("making a serving key")?;
+        let key = KeyPair::generate().context("making a key")?;
         let certificate = params
             .signed_by(&key, &self.issuer)
             .with_context(|| format!("signing a certificate for {}", names.join(", ")))?;

@@ -75,12 +75,13 @@ impl Stage {
         self.guard_as(&User::Admin, service, &[]).await
     }
 
-    async fn guard_as(&self, user: &User, service: &str, more: &[&str]) -> Serving {
+    /// As [`Stage::guard`], with the rights of this user and more flags.
+    async fn guard_as(&self, user: &User, service: &str, more: &[String]) -> Serving {
         let listen = self.plane.webhook_listen_address();
         let port = std::net::TcpListener::bind((listen, 0)).unwrap().local_addr().unwrap().port();
         let reached = WebhookService { namespace: self.home.clone(), name: service.to_owned(), port };
         self.plane.apply_webhook_service(&reached).await.unwrap();
-        let args = [
+        let mut args = vec![
             "statusguard".to_owned(),
             "webhook".to_owned(),
             format!("--kubeconfig={}", self.plane.kubeconfig(user.clone()).display()),
@@ -94,8 +95,8 @@ impl Stage {
             "--min-drain=0s".to_owned(),
             "--drain-timeout=1s".to_owned(),
         ];
-        let args = Args::try_parse_from(args.into_iter().chain(more.iter().map(|arg| (*arg).to_owned())));
-        let Command::Webhook(args) = args.unwrap().command else { unreachable!("a server") };
+        args.extend(more.iter().cloned());
+        let Command::Webhook(args) = Args::try_parse_from(args).unwrap().command else { unreachable!("a server") };
         let guard = Guard::bind(*args).await.unwrap();
         let (plain, shutdown) = (guard.plain_address().unwrap(), guard.shutdown());
         Serving { port, plain, shutdown, task: tokio::spawn(guard.serve()) }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "guard/clients.rs"]
+mod clients;
 #[path = "guard/common.rs"]
 mod common;
 #[path = "guard/drain.rs"]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args as Group, ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use statusguard_edge::{Limits, duration};
@@ -90,6 +91,14 @@ pub struct WebhookArgs {
     /// when the file changes.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_ca: Option<PathBuf>,
+    /// Certificates in PEM of the authorities that sign the API server's client certificate, without which no connection
+    /// is served. Read again when the file changes and on SIGHUP. Default: no client certificate is asked for.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// Name that the client certificate has to have, as common name or DNS name; may be repeated: one of them. Default:
+    /// every certificate of the authorities is accepted.
+    #[arg(long, value_name = "NAME", requires = "client_ca", value_parser = NonEmptyStringValueParser::new())]
+    pub client_name: Vec<String>,
     /// Stay away from the cluster: policies, certificate and webhook configuration are the administrator's.
     #[arg(long, requires_all = ["policy_dir", "tls_cert", "tls_key"])]
     pub static_config: bool,
@@ -111,7 +120,7 @@ pub struct WebhookArgs {
     /// Address of the plain port: /livez, /readyz, /metrics.
     #[arg(long, value_name = "ADDR", default_value = ":8080", value_parser = listen_address)]
     pub plain_listen: SocketAddr,
-    /// How often the policy folder is looked at.
+    /// How often the policy folder and the files of certificates are looked at.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub reload_interval: Duration,
     /// Times one writer may repeat the same stale write before it gets 422 in place of 409; 0: without limit.

@@ -51,11 +51,13 @@ pub struct Options {
     pub stale_second: bool,
     /// Every server writes an audit log with requests and responses, see [`ControlPlane::audit_events`].
     pub audit: bool,
+    /// Further arguments of every API server.
+    pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { api_servers: 1, stale_second: false, audit: false }
+        Self { api_servers: 1, stale_second: false, audit: false, arguments: Vec::new() }
     }
 }
 

@@ -96,7 +96,7 @@ impl Servers {
                     Some(proxy) if index == 1 => proxy.port(),
                     _ => client_port,
                 };
-                ApiServer::new(&folder, index, ports[index + 2], etcd_port, options.audit)
+                ApiServer::new(&folder, index, ports[index + 2], etcd_port, options)
             })
             .collect();
         let servers = Self { api_servers, stale, etcd, janitor, authority, assets, folder };
@@ -208,7 +208,7 @@ impl Servers {
 }
 
 impl ApiServer {
-    fn new(folder: &Path, index: usize, port: u16, etcd_port: u16, audit: bool) -> Self {
+    fn new(folder: &Path, index: usize, port: u16, etcd_port: u16, options: &Options) -> Self {
         let file = |name: &str| folder.join(name).display().to_string();
         let mut arguments: Vec<String> = [
             ("etcd-servers", format!("http://127.0.0.1:{etcd_port}")),
@@ -232,13 +232,14 @@ impl ApiServer {
         .into_iter()
         .map(|(flag, value)| format!("--{flag}={value}"))
         .collect();
-        let audit_log = audit.then(|| folder.join(format!("audit-{index}.log")));
+        let audit_log = options.audit.then(|| folder.join(format!("audit-{index}.log")));
         if let Some(log) = &audit_log {
             arguments.push(format!("--audit-policy-file={}", file("audit-policy.yaml")));
             arguments.push(format!("--audit-log-path={}", log.display()));
             // An event is in the file when the client has its answer.
             arguments.push("--audit-log-mode=blocking-strict".to_owned());
         }
+        arguments.extend(options.arguments.iter().cloned());
         Self {
             port,
             arguments,

@@ -39,8 +39,13 @@ impl Stage {
 
     /// A guard whose policy is enforced, and where it listens.
     async fn enforcing(&self) -> (Serving, String) {
+        self.enforcing_with(&[]).await
+    }
+
+    /// As [`Stage::enforcing`], with more flags.
+    async fn enforcing_with(&self, more: &[String]) -> (Serving, String) {
         self.policy("Fail").await;
-        let guard = self.guard("statusguard").await;
+        let guard = self.guard_as(&User::Admin, "statusguard", more).await;
         eventually("the guard is ready", async || Ok(guard.ready().await)).await.unwrap();
         eventually("there is an entry", async || Ok(!self.entry().await.is_null())).await.unwrap();
         let port = self.entry().await["clientConfig"]["service"]["port"].clone();
@@ -118,6 +123,32 @@ async fn what_each_replica_presents_is_compared_with_what_is_published() {
     assert_eq!((report.healthy, replica.covered, impostor.covered), (false, Some(true), Some(false)));
     assert_eq!((&impostor.issuer, &*impostor.names), (&None, &[name][..]));
     assert!(impostor.problem.as_ref().unwrap().contains("UnknownIssuer"), "{report:?}");
+
+    stage.without_policy().await;
+    guard.end().await;
+}
+
+/// The command has no certificate to present, and sees what is presented to it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_asks_for_client_certificates_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("client-ca.crt");
+    std::fs::write(&file, Authority::new("clients").unwrap().pem()).unwrap();
+    let stage = Stage::new().await;
+    let (guard, address) = stage.enforcing_with(&[format!("--client-ca={}", file.display())]).await;
+    let report = stage.stable(&address).await;
+    let [replica] = &*report.replicas else { panic!("one replica: {report:?}") };
+    assert_eq!((replica.covered, &replica.problem), (Some(true), &None));
+    assert_eq!(replica.issuer.as_ref(), Some(&report.authorities[0].id));
+    // It was asked, and had none.
+    let series = "statusguard_handshake_failures_total{cause=\"client_certificate_missing\"} ";
+    eventually("it is counted", async || {
+        let metrics = guard.get("/metrics").await;
+        let count = metrics.lines().find_map(|line| line.strip_prefix(series)).unwrap();
+        Ok(count.parse::<u64>()? >= 1)
+    })
+    .await
+    .unwrap();
 
     stage.without_policy().await;
     guard.end().await;

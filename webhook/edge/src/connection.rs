@@ -12,9 +12,10 @@
 //! does can cut a call.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::drain::DrainPhase;
+use crate::handshake::{HandshakeCause, HandshakeFailure};
 use crate::limits::Limits;
 
 /// Bounds a request's header, and what is read of a body at a time.
@@ -42,14 +44,14 @@ const FIRST_WORD: Duration = Duration::from_millis(2);
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ConnectionEnd {
     /// By the peer, after a reply that said so, or for having been idle for too long.
     Done,
     /// The peer was too slow: with the handshake, a header, or taking a reply.
     Slow(&'static str),
-    /// The handshake failed.
-    Handshake,
+    /// The handshake failed, or the peer refused the served certificate after it.
+    Handshake(HandshakeFailure),
     /// It was idle in a shutdown.
     ClosedIdle {
         /// A request was on its way when it was closed.
@@ -66,20 +68,38 @@ pub(crate) enum ConnectionEnd {
 
 /// What a connection has shown of its peer. Anybody who reaches the port can open connections; only who sends reviews
 /// is served at length.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Peer(Arc<PeerState>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PeerState {
+    address: SocketAddr,
     proven: AtomicBool,
     /// The first byte of its handshake has come.
     spoken: AtomicBool,
     /// A whole request is here and is being answered.
     answered_now: AtomicBool,
+    /// Why it refused the served certificate when the handshake was complete for this side.
+    refusal: OnceLock<HandshakeFailure>,
     activity: Activity,
 }
 
 impl Peer {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self(Arc::new(PeerState {
+            address,
+            proven: AtomicBool::default(),
+            spoken: AtomicBool::default(),
+            answered_now: AtomicBool::default(),
+            refusal: OnceLock::new(),
+            activity: Activity::default(),
+        }))
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
     /// It has sent a review that a policy judged.
     pub(crate) fn prove(&self) {
         self.0.proven.store(true, Ordering::Relaxed);
@@ -247,6 +267,9 @@ pub(crate) async fn serve(
             }
         };
         if let Some(result) = ended {
+            if let Some(refusal) = peer.0.refusal.get() {
+                return ConnectionEnd::Handshake(refusal.clone());
+            }
             if let Err(error) = result {
                 tracing::debug!(%error, "connection broke");
             }
@@ -294,6 +317,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buffer);
+        // In TLS 1.3 a client may judge the certificate when its side of the handshake is over. hyper takes an error before
+        // a request for the end of the connection.
+        if let Poll::Ready(Err(error)) = &result
+            && self.peer.0.activity.get().0 == ConnectionState::Fresh
+            && HandshakeCause::of(error) == HandshakeCause::Untrusted
+        {
+            let _ = self.peer.0.refusal.set(HandshakeFailure::new(error, self.peer.0.address));
+        }
         if buffer.filled().len() > before
             && matches!(self.peer.0.activity.get().0, ConnectionState::Fresh | ConnectionState::Idle)
         {

@@ -34,6 +34,12 @@ pub enum Error {
     /// The operating system gave no thread or no runtime for the plain port.
     #[error("starting the plain port")]
     PlainPort(#[source] std::io::Error),
+    /// A certificate cannot be that of an authority.
+    #[error("a certificate in it cannot be used")]
+    Authority(#[source] rustls::Error),
+    /// rustls has no use for the authorities of client certificates.
+    #[error("making a verifier of client certificates")]
+    ClientVerifier(#[source] rustls::server::VerifierBuilderError),
     /// rustls refused the configuration.
     #[error("configuring TLS")]
     Tls(#[source] rustls::Error),
@@ -46,6 +52,7 @@ impl Error {
         match self {
             Self::Limit { .. } => "limits",
             Self::Pem(..) | Self::NoCertificate | Self::Encrypted | Self::Curve | Self::Certificate(_) => "certificate",
+            Self::Authority(_) | Self::ClientVerifier(_) => "client_authority",
             Self::PlainPort(_) => "plain_port",
             Self::Tls(_) => "tls",
         }

@@ -18,11 +18,13 @@
 mod admit;
 mod block;
 mod body;
+mod client_certificate;
 mod connection;
 mod cursor;
 mod drain;
 mod error;
 mod exposition;
+mod handshake;
 mod health;
 mod judge;
 mod limits;
@@ -42,6 +44,7 @@ mod shown;
 mod tls;
 mod trace_context;
 
+pub use client_certificate::client_verifier;
 pub use drain::Shutdown;
 pub use error::Error;
 pub use health::{Health, ReadinessGate};

@@ -1,6 +1,7 @@
 //! One listener from its first connection to its last.
 
 use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::connection::{self, ConnectionEnd, Peer};
 use crate::drain::{DrainInput, DrainPhase, Shutdown};
+use crate::handshake::HandshakeFailure;
 use crate::limits::Limits;
+use crate::log_limit::LogLimit;
 use crate::metrics::EdgeMetrics;
 
 /// How long to wait after `accept` failed: as a rule too many files are open, and trying at once would fail again.
@@ -29,6 +32,9 @@ const MOST_EVICTED: usize = 16;
 
 /// How long a known peer must have been idle to be closed for a newer connection.
 const LEAST_IDLE: Duration = Duration::from_secs(1);
+
+/// How often the log warns of handshakes that failed for the same cause.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a listener serves, and how.
 pub(crate) struct Port {
@@ -91,7 +97,7 @@ enum ConnectionSlot {
 }
 
 enum ListenerEvent {
-    Accepted(std::io::Result<TcpStream>),
+    Accepted(std::io::Result<(TcpStream, SocketAddr)>),
     Ended(ConnectionEnd),
     Other,
 }
@@ -121,6 +127,7 @@ impl Port {
         let mut drained = Drained::default();
         let mut phase = DrainPhase::Serving;
         let mut asked_at = None;
+        let warnings = LogLimit::new(1, WARNING_INTERVAL);
         loop {
             let open = acceptor.connections.len();
             let times = *asked.borrow_and_update();
@@ -158,7 +165,7 @@ impl Port {
                     if listener.is_some() && acceptor.evicted.len() < MOST_EVICTED =>
                 {
                     match accepted {
-                        Some(result) => ListenerEvent::Accepted(result.map(|(stream, _)| stream)),
+                        Some(result) => ListenerEvent::Accepted(result),
                         None => ListenerEvent::Other,
                     }
                 }
@@ -168,8 +175,8 @@ impl Port {
                 }
             };
             match event {
-                ListenerEvent::Accepted(Ok(stream)) => {
-                    acceptor.accept(stream);
+                ListenerEvent::Accepted(Ok((stream, address))) => {
+                    acceptor.accept(stream, address);
                     if !acceptor.evicted.is_empty() {
                         // Newcomers have to begin their handshakes before they are taken for silent.
                         yield_now().await;
@@ -179,7 +186,7 @@ impl Port {
                     tracing::warn!(port = name, %error, "accept failed");
                     sleep(ACCEPT_PAUSE).await;
                 }
-                ListenerEvent::Ended(end) => drained.count(end, metrics.as_ref()),
+                ListenerEvent::Ended(end) => drained.count(end, metrics.as_ref(), &warnings),
                 ListenerEvent::Other => {}
             }
         }
@@ -187,16 +194,17 @@ impl Port {
 }
 
 impl Drained {
-    fn count(&mut self, end: ConnectionEnd, metrics: Option<&EdgeMetrics>) {
+    fn count(&mut self, end: ConnectionEnd, metrics: Option<&EdgeMetrics>, warnings: &LogLimit) {
         match end {
             ConnectionEnd::Slow(cause) => {
                 if let Some(metrics) = metrics {
                     metrics.shed(cause);
                 }
             }
-            ConnectionEnd::Handshake => {
+            ConnectionEnd::Handshake(failure) => {
+                failure.log(warnings);
                 if let Some(metrics) = metrics {
-                    metrics.handshake_failures.inc();
+                    metrics.handshake_failed(failure.cause);
                 }
             }
             ConnectionEnd::ClosedIdle { raced } => {
@@ -216,7 +224,7 @@ impl Drained {
 
 impl Acceptor {
     /// Serves a connection, or says that there are too many.
-    fn accept(&mut self, stream: TcpStream) {
+    fn accept(&mut self, stream: TcpStream, address: SocketAddr) {
         let most = self.limits.max_connections.saturating_add(Limits::BUSY_CONNECTIONS);
         let open = self.connections.len() - self.evicted.len();
         let slot = if open < most { self.slot() } else { ConnectionSlot::None };
@@ -239,7 +247,7 @@ impl Acceptor {
             routes: routes.clone(),
             keep_alive: self.keep_alive && !full,
             limits: Arc::clone(&self.limits),
-            peer: Peer::default(),
+            peer: Peer::new(address),
         };
         let (phases, peer) = (self.phases.subscribe(), connection.peer.clone());
         let task = self.connections.spawn(async move {
@@ -310,8 +318,8 @@ impl Acceptor {
 
     /// Accepts what came before the listener closes: its peers have been told that it is open.
     async fn empty_backlog(&mut self, listener: &TcpListener) {
-        while let Ok(Ok((stream, _))) = timeout(Duration::ZERO, listener.accept()).await {
-            self.accept(stream);
+        while let Ok(Ok((stream, address))) = timeout(Duration::ZERO, listener.accept()).await {
+            self.accept(stream, address);
         }
     }
 }
@@ -346,10 +354,7 @@ impl Connection {
             biased;
             result = handshake => match result {
                 Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "TLS handshake failed");
-                    return ConnectionEnd::Handshake;
-                }
+                Ok(Err(error)) => return ConnectionEnd::Handshake(HandshakeFailure::new(&error, peer.address())),
                 Err(_) => return ConnectionEnd::Slow("handshake"),
             },
             _ = phases.wait_for(|phase| *phase == DrainPhase::Aborting) => {

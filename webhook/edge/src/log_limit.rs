@@ -1,16 +1,15 @@
-//! Keeps one kind of event from filling the log: a few lines a second of each cause, the rest counted.
+//! Keeps one kind of event from filling the log: a few lines of each cause in a window of time, the rest counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const WINDOW: Duration = Duration::from_secs(1);
-/// Lines of one cause in a window.
-const LINES: u32 = 10;
-
 /// What was logged of each cause. Causes come from a bounded set.
-#[derive(Default)]
-pub(crate) struct LogLimit(Mutex<BTreeMap<&'static str, CauseWindow>>);
+pub(crate) struct LogLimit {
+    lines: u32,
+    window: Duration,
+    causes: Mutex<BTreeMap<&'static str, CauseWindow>>,
+}
 
 struct CauseWindow {
     begun: Instant,
@@ -19,14 +18,19 @@ struct CauseWindow {
 }
 
 impl LogLimit {
+    /// So many lines of one cause in a window.
+    pub(crate) fn new(lines: u32, window: Duration) -> Self {
+        Self { lines, window, causes: Mutex::default() }
+    }
+
     /// Whether an event of this cause is to be logged now; then with the number of those that were left out before it.
     pub(crate) fn admit(&self, cause: &'static str, now: Instant) -> Option<u64> {
-        let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
         let window = causes.entry(cause).or_insert(CauseWindow { begun: now, lines: 0, left_out: 0 });
-        if now.duration_since(window.begun) >= WINDOW {
+        if now.duration_since(window.begun) >= self.window {
             (window.begun, window.lines) = (now, 0);
         }
-        if window.lines >= LINES {
+        if window.lines >= self.lines {
             window.left_out += 1;
             return None;
         }
@@ -40,8 +44,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_lines_a_second_of_each_cause() {
-        let limit = LogLimit::default();
+    fn a_few_lines_of_each_cause_in_a_window() {
+        const LINES: u32 = 10;
+        const WINDOW: Duration = Duration::from_secs(1);
+        let limit = LogLimit::new(LINES, WINDOW);
         let start = Instant::now();
         let logged = |cause, now| (0..1000).filter_map(|_| limit.admit(cause, now)).collect::<Vec<_>>();
         assert_eq!(logged("NotFound", start), [0; LINES as usize]);

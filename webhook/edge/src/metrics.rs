@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::handshake::HandshakeCause;
 use crate::judge::Labels;
 
 /// 50 µs doubled eighteen times: up to 13 s.
@@ -31,7 +32,7 @@ pub struct EdgeMetrics {
     pub(crate) connections: Gauge,
     pub(crate) body_bytes: Gauge,
     pub(crate) judging_bytes: Gauge,
-    pub(crate) handshake_failures: Counter,
+    pub(crate) handshake_failures: Family<CauseLabels, Counter>,
     pub(crate) shed: Family<CauseLabels, Counter>,
     pub(crate) malformed: Family<CauseLabels, Counter>,
     pub(crate) panics: Family<CauseLabels, Counter>,
@@ -67,7 +68,7 @@ impl EdgeMetrics {
             connections: Gauge::default(),
             body_bytes: Gauge::default(),
             judging_bytes: Gauge::default(),
-            handshake_failures: Counter::default(),
+            handshake_failures: Family::default(),
             shed: Family::default(),
             malformed: Family::default(),
             panics: Family::default(),
@@ -76,9 +77,13 @@ impl EdgeMetrics {
             records_dropped: Counter::default(),
         };
         // An alert on an increase must not miss the first.
-        for (family, causes) in
-            [(&metrics.panics, &PANICS[..]), (&metrics.shed, &SHED), (&metrics.malformed, &MALFORMED)]
-        {
+        let handshakes = HandshakeCause::ALL.map(HandshakeCause::name);
+        for (family, causes) in [
+            (&metrics.panics, &PANICS[..]),
+            (&metrics.shed, &SHED),
+            (&metrics.malformed, &MALFORMED),
+            (&metrics.handshake_failures, &handshakes),
+        ] {
             causes.iter().for_each(|cause| drop(family.get_or_create(&CauseLabels { cause })));
         }
         registry.register("statusguard_admission_requests", "Judged writes", metrics.requests.clone());
@@ -164,6 +169,10 @@ impl EdgeMetrics {
 
     pub(crate) fn shed(&self, cause: &'static str) {
         self.shed.get_or_create(&CauseLabels { cause }).inc();
+    }
+
+    pub(crate) fn handshake_failed(&self, cause: HandshakeCause) {
+        self.handshake_failures.get_or_create(&CauseLabels { cause: cause.name() }).inc();
     }
 
     pub(crate) fn malformed(&self, cause: &'static str) {

@@ -3,12 +3,14 @@
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 use rustls::server::ResolvesServerCert;
+use rustls::server::danger::ClientCertVerifier;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -33,6 +35,10 @@ use crate::tls;
 /// Connections on the plain port, each for one request.
 const PLAIN_CONNECTIONS: usize = 64;
 
+/// Lines of the log about calls that are not judged, in a window, for each reason.
+const NOT_JUDGED_LINES: u32 = 10;
+const NOT_JUDGED_WINDOW: Duration = Duration::from_secs(1);
+
 /// What a server is made of.
 pub struct Edge<J, C> {
     /// Decides.
@@ -41,6 +47,8 @@ pub struct Edge<J, C> {
     pub recorder: Arc<C>,
     /// The serving certificate, asked for at each handshake: may change at any time.
     pub certificate: Arc<dyn ResolvesServerCert>,
+    /// Judges the certificates of clients, each at its handshake; `None`: no client is asked for one.
+    pub clients: Option<Arc<dyn ClientCertVerifier>>,
     /// All bounds.
     pub limits: Limits,
     /// What `/readyz` answers. The server adds a gate of its own.
@@ -63,9 +71,9 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
     edge: Edge<J, C>,
     shutdown: Shutdown,
 ) -> Result<Drained, Error> {
-    let Edge { judge, recorder, certificate, limits, health, metrics, registry } = edge;
+    let Edge { judge, recorder, certificate, clients, limits, health, metrics, registry } = edge;
     limits.check()?;
-    let tls = TlsAcceptor::from(tls::config(certificate)?);
+    let tls = TlsAcceptor::from(tls::config(certificate, clients)?);
     let limits = Arc::new(limits);
     let (phases, phase) = watch::channel(DrainPhase::Serving);
     let state = Arc::new(Admission {
@@ -74,7 +82,7 @@ pub async fn serve<J: Judge, C: Recorder<J::Record>>(
         limits: Arc::clone(&limits),
         budget: BodyBudget::new(metrics.body_bytes.clone(), limits.max_bodies),
         metrics: metrics.clone(),
-        not_judged: LogLimit::default(),
+        not_judged: LogLimit::new(NOT_JUDGED_LINES, NOT_JUDGED_WINDOW),
         long_judgements: LongJudgements::new(
             available_parallelism().map_or(1, NonZero::get),
             limits.max_judging,

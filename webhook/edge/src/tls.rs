@@ -1,4 +1,4 @@
-//! TLS of the admission port: HTTP/1.1 alone, ring, no client certificates.
+//! TLS of the admission port: HTTP/1.1 alone, ring, client certificates if a verifier is given.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::error::Error;
@@ -40,12 +41,16 @@ pub fn certificate(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesServerCer
 
 /// The configuration of the admission port. Offers `http/1.1` only: what the API server speaks to
 /// every Service, and nothing else to anybody, so that a test by URL meets the same protocol. The
-/// API server does not resume sessions, so the guard neither keeps them nor sends tickets.
-pub(crate) fn config(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, Error> {
+/// API server does not resume sessions, so the guard neither keeps them nor sends tickets: each connection is judged by
+/// the certificates of its own handshake.
+pub(crate) fn config(
+    resolver: Arc<dyn ResolvesServerCert>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(Error::Tls)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -134,7 +134,7 @@ async fn a_slow_or_senseless_handshake() {
     server.metric_becomes(&shed("handshake"), 1.0).await;
     let mut plain = TcpStream::connect(server.admission).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    server.metric_becomes("statusguard_handshake_failures_total", 1.0).await;
+    server.metric_becomes("statusguard_handshake_failures_total{cause=\"not_tls\"}", 1.0).await;
     assert_alive(&server).await;
     server.stop().await;
 }

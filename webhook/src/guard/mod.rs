@@ -6,6 +6,7 @@
 //! ```
 
 mod certificate;
+mod client_authority;
 mod damping;
 mod denial;
 mod descriptors;
@@ -52,6 +53,7 @@ pub use refusals::{Refusal, Refusals};
 pub use store::PolicyStore;
 
 use certificate::CertificateFiles;
+use client_authority::ClientAuthorityFile;
 use judge::PolicyJudge;
 use log::LogQueue;
 use log_json::JsonLines;
@@ -73,6 +75,8 @@ pub struct Guard {
     repeat_limit: u32,
     /// The certificate of files, if it is not the guard's own.
     files: Option<Arc<CertificateFiles>>,
+    /// Who may connect, if client certificates are asked for.
+    clients: Option<Arc<ClientAuthorityFile>>,
     cluster: Option<ClusterService>,
     limits: Limits,
     health: Health,
@@ -95,6 +99,10 @@ impl Guard {
                 Some(Arc::new(CertificateFiles::open(chain.clone(), key.clone(), args.tls_ca.clone())?))
             }
             _ => None,
+        };
+        let clients = match &args.client_ca {
+            Some(file) => Some(Arc::new(ClientAuthorityFile::open(file.clone(), args.client_name.clone())?)),
+            None => None,
         };
         let (cluster, entries) = match args.static_config {
             true => (None, EntriesKeptBy::Administrator),
@@ -121,6 +129,7 @@ impl Guard {
             refusals: Refusals::new(REFUSALS_KEPT, REFUSALS_BYTES),
             repeat_limit,
             files,
+            clients,
             cluster,
             limits,
             health,
@@ -158,10 +167,11 @@ impl Guard {
         self.shutdown.clone()
     }
 
-    /// What reads policies and certificate again when it is called. It may take long, and blocks.
+    /// What reads policies and certificates again when it is called. It may take long, and blocks.
     fn reload(&self) -> impl Fn() + Clone + Send + 'static {
         let store = self.policies.is_some().then(|| Arc::clone(&self.store));
         let files = self.files.clone();
+        let clients = self.clients.clone();
         move || {
             match store.as_ref().map(|store| store.refresh()) {
                 None => {}
@@ -176,6 +186,9 @@ impl Guard {
                 Some(Err(error)) => {
                     tracing::error!(error = format!("{error:#}"), "serving certificate unusable; the last one stays");
                 }
+            }
+            if let Some(clients) = &clients {
+                clients.refresh();
             }
         }
     }
@@ -193,6 +206,7 @@ impl Guard {
             refusals,
             repeat_limit,
             files,
+            clients,
             cluster,
             limits,
             health,
@@ -221,10 +235,14 @@ impl Guard {
         if let Some(files) = files {
             tasks.spawn(follow_files(files, reload_interval));
         }
+        if let Some(clients) = &clients {
+            tasks.spawn(Arc::clone(clients).follow(reload_interval));
+        }
         let edge = Edge {
             judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit, wait, arrived)),
             recorder: Arc::new(refusals),
             certificate,
+            clients: clients.map(|clients| clients as _),
             limits,
             health,
             metrics,
@@ -277,7 +295,7 @@ async fn follow_files(files: Arc<CertificateFiles>, interval: Duration) {
     }
 }
 
-/// Runs the server until SIGTERM or SIGINT; a second one ends it at once. SIGHUP makes it read policies and certificate
+/// Runs the server until SIGTERM or SIGINT; a second one ends it at once. SIGHUP makes it read policies and certificates
 /// again; SIGUSR1 and SIGUSR2 are ignored.
 pub fn run(mut args: WebhookArgs) -> anyhow::Result<Exit> {
     let log = start_log(&args)?;

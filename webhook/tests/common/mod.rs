@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use rustls::pki_types::CertificateDer;
+use rustls::client::WantsClientCert;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
 const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/policies/kubernaut");
@@ -107,14 +108,17 @@ impl Files {
 
 /// A client that trusts a certificate.
 fn client(trusted: &CertificateDer<'static>) -> Arc<rustls::ClientConfig> {
+    Arc::new(trusting(trusted).with_no_client_auth())
+}
+
+/// A client that trusts a certificate, but for what it presents.
+fn trusting(trusted: &CertificateDer<'static>) -> rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
 }
 
 impl GuardProcess {
@@ -235,14 +239,30 @@ impl GuardProcess {
 
     /// Sends what ends a connection; what came back.
     fn send(&self, requests: &str) -> String {
+        self.try_send(requests).unwrap()
+    }
+
+    /// Whether a review is answered: the handshake may fail.
+    pub fn is_served(&self) -> bool {
+        let replies = self.try_send(&request(PATH, "Connection: close\r\n", &stale_review()));
+        replies.is_ok_and(|replies| replies.starts_with("HTTP/1.1 200"))
+    }
+
+    fn try_send(&self, requests: &str) -> std::io::Result<String> {
         let tls = rustls::ClientConnection::new(Arc::clone(&self.client), "localhost".try_into().unwrap()).unwrap();
         let tcp = TcpStream::connect(self.admission).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut stream = rustls::StreamOwned::new(tls, tcp);
-        stream.write_all(requests.as_bytes()).unwrap();
+        stream.write_all(requests.as_bytes())?;
         let mut replies = String::new();
-        stream.read_to_string(&mut replies).unwrap();
-        replies
+        stream.read_to_string(&mut replies)?;
+        Ok(replies)
+    }
+
+    /// From now on clients present this certificate.
+    pub fn present(&mut self, certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) {
+        let config = trusting(&self.files.trusted).with_client_auth_cert(vec![certificate], key).unwrap();
+        self.client = Arc::new(config);
     }
 
     /// Waits for a line of the log with this message; its fields.

@@ -15,6 +15,8 @@ use std::time::Duration;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ResolvesServerCert;
+use rustls::server::danger::ClientCertVerifier;
 use statusguard_edge::{
     CallContext, Cause, Decision, Denial, Drained, Edge, EdgeMetrics, Error, Health, Judge, Labels, Limits, NoRecords,
     Recorder, Review, ReviewAnswer, Shutdown, certificate, serve,
@@ -119,7 +121,26 @@ where
 }
 
 pub async fn start_recording<J: Judge, C: Recorder<J::Record>>(judge: J, recorder: C, limits: Limits) -> EdgeServer {
+    let (made, connector) = server_certificate();
+    start_with(judge, recorder, limits, made, None, connector).await
+}
+
+/// A certificate for `localhost`, and a client that trusts it.
+pub fn server_certificate() -> (Arc<dyn ResolvesServerCert>, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_pem();
+    let resolver = certificate(made.cert.pem().as_bytes(), key.as_bytes()).unwrap();
+    (resolver, connector(made.cert.der().clone()))
+}
+
+pub async fn start_with<J: Judge, C: Recorder<J::Record>>(
+    judge: J,
+    recorder: C,
+    limits: Limits,
+    certificate: Arc<dyn ResolvesServerCert>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    connector: TlsConnector,
+) -> EdgeServer {
     let mut registry = Registry::default();
     let metrics = EdgeMetrics::register(&mut registry);
     let registry = Arc::new(registry);
@@ -131,11 +152,11 @@ pub async fn start_recording<J: Judge, C: Recorder<J::Record>>(judge: J, recorde
     let bound = socket.listen(4096).unwrap();
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (admission_at, plain_at) = (bound.local_addr().unwrap(), plain.local_addr().unwrap());
-    let key = made.signing_key.serialize_pem();
     let edge = Edge {
         judge: Arc::new(judge),
         recorder: Arc::new(recorder),
-        certificate: certificate(made.cert.pem().as_bytes(), key.as_bytes()).unwrap(),
+        certificate,
+        clients,
         limits,
         health: health.clone(),
         metrics,
@@ -148,7 +169,7 @@ pub async fn start_recording<J: Judge, C: Recorder<J::Record>>(judge: J, recorde
         registry,
         task: tokio::spawn(serve(bound, plain, edge, shutdown.clone())),
         shutdown,
-        connector: connector(made.cert.der().clone()),
+        connector,
     }
 }
 
