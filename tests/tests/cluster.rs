@@ -4,11 +4,14 @@
 
 #[path = "cluster/certificates.rs"]
 mod certificates;
+#[path = "cluster/readiness.rs"]
+mod readiness;
 #[path = "cluster/removal.rs"]
 mod removal;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use clap::Parser as _;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -68,14 +71,23 @@ impl Stage {
 
     /// A guard behind a Service of its own.
     async fn guard(&self, service: &str) -> Serving {
+        self.guard_with(service, &self.plane.kubeconfig(User::Admin), &[]).await
+    }
+
+    /// A guard that reaches the cluster as this file says.
+    async fn guard_as(&self, kubeconfig: &Path, flags: &[&str]) -> Serving {
+        self.guard_with("statusguard", kubeconfig, flags).await
+    }
+
+    async fn guard_with(&self, service: &str, kubeconfig: &Path, flags: &[&str]) -> Serving {
         let listen = self.plane.webhook_listen_address();
         let port = std::net::TcpListener::bind((listen, 0)).unwrap().local_addr().unwrap().port();
         let reached = WebhookService { namespace: self.home.clone(), name: service.to_owned(), port };
         self.plane.apply_webhook_service(&reached).await.unwrap();
-        let args = Args::try_parse_from([
+        let mut args = vec![
             "statusguard".to_owned(),
             "webhook".to_owned(),
-            format!("--kubeconfig={}", self.plane.kubeconfig(User::Admin).display()),
+            format!("--kubeconfig={}", kubeconfig.display()),
             format!("--namespace={}", self.home),
             format!("--service={service}"),
             format!("--service-port={port}"),
@@ -85,8 +97,9 @@ impl Stage {
             "--spread=1s".to_owned(),
             "--min-drain=0s".to_owned(),
             "--drain-timeout=1s".to_owned(),
-        ]);
-        let Command::Webhook(args) = args.unwrap().command else { unreachable!("a server") };
+        ];
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let Command::Webhook(args) = Args::try_parse_from(args).unwrap().command else { unreachable!("a server") };
         let guard = Guard::bind(*args).await.unwrap();
         let (plain, shutdown) = (guard.plain_address().unwrap(), guard.shutdown());
         Serving { plain, shutdown, task: tokio::spawn(guard.serve()) }
