@@ -8,14 +8,14 @@ use tracing_subscriber::EnvFilter;
 
 /// Everything that is logged on this thread: a test that has one runs on a runtime of one thread.
 pub struct CapturedLog {
-    lines: Lines,
+    lines: CapturedLines,
     _guard: DefaultGuard,
 }
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct CapturedLines(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Lines {
+impl Write for CapturedLines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -33,7 +33,7 @@ impl CapturedLog {
     }
 
     pub fn with(filter: &str) -> Self {
-        let lines = Lines::default();
+        let lines = CapturedLines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_env_filter(EnvFilter::new(filter));
         let guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
