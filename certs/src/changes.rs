@@ -14,7 +14,9 @@ use kube::{Api, Resource};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::cluster::Objects;
+use crate::cluster::{ObjectPlace, Objects, RequestFailure};
+use crate::error::with_sources;
+use crate::metrics::CertificateMetrics;
 
 /// Changes since the last look. Metadata alone is watched: what they hold is read by the keeper itself.
 pub(crate) struct ObjectChanges {
@@ -23,13 +25,13 @@ pub(crate) struct ObjectChanges {
 }
 
 impl ObjectChanges {
-    pub(crate) fn watch(objects: &Objects) -> Self {
+    pub(crate) fn watch(objects: &Objects, metrics: &CertificateMetrics) -> Self {
         let (client, places) = (objects.client.clone(), &objects.places);
         let (notify, mut watches) = (Arc::new(Notify::new()), JoinSet::new());
         let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), &places.namespace);
-        watches.spawn(follow(secrets, places.secret.clone(), Arc::clone(&notify)));
+        watches.spawn(follow(secrets, objects.secret_place(), metrics.clone(), Arc::clone(&notify)));
         let configurations = Api::<PartialObjectMeta<ValidatingWebhookConfiguration>>::all(client);
-        watches.spawn(follow(configurations, places.configuration.clone(), Arc::clone(&notify)));
+        watches.spawn(follow(configurations, objects.configuration_place(), metrics.clone(), Arc::clone(&notify)));
         Self { notify, _watches: watches }
     }
 
@@ -39,43 +41,49 @@ impl ObjectChanges {
     }
 }
 
-/// A watch that fails begins again; meanwhile the keeper looks at every tick. That is said once until it works again.
-async fn follow<K>(api: Api<K>, name: String, notify: Arc<Notify>)
+/// A watch that fails begins again, ever more rarely; meanwhile the keeper looks at every tick. That is said once until it
+/// works again.
+async fn follow<K>(api: Api<K>, place: ObjectPlace, metrics: CertificateMetrics, notify: Arc<Notify>)
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
-    let mut events = pin!(watch_object(api, &name).default_backoff());
-    let mut said = false;
+    let mut events = pin!(watch_object(api, &place.name).default_backoff());
+    let mut said = String::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(_) => {
-                said = false;
+                if !std::mem::take(&mut said).is_empty() {
+                    tracing::info!(object = place.what, "certificates: changes are noticed at once again");
+                }
                 notify.notify_one();
             }
-            Err(_) if said => {}
             Err(error) => {
-                said = true;
-                let error = message(&error);
-                let cure = "give the guard's service account the verbs list and watch if they are missing";
-                tracing::warn!(
-                    error, resource = %K::plural(&()), name, cure,
-                    "certificates: watching failed; changes by others are noticed at the next tick"
-                );
+                let failure = failure(&place, error);
+                metrics.failed(failure.cause());
+                let topic = failure.topic();
+                if said != topic {
+                    said = topic;
+                    tracing::warn!(
+                        error = with_sources(&failure),
+                        cure = failure.cure(),
+                        "certificates: changes by others are noticed at the next tick only"
+                    );
+                }
             }
         }
     }
 }
 
 /// What the API server said, or why there was no answer.
-fn message(error: &watcher::Error) -> String {
+fn failure(place: &ObjectPlace, error: watcher::Error) -> RequestFailure {
+    let (verb, error) = match error {
+        watcher::Error::InitialListFailed(error) => ("list", error),
+        watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => ("watch", error),
+        watcher::Error::WatchError(status) => ("watch", kube::Error::Api(status)),
+        other => return place.unanswered("list", other),
+    };
     match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => match error {
-            kube::Error::Api(status) => status.message.clone(),
-            other => other.to_string(),
-        },
-        watcher::Error::WatchError(status) => status.message.clone(),
-        other => other.to_string(),
+        kube::Error::Api(status) => place.refused(verb, status.code, &status.message),
+        other => place.unanswered(verb, other),
     }
 }

@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use kube::api::{Api, GetParams, PostParams};
+use kube::api::{GetParams, PostParams};
 use kube::client::Body;
 use kube::core::ObjectMeta;
 use kube::core::request::Request as ObjectRequest;
@@ -21,7 +21,6 @@ use crate::bundle::CaBundle;
 const REQUEST: Duration = Duration::from_secs(10);
 /// Largest answer that is read: what the API server stores of one object, and some.
 const LARGEST: usize = 8 << 20;
-const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 
 /// Where the objects are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub enum RequestFailure {
     #[error("somebody else has written meanwhile")]
     Conflict,
     /// The API server refused.
-    #[error("cannot {verb} {what}: {message}{}", cure(*code, verb, what))]
+    #[error("cannot {verb} {what}: {message}")]
     Refused {
         /// What was to be done.
         verb: &'static str,
@@ -55,6 +54,8 @@ pub enum RequestFailure {
         code: u16,
         /// The API server's words.
         message: String,
+        /// What the guard's administrator can do about it, where that is known.
+        cure: Option<String>,
     },
     /// No answer, or none that can be read.
     #[error("cannot {verb} {what}")]
@@ -69,12 +70,88 @@ pub enum RequestFailure {
     },
 }
 
-/// What to do about a refusal.
-fn cure(code: u16, verb: &str, what: &str) -> String {
-    match code {
-        401 => "; the credentials are not valid any more".into(),
-        403 => format!("; allow `{verb}` on {what} to the guard's service account"),
-        _ => String::new(),
+/// An answer that is not what was asked for. It is never quoted: it may hold a key.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is not the object that was asked for")]
+struct OtherAnswer;
+
+/// One of the objects, in the words of a role.
+pub(crate) struct ObjectPlace {
+    /// Kind in lower case, with the namespace and the name.
+    pub(crate) what: String,
+    pub(crate) name: String,
+    group: &'static str,
+    resource: &'static str,
+    namespace: Option<String>,
+}
+
+impl ObjectPlace {
+    /// The collection that it is in.
+    fn path(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("/api/v1/namespaces/{namespace}/{}", self.resource),
+            None => format!("/apis/{}/v1/{}", self.group, self.resource),
+        }
+    }
+
+    /// Which rule of a role is missing.
+    fn missing_right(&self, verb: &str) -> String {
+        let Self { resource, name, .. } = self;
+        let group = if self.group.is_empty() { "\"\"" } else { self.group };
+        // A role cannot limit the creation of objects to names.
+        let name = if verb == "create" { String::new() } else { format!(", resourceNames: [{name}]") };
+        let namespace = self.namespace.as_ref().map(|namespace| format!(" in namespace {namespace}"));
+        format!(
+            "give the guard's service account the verb {verb} on {resource} (apiGroups: [{group}]{name}) by a role{}",
+            namespace.unwrap_or_default()
+        )
+    }
+
+    pub(crate) fn unanswered(
+        &self,
+        verb: &'static str,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> RequestFailure {
+        RequestFailure::Unanswered { verb, what: self.what.clone(), source: Box::new(source) }
+    }
+
+    pub(crate) fn refused(&self, verb: &'static str, code: u16, message: &str) -> RequestFailure {
+        let cure = match code {
+            401 => Some("give the guard credentials that are valid".to_owned()),
+            // Other refusals are 403 as well, such as that of a namespace that is being deleted.
+            403 if message.contains(&format!("cannot {verb} resource")) => Some(self.missing_right(verb)),
+            404 if verb == "create" => Some("create the namespace, or name another one with --namespace".to_owned()),
+            _ => None,
+        };
+        RequestFailure::Refused { verb, what: self.what.clone(), code, message: message.to_owned(), cure }
+    }
+}
+
+impl RequestFailure {
+    /// For metrics.
+    pub(crate) fn cause(&self) -> &'static str {
+        match self {
+            RequestFailure::Conflict => "conflict",
+            RequestFailure::Refused { .. } => "refused",
+            RequestFailure::Unanswered { .. } => "unanswered",
+        }
+    }
+
+    /// The same for failures that are one and the same to whoever reads the log.
+    pub(crate) fn topic(&self) -> String {
+        match self {
+            RequestFailure::Refused { verb, what, code, .. } => format!("{code} {verb} {what}"),
+            other => other.cause().to_owned(),
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn cure(&self) -> String {
+        match self {
+            RequestFailure::Refused { cure: Some(cure), .. } => cure.clone(),
+            RequestFailure::Refused { .. } => "see the API server's message; it is tried again".to_owned(),
+            _ => "none needed if the API server comes back; it is tried again".to_owned(),
+        }
     }
 }
 
@@ -131,17 +208,24 @@ pub(crate) struct ReadObjects {
 pub(crate) struct Objects {
     pub(crate) client: Client,
     pub(crate) places: Places,
-    secrets: Api<Secret>,
 }
 
 impl Objects {
     pub(crate) fn new(client: Client, places: Places) -> Self {
-        let secrets = Api::namespaced(client.clone(), &places.namespace);
-        Self { client, places, secrets }
+        Self { client, places }
     }
 
-    fn secret_name(&self) -> String {
-        format!("secret {}/{}", self.places.namespace, self.places.secret)
+    pub(crate) fn secret_place(&self) -> ObjectPlace {
+        let Places { namespace, secret: name, .. } = self.places.clone();
+        let what = format!("secret {namespace}/{name}");
+        ObjectPlace { what, group: "", resource: "secrets", namespace: Some(namespace), name }
+    }
+
+    pub(crate) fn configuration_place(&self) -> ObjectPlace {
+        let name = self.places.configuration.clone();
+        let what = format!("validatingwebhookconfiguration {name}");
+        let (group, resource) = ("admissionregistration.k8s.io", "validatingwebhookconfigurations");
+        ObjectPlace { what, group, resource, namespace: None, name }
     }
 
     /// Reads all. One object that cannot be read does not keep the other from being read.
@@ -161,96 +245,135 @@ impl Objects {
 
     /// The Secret, and the API server's clock.
     async fn secret(&self) -> Result<(Option<Secret>, Option<SystemTime>), RequestFailure> {
-        let (verb, what) = ("get", self.secret_name());
-        let path = format!("/api/v1/namespaces/{}/secrets", self.places.namespace);
-        let request = ObjectRequest::new(path).get(&self.places.secret, &GetParams::default());
-        let (found, date) = self.get(verb, &what, request).await?;
+        let place = self.secret_place();
+        let (found, date) = self.get(&place).await?;
         let secret = found.map(serde_json::from_value).transpose();
-        let secret = secret.map_err(|error| unanswered(verb, &what, error))?;
-        Ok((secret, date))
+        Ok((secret.map_err(|_| place.unanswered("get", OtherAnswer))?, date))
     }
 
     /// The managed configuration; `None` while it does not exist.
     async fn managed(&self) -> Result<Option<Managed>, RequestFailure> {
-        let what = format!("validatingwebhookconfiguration {}", self.places.configuration);
-        let request = ObjectRequest::new(CONFIGURATIONS).get(&self.places.configuration, &GetParams::default());
-        let (found, _) = self.get("get", &what, request).await?;
+        let (found, _) = self.get(&self.configuration_place()).await?;
         Ok(found.map(|object| Managed::read(object, &self.places.entry_suffix)))
     }
 
-    async fn get(
-        &self,
-        verb: &'static str,
-        what: &str,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<(Option<Json>, Option<SystemTime>), RequestFailure> {
-        let request = request.map_err(|error| unanswered(verb, what, error))?;
-        let answer = async {
-            let answer =
-                self.client.send(request.map(Body::from)).await.map_err(|error| unanswered(verb, what, error))?;
-            let (head, body) = answer.into_parts();
-            let body = http_body_util::Limited::new(body, LARGEST).collect().await;
-            let body = body.map_err(|error| RequestFailure::Unanswered { verb, what: what.into(), source: error })?;
-            Ok((head, body.to_bytes()))
-        };
-        let answer = tokio::time::timeout(REQUEST, answer).await.map_err(|error| unanswered(verb, what, error))?;
-        let (head, body) = answer?;
-        let date = head.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
-        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
-        let json: Json = serde_json::from_slice(&body).unwrap_or_default();
-        match head.status.as_u16() {
-            200..300 => Ok((Some(json), date)),
-            404 if json["reason"] == "NotFound" => Ok((None, date)),
-            code => {
-                let message = json["message"].as_str().unwrap_or("no message").to_owned();
-                Err(RequestFailure::Refused { verb, what: what.into(), code, message })
-            }
+    /// An object, and the API server's clock; `None` while it does not exist.
+    async fn get(&self, place: &ObjectPlace) -> Result<(Option<Json>, Option<SystemTime>), RequestFailure> {
+        let request = ObjectRequest::new(place.path()).get(&place.name, &GetParams::default());
+        match self.send("get", place, request).await? {
+            ObjectAnswer { code: 200..300, object, date } => Ok((Some(object), date)),
+            ObjectAnswer { code: 404, object, date } if object["reason"] == "NotFound" => Ok((None, date)),
+            ObjectAnswer { code, object, .. } => Err(place.refused("get", code, message(&object))),
         }
     }
 
     /// Writes the Secret's data, on exactly what was read; without a Secret it is made.
     pub(crate) async fn write_secret(&self, before: Option<Secret>, data: Data) -> Result<(), RequestFailure> {
-        let params = PostParams { field_manager: Some(self.places.field_manager.clone()), ..PostParams::default() };
-        let (verb, written) = match before {
-            None => {
-                let metadata = ObjectMeta { name: Some(self.places.secret.clone()), ..ObjectMeta::default() };
-                let secret = Secret { metadata, data: Some(data), ..Secret::default() };
-                ("create", self.within(self.secrets.create(&params, &secret)).await)
-            }
-            // Its version goes along with it.
-            Some(before) => {
-                let secret = Secret { data: Some(data), ..before };
-                ("update", self.within(self.secrets.replace(&self.places.secret, &params, &secret)).await)
-            }
+        let (place, params) = (self.secret_place(), self.write_params());
+        let Some(before) = before else {
+            let metadata = ObjectMeta { name: Some(self.places.secret.clone()), ..ObjectMeta::default() };
+            let secret = Secret { metadata, data: Some(data), ..Secret::default() };
+            let body = serde_json::to_vec(&secret).map_err(|error| place.unanswered("create", error))?;
+            return self.write("create", &place, ObjectRequest::new(place.path()).create(&params, body)).await;
         };
-        written.map(|_| ()).map_err(|error| failure(verb, self.secret_name(), error))
+        let immutable = before.immutable == Some(true);
+        // Its version goes along with it.
+        let secret = Secret { data: Some(data), ..before };
+        let body = serde_json::to_vec(&secret).map_err(|error| place.unanswered("update", error))?;
+        let request = ObjectRequest::new(place.path()).replace(&place.name, &params, body);
+        self.write("update", &place, request).await.map_err(|failure| match failure {
+            RequestFailure::Refused { verb, what, code: code @ (413 | 422), message, .. } => {
+                let cure = match immutable {
+                    true => "it is immutable: delete it, and the guard makes another one",
+                    false => "remove what the guard has not put into it, or delete it, and the guard makes another one",
+                };
+                RequestFailure::Refused { verb, what, code, message, cure: Some(cure.into()) }
+            }
+            other => other,
+        })
     }
 
     /// Writes a bundle into some of the entries, on exactly what was read.
     pub(crate) async fn publish(&self, managed: &Managed, to: &[usize], text: String) -> Result<(), RequestFailure> {
-        let (verb, what) = ("update", format!("validatingwebhookconfiguration {}", self.places.configuration));
-        let bundle =
-            serde_json::to_value(ByteString(text.into_bytes())).map_err(|error| unanswered(verb, &what, error))?;
+        let place = self.configuration_place();
+        let bundle = serde_json::to_value(ByteString(text.into_bytes()));
+        let bundle = bundle.map_err(|error| place.unanswered("update", error))?;
         let mut object = managed.object.clone();
         for index in to {
             if let Some((place, _)) = managed.entries.get(*index) {
                 object["webhooks"][*place]["clientConfig"]["caBundle"] = bundle.clone();
             }
         }
-        let params = PostParams { field_manager: Some(self.places.field_manager.clone()), ..PostParams::default() };
-        let body = serde_json::to_vec(&object).map_err(|error| unanswered(verb, &what, error))?;
-        let request = ObjectRequest::new(CONFIGURATIONS).replace(&self.places.configuration, &params, body);
-        let request = request.map_err(|error| unanswered(verb, &what, error))?;
-        let written = self.within(self.client.request::<Json>(request)).await;
-        written.map(|_| ()).map_err(|error| failure(verb, what, error))
+        let body = object.to_string().into_bytes();
+        let request = ObjectRequest::new(place.path()).replace(&place.name, &self.write_params(), body);
+        self.write("update", &place, request).await
     }
 
-    async fn within<T>(&self, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
-        match tokio::time::timeout(REQUEST, request).await {
-            Ok(answer) => answer,
-            Err(elapsed) => Err(kube::Error::Service(Box::new(elapsed))),
+    fn write_params(&self) -> PostParams {
+        PostParams { field_manager: Some(self.places.field_manager.clone()), ..PostParams::default() }
+    }
+
+    async fn write(
+        &self,
+        verb: &'static str,
+        place: &ObjectPlace,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<(), RequestFailure> {
+        match self.send(verb, place, request).await? {
+            ObjectAnswer { code: 200..300, .. } => Ok(()),
+            // Also a Secret that somebody else has made.
+            ObjectAnswer { code: 409, .. } => Err(RequestFailure::Conflict),
+            // It is gone. What cannot be created for that reason lacks its namespace.
+            ObjectAnswer { code: 404, object, .. } if verb != "create" && object["reason"] == "NotFound" => {
+                Err(RequestFailure::Conflict)
+            }
+            ObjectAnswer { code, object, .. } => Err(place.refused(verb, code, message(&object))),
         }
     }
+
+    /// Sends a request and reads its answer. Not with kube's own ways to decode an answer: they log one that they cannot read,
+    /// and that of a Secret holds keys.
+    async fn send(
+        &self,
+        verb: &'static str,
+        place: &ObjectPlace,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<ObjectAnswer, RequestFailure> {
+        let request = request.map_err(|error| place.unanswered(verb, error))?;
+        let answer = async {
+            let answer =
+                self.client.send(request.map(Body::from)).await.map_err(|error| place.unanswered(verb, error))?;
+            let (head, body) = answer.into_parts();
+            let body = http_body_util::Limited::new(body, LARGEST).collect().await;
+            let body = body.map_err(|source| RequestFailure::Unanswered { verb, what: place.what.clone(), source })?;
+            Ok((head, body.to_bytes()))
+        };
+        let answer = tokio::time::timeout(REQUEST, answer).await.map_err(|error| place.unanswered(verb, error))?;
+        let (head, body) = answer?;
+        let date = head.headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        let object: Json = serde_json::from_slice(&body).unwrap_or_default();
+        let code = head.status.as_u16();
+        let metadata = &object["metadata"];
+        if head.status.is_success() && !(metadata["name"] == *place.name && metadata["resourceVersion"].is_string()) {
+            return Err(place.unanswered(verb, OtherAnswer));
+        }
+        Ok(ObjectAnswer { code, object, date })
+    }
+}
+
+/// What the API server answers.
+struct ObjectAnswer {
+    code: u16,
+    /// The object; where the code is not that of a success, the `Status`, or `Null` from others than the API server.
+    object: Json,
+    /// Its clock.
+    date: Option<SystemTime>,
+}
+
+/// The API server's words.
+fn message(status: &Json) -> &str {
+    status["message"].as_str().unwrap_or("no message")
 }
 
 /// The data of a Secret.
@@ -258,23 +381,4 @@ pub(crate) type Data = BTreeMap<String, ByteString>;
 
 fn version(secret: &Option<Secret>) -> Option<(&Option<String>, &Option<String>)> {
     secret.as_ref().map(|secret| (&secret.metadata.uid, &secret.metadata.resource_version))
-}
-
-fn unanswered(
-    verb: &'static str,
-    what: &str,
-    source: impl std::error::Error + Send + Sync + 'static,
-) -> RequestFailure {
-    RequestFailure::Unanswered { verb, what: what.into(), source: Box::new(source) }
-}
-
-fn failure(verb: &'static str, what: String, error: kube::Error) -> RequestFailure {
-    match error {
-        // Also a Secret that somebody else made, or that is gone.
-        kube::Error::Api(status) if [404, 409].contains(&status.code) => RequestFailure::Conflict,
-        kube::Error::Api(status) => {
-            RequestFailure::Refused { verb, what, code: status.code, message: status.message.clone() }
-        }
-        error => RequestFailure::Unanswered { verb, what, source: Box::new(error) },
-    }
 }

@@ -31,3 +31,18 @@ pub enum CertificateError {
     #[error("cannot make a certificate")]
     Make(#[source] rcgen::Error),
 }
+
+/// An error with what caused it, in one line.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        // Some repeat their source.
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,6 +1,7 @@
 //! Takes the steps of the rotation: observe, decide, write, and observe anew.
 
 use std::collections::BTreeMap;
+use std::mem::Discriminant;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +10,7 @@ use kube::Client;
 use rand::RngExt as _;
 use statusguard_rotation::{
     AuthorityId, BadTiming, Bundle, LeafAction, Observation, Rotation, RotationPhase, RotationState, SecretContent,
-    Step, Timing, UnixTime, Validity,
+    Step, Timing, UnixTime, Unusable, Validity, WaitReason,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use crate::authority::SigningAuthority;
 use crate::bundle;
 use crate::changes::ObjectChanges;
 use crate::cluster::{Data, Managed, Objects, Places, ReadObjects, RequestFailure};
-use crate::error::CertificateError;
+use crate::error::{CertificateError, with_sources};
 use crate::metrics::CertificateMetrics;
 use crate::secret::{self, AuthoritySecret};
 use crate::serving::ServingLeaf;
@@ -28,8 +29,10 @@ use crate::validity::rfc3339;
 const PACE: Duration = Duration::from_millis(100);
 /// The same while nothing is served: every call fails until the next step.
 const PACE_UNSERVED: Duration = Duration::from_millis(20);
-/// After a failure at most.
+/// Between two attempts at what fails, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often it is looked whether the leaf still holds.
+const LEAF_CHECK: Duration = Duration::from_millis(500);
 
 /// What is asked of the certificates.
 #[derive(Clone, Debug)]
@@ -62,6 +65,28 @@ pub struct CertificateKeeper {
     jitter: f64,
     /// What was said last of a failure, so that it is said once.
     said: String,
+    /// After the last observation that failed; zero if one succeeded since.
+    pause: Duration,
+    failed_step: Option<FailedStep>,
+    /// What was said of a Secret that cannot be used.
+    unusable: Option<Unusable>,
+}
+
+/// A step that failed: it is not tried again before its time, whatever else is seen and done until then.
+struct FailedStep {
+    kind: Discriminant<Step>,
+    pause: Duration,
+    next: Instant,
+}
+
+/// What came of one observation, and how long to wait then.
+enum LookOutcome {
+    /// There is nothing to do.
+    Settled(Duration),
+    /// Something was done; there may be more.
+    Stepped,
+    /// A step is due that has failed.
+    Postponed(Duration),
 }
 
 /// All that one observation has read.
@@ -80,10 +105,10 @@ enum KeeperFailure {
     Request(#[from] RequestFailure),
     #[error("the Secret changed while it was read")]
     Moving,
-    #[error(
-        "this machine's clock and the API server's differ by {0} s: correct the clock; nothing is written until then"
-    )]
-    Clock(u64),
+    #[error("this machine's clock is {} the API server's by {} s", if *.0 > 0 { "behind" } else { "ahead of" }, .0.abs())]
+    Clock(i64),
+    #[error("a later release of the guard has written secret {0}, and this one cannot read it")]
+    LaterRelease(String),
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] CertificateError),
     #[error("the certificate of authority {0} is lost")]
@@ -93,11 +118,37 @@ enum KeeperFailure {
 impl KeeperFailure {
     fn cause(&self) -> &'static str {
         match self {
-            KeeperFailure::Request(RequestFailure::Conflict) | KeeperFailure::Moving => "conflict",
-            KeeperFailure::Request(RequestFailure::Refused { .. }) => "refused",
-            KeeperFailure::Request(RequestFailure::Unanswered { .. }) => "unanswered",
+            KeeperFailure::Request(failure) => failure.cause(),
+            KeeperFailure::Moving => "conflict",
             KeeperFailure::Clock(_) => "clock",
+            KeeperFailure::LaterRelease(_) => "version",
             KeeperFailure::Certificate(_) | KeeperFailure::Lost(_) => "certificate",
+        }
+    }
+
+    /// Races are how replicas agree.
+    fn is_race(&self) -> bool {
+        self.cause() == "conflict"
+    }
+
+    /// The same for failures that are one and the same to whoever reads the log.
+    fn topic(&self) -> String {
+        match self {
+            KeeperFailure::Request(failure) => failure.topic(),
+            KeeperFailure::Clock(_) => self.cause().to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// What to do about it.
+    fn cure(&self) -> String {
+        match self {
+            KeeperFailure::Request(failure) => failure.cure(),
+            KeeperFailure::Clock(_) => "correct the clock that is wrong; nothing is written until then".to_owned(),
+            KeeperFailure::LaterRelease(_) => {
+                "none while replicas of that release run; to stay with this one, delete the Secret".to_owned()
+            }
+            _ => "it is tried again".to_owned(),
         }
     }
 }
@@ -118,6 +169,9 @@ impl CertificateKeeper {
             status: watch::Sender::new(CertificateStatus { serves: false, phase: None }),
             jitter: rand::rng().random(),
             said: String::new(),
+            pause: Duration::ZERO,
+            failed_step: None,
+            unusable: None,
         })
     }
 
@@ -134,32 +188,49 @@ impl CertificateKeeper {
     }
 
     /// Observes and takes steps for ever.
-    pub async fn run(mut self) {
-        let mut changes = ObjectChanges::watch(&self.objects);
-        let mut pause = self.pace();
+    pub async fn run(self) {
+        let (serving, status) = (self.serving(), self.status.clone());
+        let follow_leaf = async {
+            loop {
+                tokio::time::sleep(LEAF_CHECK).await;
+                show(&serving, &status);
+            }
+        };
+        tokio::select! {
+            () = self.take_steps() => {}
+            // A leaf ends at its time, also while an answer is waited for.
+            () = follow_leaf => {}
+        }
+    }
+
+    async fn take_steps(mut self) {
+        let mut changes = ObjectChanges::watch(&self.objects, &self.metrics);
         loop {
             let begun = Instant::now();
-            let next = match self.look().await {
-                Ok(next) => {
+            let wait = match self.look().await {
+                Ok(LookOutcome::Settled(wait)) => {
                     if !std::mem::take(&mut self.said).is_empty() {
                         tracing::info!("certificates: the last problem is over");
                     }
-                    pause = self.pace();
-                    next
+                    wait
+                }
+                Ok(LookOutcome::Stepped) => Duration::ZERO,
+                Ok(LookOutcome::Postponed(wait)) => wait,
+                Err(failure) if failure.is_race() => {
+                    self.metrics.failed(failure.cause());
+                    tracing::debug!(error = %failure, "certificates: observed anew");
+                    Duration::ZERO
                 }
                 Err(failure) => {
-                    self.failed(&failure);
-                    pause = match failure.cause() {
-                        "conflict" => self.pace(),
-                        _ => (pause.max(PACE) * 2).min(LONGEST_PAUSE),
-                    };
-                    pause
+                    self.say(&failure);
+                    self.pause = longer(self.pause);
+                    self.pause
                 }
             };
-            self.show();
+            show(&self.serving, &self.status);
             // A step leads to the next observation at once, but never without a pause.
-            tokio::time::sleep_until(begun + pause).await;
-            changes.wait(next).await;
+            tokio::time::sleep_until(begun + self.pace()).await;
+            changes.wait(wait).await;
         }
     }
 
@@ -168,33 +239,29 @@ impl CertificateKeeper {
         if self.serving.current().is_some() { PACE } else { PACE_UNSERVED }
     }
 
-    fn failed(&mut self, failure: &KeeperFailure) {
+    /// Counts what failed, and says it once.
+    fn say(&mut self, failure: &KeeperFailure) {
         self.metrics.failed(failure.cause());
-        // Races are how replicas agree.
-        if failure.cause() == "conflict" {
-            tracing::debug!(error = %failure, "certificates: observed anew");
-            return;
-        }
-        let mut said = failure.to_string();
-        let mut source = std::error::Error::source(failure);
-        while let Some(error) = source {
-            said.push_str(&format!(": {error}"));
-            source = error.source();
-        }
-        if self.said != said {
-            tracing::error!(error = said, "certificates: what is served stays until it ends");
-            self.said = said;
+        let topic = failure.topic();
+        if self.said != topic {
+            let error = match failure {
+                KeeperFailure::Request(failure) => with_sources(failure),
+                KeeperFailure::Certificate(error) => with_sources(error),
+                other => other.to_string(),
+            };
+            tracing::error!(error, cure = failure.cure(), "certificates: what is served stays until it ends");
+            self.said = topic;
         }
     }
 
-    /// One observation and what follows from it; how long to wait then.
-    async fn look(&mut self) -> Result<Duration, KeeperFailure> {
+    /// One observation and what follows from it.
+    async fn look(&mut self) -> Result<LookOutcome, KeeperFailure> {
         let seen = self.observe().await?;
         self.observed(&seen);
         match self.rotation.leaf_action(seen.now, &seen.observation, self.jitter) {
             LeafAction::Issue { authority, validity } => {
                 self.issue(&seen, authority, validity)?;
-                return Ok(Duration::ZERO);
+                return Ok(LookOutcome::Stepped);
             }
             LeafAction::Wait { .. } => {
                 if self.serving.current().is_some() {
@@ -206,8 +273,27 @@ impl CertificateKeeper {
             }
             LeafAction::Keep { .. } => {}
         }
+        self.pause = Duration::ZERO;
         let step = self.rotation.next_step(seen.now, &seen.observation);
-        self.take(step, seen).await
+        let kind = std::mem::discriminant(&step);
+        let failed = self.failed_step.as_ref().filter(|failed| failed.kind == kind);
+        let before = failed.map(|failed| failed.pause).unwrap_or_default();
+        if let Some(wait) = failed.and_then(|failed| failed.next.checked_duration_since(Instant::now())) {
+            return Ok(LookOutcome::Postponed(wait));
+        }
+        match self.take(step, seen).await {
+            Err(failure) if !failure.is_race() => {
+                self.say(&failure);
+                let pause = longer(before);
+                self.failed_step = Some(FailedStep { kind, pause, next: Instant::now() + pause });
+                Ok(LookOutcome::Postponed(pause))
+            }
+            Ok(outcome) => {
+                self.failed_step = None;
+                Ok(outcome)
+            }
+            race => race,
+        }
     }
 
     async fn observe(&self) -> Result<ObservedCluster, KeeperFailure> {
@@ -217,9 +303,9 @@ impl CertificateKeeper {
             return Err(KeeperFailure::Moving);
         }
         if let Some(date) = date {
-            let apart = (UnixTime::from(date).seconds() - now.seconds()).unsigned_abs();
-            if apart > self.settings.timing.skew.as_secs() {
-                return Err(KeeperFailure::Clock(apart));
+            let behind = UnixTime::from(date).seconds() - now.seconds();
+            if behind.unsigned_abs() > self.settings.timing.skew.as_secs() {
+                return Err(KeeperFailure::Clock(behind));
             }
         }
         let read = AuthoritySecret::read(secret.as_ref());
@@ -232,7 +318,17 @@ impl CertificateKeeper {
         Ok(ObservedCluster { observation, now, secret, read, managed })
     }
 
-    fn observed(&self, seen: &ObservedCluster) {
+    fn observed(&mut self, seen: &ObservedCluster) {
+        let unusable = match seen.observation.secret {
+            // That is said as a failure.
+            SecretContent::Unusable(Unusable::UnknownVersion) => None,
+            SecretContent::Unusable(unusable) => Some(unusable),
+            SecretContent::Absent | SecretContent::Readable(_) => None,
+        };
+        if let Some(reason) = unusable.filter(|reason| Some(*reason) != self.unusable) {
+            tracing::warn!(reason = reason.category(), "certificates: the Secret of the authority cannot be used");
+        }
+        self.unusable = unusable;
         let phase = self.rotation.phase(seen.now, &seen.observation);
         let state = match &seen.observation.secret {
             SecretContent::Readable(state) => Some(state),
@@ -252,14 +348,6 @@ impl CertificateKeeper {
         self.status.send_if_modified(|status| status.phase.replace(phase) != Some(phase));
     }
 
-    fn show(&self) {
-        let serves = self
-            .serving
-            .current()
-            .is_some_and(|leaf| leaf.facts().validity.contains(UnixTime::from(SystemTime::now())));
-        self.status.send_if_modified(|status| std::mem::replace(&mut status.serves, serves) != serves);
-    }
-
     fn issue(&mut self, seen: &ObservedCluster, id: AuthorityId, validity: Validity) -> Result<(), KeeperFailure> {
         let authority = seen.read.authorities.get(&id).ok_or(KeeperFailure::Lost(id))?;
         let leaf = authority.leaf(&self.settings.names, validity)?;
@@ -271,13 +359,17 @@ impl CertificateKeeper {
         Ok(())
     }
 
-    /// Takes a step; how long to wait then.
-    async fn take(&self, step: Step, seen: ObservedCluster) -> Result<Duration, KeeperFailure> {
+    async fn take(&self, step: Step, seen: ObservedCluster) -> Result<LookOutcome, KeeperFailure> {
         match step {
+            Step::Wait { reason: WaitReason::LaterRelease, .. } => {
+                let Places { namespace, secret, .. } = &self.settings.places;
+                return Err(KeeperFailure::LaterRelease(format!("{namespace}/{secret}")));
+            }
             Step::Wait { until, .. } => {
                 let seconds = until.seconds().saturating_sub(UnixTime::from(SystemTime::now()).seconds());
                 let tick = self.settings.timing.tick;
-                return Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).min(tick));
+                let wait = Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).min(tick);
+                return Ok(LookOutcome::Settled(wait));
             }
             Step::Add(addition) => {
                 let cause = addition.cause;
@@ -305,8 +397,19 @@ impl CertificateKeeper {
                 }
             }
         }
-        Ok(Duration::ZERO)
+        Ok(LookOutcome::Stepped)
     }
+}
+
+/// The pause after another failure.
+fn longer(pause: Duration) -> Duration {
+    (pause.max(PACE) * 2).min(LONGEST_PAUSE)
+}
+
+fn show(serving: &ServingLeaf, status: &watch::Sender<CertificateStatus>) {
+    let now = UnixTime::from(SystemTime::now());
+    let serves = serving.current().is_some_and(|leaf| leaf.facts().validity.contains(now));
+    status.send_if_modified(|status| std::mem::replace(&mut status.serves, serves) != serves);
 }
 
 impl ObservedCluster {

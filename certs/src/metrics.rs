@@ -43,7 +43,7 @@ struct FailureLabels {
 }
 
 /// Causes of failures.
-pub(crate) const CAUSES: [&str; 5] = ["conflict", "refused", "unanswered", "clock", "certificate"];
+pub(crate) const CAUSES: [&str; 6] = ["conflict", "refused", "unanswered", "clock", "version", "certificate"];
 /// Steps that write.
 pub(crate) const STEPS: [&str; 4] = ["add_authority", "write_state", "publish", "issue_leaf"];
 
@@ -75,7 +75,7 @@ impl CertificateMetrics {
         registry.register("statusguard_rotation_steps", "Steps that this replica took", metrics.steps.clone());
         registry.register(
             "statusguard_rotation_failures",
-            "Observations and steps that failed, by cause",
+            "Observations, steps and watches that failed, by cause",
             metrics.failures.clone(),
         );
         RotationPhase::ALL

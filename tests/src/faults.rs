@@ -25,6 +25,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::fmt::rfc2822;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 use serde_json::json;
@@ -57,6 +59,9 @@ pub enum Fault {
         /// Whether the API server gets the request (and has answered it) before the client gets the error.
         after_forwarding: bool,
     },
+    /// The request is forwarded, and the `Date` of its answer is moved by so many seconds: the client's clock and the API
+    /// server's differ.
+    MoveDate(i64),
     /// The client gets 200 with this text, as from a proxy in between; the API server never sees the request.
     Page(&'static str),
     /// The client's connection is reset at once; the API server gets the request only after this time, or when
@@ -347,6 +352,11 @@ async fn handle(request: Request<Incoming>, shared: Arc<ProxyState>) -> Result<R
             }
             Ok(failure(code, retry_after))
         }
+        Fault::MoveDate(seconds) => {
+            let mut response = forward(&shared.upstream, parts, body).await?;
+            move_date(response.headers_mut(), seconds);
+            Ok(response)
+        }
         Fault::Page(text) => Ok(Response::new(text_body(text.to_owned()))),
         Fault::LandLate(time) => {
             shared.late.send_modify(|late| late.outstanding += 1);
@@ -402,6 +412,16 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove("keep-alive");
+}
+
+fn move_date(headers: &mut HeaderMap, seconds: i64) {
+    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| rfc2822::parse(date).ok()).map(|date| date.timestamp());
+    let moved = date.and_then(|date| date.checked_add(SignedDuration::from_secs(seconds)).ok());
+    let text = moved.and_then(|moved| rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&moved).ok());
+    if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert(header::DATE, value);
+    }
 }
 
 fn text_body(text: String) -> ProxyBody {

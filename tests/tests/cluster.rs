@@ -6,11 +6,14 @@
 mod canary;
 #[path = "cluster/certificates.rs"]
 mod certificates;
+#[path = "cluster/readiness.rs"]
+mod readiness;
 #[path = "cluster/removal.rs"]
 mod removal;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use clap::Parser as _;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -72,11 +75,15 @@ impl Stage {
 
     /// A guard behind a Service of its own.
     async fn guard(&self, service: &str) -> Serving {
-        self.guard_as(&User::Admin, service, &[]).await
+        self.guard_with(service, &self.plane.kubeconfig(User::Admin), &[]).await
     }
 
-    /// As [`Stage::guard`], with the rights of this user and more flags.
-    async fn guard_as(&self, user: &User, service: &str, more: &[String]) -> Serving {
+    /// A guard that reaches the cluster as this file says.
+    async fn guard_as(&self, kubeconfig: &Path, flags: &[&str]) -> Serving {
+        self.guard_with("statusguard", kubeconfig, flags).await
+    }
+
+    async fn guard_with(&self, service: &str, kubeconfig: &Path, flags: &[&str]) -> Serving {
         let listen = self.plane.webhook_listen_address();
         let port = std::net::TcpListener::bind((listen, 0)).unwrap().local_addr().unwrap().port();
         let reached = WebhookService { namespace: self.home.clone(), name: service.to_owned(), port };
@@ -84,7 +91,7 @@ impl Stage {
         let mut args = vec![
             "statusguard".to_owned(),
             "webhook".to_owned(),
-            format!("--kubeconfig={}", self.plane.kubeconfig(user.clone()).display()),
+            format!("--kubeconfig={}", kubeconfig.display()),
             format!("--namespace={}", self.home),
             format!("--service={service}"),
             format!("--service-port={port}"),
@@ -95,7 +102,7 @@ impl Stage {
             "--min-drain=0s".to_owned(),
             "--drain-timeout=1s".to_owned(),
         ];
-        args.extend(more.iter().cloned());
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let Command::Webhook(args) = Args::try_parse_from(args).unwrap().command else { unreachable!("a server") };
         let guard = Guard::bind(*args).await.unwrap();
         let (plain, shutdown) = (guard.plain_address().unwrap(), guard.shutdown());

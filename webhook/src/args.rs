@@ -74,6 +74,9 @@ pub struct ObjectArgs {
     pub authority_secret: String,
 }
 
+/// Without what kube says of each attempt.
+const LOG_FILTER: &str = "info,kube_runtime=error,kube_client::client::builder=off";
+
 /// Arguments of the server.
 #[derive(Debug, Group)]
 pub struct WebhookArgs {
@@ -147,9 +150,9 @@ pub struct WebhookArgs {
     /// Log lines as text or as JSON.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What to log, as `level` or `target=level,...`. The guard says once what fails at the API server; kube_runtime would
-    /// say it at each attempt.
-    #[arg(long, value_name = "FILTER", default_value = "info,kube_runtime=error", env = "STATUSGUARD_LOG")]
+    /// What to log, as `level` or `target=level,...`. The guard says once what fails at the API server; kube would say it at
+    /// each attempt.
+    #[arg(long, value_name = "FILTER", default_value = LOG_FILTER, env = "STATUSGUARD_LOG")]
     pub log: String,
     /// Bounds of the server.
     #[command(flatten)]

@@ -48,8 +48,8 @@ impl Serving {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_that_is_ready_notices_that_its_refusals_do_not_arrive() {
-    let (stage, often) = (Stage::new().await, ["--canary-interval=200ms".to_owned()]);
-    let guard = stage.guard_as(&User::Admin, "statusguard", &often).await;
+    let (stage, often) = (Stage::new().await, ["--canary-interval=200ms"]);
+    let guard = stage.guard_as(&stage.plane.kubeconfig(User::Admin), &often).await;
     eventually("the guard is ready", async || Ok(guard.ready().await)).await.unwrap();
     assert_eq!(guard.success().await, 0.0, "there is nothing to write to");
     stage.policy("Fail").await;
@@ -74,7 +74,7 @@ async fn a_guard_that_is_ready_notices_that_its_refusals_do_not_arrive() {
         rule("", "secrets", &["get", "list", "watch"]),
     ];
     stage.plane.grant(&user, Scope::Cluster, rules).await.unwrap();
-    let guard = stage.guard_as(&user, "statusguard", &often).await;
+    let guard = stage.guard_as(&stage.plane.kubeconfig(user.clone()), &often).await;
     eventually("the guard is ready", async || Ok(guard.ready().await)).await.unwrap();
     eventually("the right is missing", async || Ok(guard.failures("forbidden").await > 0.0)).await.unwrap();
     let patch = vec![rule("statusguard.dev", "statuspolicies/status", &["patch"])];

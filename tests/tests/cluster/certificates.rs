@@ -43,9 +43,9 @@ impl Stage {
     }
 
     /// As [`Stage::enforcing`], with more flags.
-    async fn enforcing_with(&self, more: &[String]) -> (Serving, String) {
+    async fn enforcing_with(&self, more: &[&str]) -> (Serving, String) {
         self.policy("Fail").await;
-        let guard = self.guard_as(&User::Admin, "statusguard", more).await;
+        let guard = self.guard_as(&self.plane.kubeconfig(User::Admin), more).await;
         eventually("the guard is ready", async || Ok(guard.ready().await)).await.unwrap();
         eventually("there is an entry", async || Ok(!self.entry().await.is_null())).await.unwrap();
         let port = self.entry().await["clientConfig"]["service"]["port"].clone();
@@ -135,7 +135,7 @@ async fn a_replica_that_asks_for_client_certificates_is_seen() {
     let file = folder.path().join("client-ca.crt");
     std::fs::write(&file, Authority::new("clients").unwrap().pem()).unwrap();
     let stage = Stage::new().await;
-    let (guard, address) = stage.enforcing_with(&[format!("--client-ca={}", file.display())]).await;
+    let (guard, address) = stage.enforcing_with(&[&format!("--client-ca={}", file.display())]).await;
     let report = stage.stable(&address).await;
     let [replica] = &*report.replicas else { panic!("one replica: {report:?}") };
     assert_eq!((replica.covered, &replica.problem), (Some(true), &None));

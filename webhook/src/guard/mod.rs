@@ -117,7 +117,7 @@ impl Guard {
         });
         let store = opening.await.context("loading the policies")??;
         let health = Health::new();
-        let policies = follows_folder.then(|| health.gate("policies"));
+        let policies = follows_folder.then(|| health.gate("policies of the folder"));
         let bind = async |flag: &str, address: SocketAddr| {
             TcpListener::bind(address).await.with_context(|| format!("binding {flag} {address}"))
         };

@@ -34,7 +34,7 @@ pub async fn status(args: &CertsStatusArgs) -> anyhow::Result<Exit> {
 /// What a user has to do about a request that failed.
 pub(super) fn failure(failure: &RequestFailure) -> String {
     match failure {
-        RequestFailure::Refused { verb, what, code: 403, message } => {
+        RequestFailure::Refused { verb, what, code: 403, message, .. } => {
             format!(
                 "cannot {verb} {what}: {message}; what follows from it is not shown; you need the right to `{verb}` it"
             )
