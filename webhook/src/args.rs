@@ -158,6 +158,14 @@ impl WebhookArgs {
         }
     }
 
+    /// How long an authority of files is published that no replica has mounted any more. Of two clocks that are as far
+    /// apart as they may be, the faster one still leaves the time in which a Secret's change reaches all kubelets: two
+    /// minutes, of which ten times `--spread` is more than twice.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        self.clock_skew.saturating_add(self.spread.saturating_mul(10)).saturating_mul(2)
+    }
+
     /// Checks the limits' ranges.
     ///
     /// # Errors
