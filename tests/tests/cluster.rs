@@ -4,6 +4,8 @@
 
 #[path = "cluster/certificates.rs"]
 mod certificates;
+#[path = "cluster/files.rs"]
+mod files;
 #[path = "cluster/removal.rs"]
 mod removal;
 
@@ -25,6 +27,7 @@ use tokio::task::JoinHandle;
 
 /// A guard that serves.
 struct Serving {
+    admission: SocketAddr,
     plain: SocketAddr,
     shutdown: Shutdown,
     task: JoinHandle<anyhow::Result<Drained>>,
@@ -72,7 +75,12 @@ impl Stage {
         let port = std::net::TcpListener::bind((listen, 0)).unwrap().local_addr().unwrap().port();
         let reached = WebhookService { namespace: self.home.clone(), name: service.to_owned(), port };
         self.plane.apply_webhook_service(&reached).await.unwrap();
-        let args = Args::try_parse_from([
+        self.try_guard(service, port, format!("{listen}:{port}"), &[]).await.unwrap()
+    }
+
+    /// A guard that the API server reaches at a port of this Service.
+    async fn try_guard(&self, service: &str, port: u16, listen: String, more: &[String]) -> anyhow::Result<Serving> {
+        let mut args = vec![
             "statusguard".to_owned(),
             "webhook".to_owned(),
             format!("--kubeconfig={}", self.plane.kubeconfig(User::Admin).display()),
@@ -80,16 +88,18 @@ impl Stage {
             format!("--service={service}"),
             format!("--service-port={port}"),
             format!("--configuration={}", self.configuration),
-            format!("--listen={listen}:{port}"),
+            format!("--listen={listen}"),
             "--plain-listen=127.0.0.1:0".to_owned(),
             "--spread=1s".to_owned(),
             "--min-drain=0s".to_owned(),
             "--drain-timeout=1s".to_owned(),
-        ]);
-        let Command::Webhook(args) = args.unwrap().command else { unreachable!("a server") };
-        let guard = Guard::bind(*args).await.unwrap();
-        let (plain, shutdown) = (guard.plain_address().unwrap(), guard.shutdown());
-        Serving { plain, shutdown, task: tokio::spawn(guard.serve()) }
+        ];
+        args.extend_from_slice(more);
+        let Command::Webhook(args) = Args::try_parse_from(args).unwrap().command else { unreachable!("a server") };
+        let guard = Guard::bind(*args).await?;
+        let (admission, plain) = (guard.address().unwrap(), guard.plain_address().unwrap());
+        let shutdown = guard.shutdown();
+        Ok(Serving { admission, plain, shutdown, task: tokio::spawn(guard.serve()) })
     }
 
     async fn scan(&self, name: &str, scans: u64) -> Result<DynamicObject, kube::Error> {
@@ -111,12 +121,7 @@ impl Stage {
 
 impl Serving {
     async fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.plain).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        get(self.plain, path).await
     }
 
     async fn ready(&self) -> bool {
@@ -127,6 +132,16 @@ impl Serving {
         self.shutdown.request();
         self.task.await.unwrap().unwrap();
     }
+}
+
+/// The whole answer of a plain port.
+async fn get(plain: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(plain).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// Every metric has a row in a table of the documentation, and every row is served.

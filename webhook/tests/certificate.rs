@@ -21,12 +21,12 @@ const LEAF_ENDS: &str = "statusguard_certificate_not_after_seconds{kind=\"leaf\"
 const UNUSABLE: &str = "serving certificate unusable; the last one stays";
 
 /// A certificate that nobody else has signed.
-struct Pair {
+struct TestPair {
     chain: String,
     key: String,
 }
 
-impl Pair {
+impl TestPair {
     fn new() -> Self {
         Self::holding(-3600, 3600)
     }
@@ -47,14 +47,14 @@ impl Pair {
 }
 
 /// A mounted Secret, changed as a kubelet does it.
-struct Mount {
+struct SecretMount {
     folder: PathBuf,
     version: u32,
 }
 
-impl Mount {
+impl SecretMount {
     /// Files for a server, whose certificate and key are in the mount.
-    fn new(pair: &Pair) -> (Files, Self) {
+    fn new(pair: &TestPair) -> (Files, Self) {
         let mut files = Files::new();
         let folder = files.policies.with_file_name("mount");
         fs::create_dir(&folder).unwrap();
@@ -67,7 +67,7 @@ impl Mount {
         (files, mount)
     }
 
-    fn update(&mut self, pair: &Pair) {
+    fn update(&mut self, pair: &TestPair) {
         self.update_as(&pair.chain, &pair.key);
     }
 
@@ -90,12 +90,12 @@ impl Mount {
 
 #[test]
 fn a_mounted_secret_that_is_swapped_is_in_force_at_once() {
-    let first = Pair::new();
-    let (files, mut mount) = Mount::new(&first);
+    let first = TestPair::new();
+    let (files, mut mount) = SecretMount::new(&first);
     let server = GuardProcess::start_with(files, &["--reload-interval=1h"]);
     assert!(server.ready() && server.shows_certificate(&first.certificate()));
     for swap in 1..=3 {
-        let pair = Pair::new();
+        let pair = TestPair::new();
         mount.update(&pair);
         server.wait("the new certificate", |server| server.shows_certificate(&pair.certificate()));
         server.wait("counted once", |server| server.metric(RELOADS) == f64::from(swap));
@@ -108,19 +108,19 @@ fn a_mounted_secret_that_is_swapped_is_in_force_at_once() {
 
 #[test]
 fn a_folder_that_is_deleted_and_made_again_is_watched_again() {
-    let (files, mount) = Mount::new(&Pair::new());
+    let (files, mount) = SecretMount::new(&TestPair::new());
     let server = GuardProcess::start_with(files, &["--reload-interval=1h"]);
     for _ in 0..2 {
         fs::remove_dir_all(&mount.folder).unwrap();
         server.wait("unreadable", |server| server.metric(USABLE) == 0.0);
         assert!(server.ready());
-        let pair = Pair::new();
+        let pair = TestPair::new();
         fs::create_dir(&mount.folder).unwrap();
         fs::write(mount.folder.join("tls.crt"), &pair.chain).unwrap();
         fs::write(mount.folder.join("tls.key"), &pair.key).unwrap();
         server.wait("the new certificate", |server| server.shows_certificate(&pair.certificate()));
         // A file that is written in place is seen, too.
-        let pair = Pair::new();
+        let pair = TestPair::new();
         fs::write(mount.folder.join("tls.key"), &pair.key).unwrap();
         fs::write(mount.folder.join("tls.crt"), &pair.chain).unwrap();
         server.wait("the next certificate", |server| server.shows_certificate(&pair.certificate()));
@@ -144,11 +144,11 @@ fn polling_alone_finds_what_no_watch_can_see() {
 
 #[test]
 fn files_that_cannot_be_used_change_nothing_and_are_named() {
-    let good = Pair::new();
-    let (files, mut mount) = Mount::new(&good);
+    let good = TestPair::new();
+    let (files, mut mount) = SecretMount::new(&good);
     let [chain, key] = files.links.clone().map(|file| file.display().to_string());
     let server = GuardProcess::start_with(files, &["--reload-interval=1h"]);
-    let (other, ended) = (Pair::new(), Pair::holding(-7200, -60));
+    let (other, ended) = (TestPair::new(), TestPair::holding(-7200, -60));
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\naGVsbG8=\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let hollow = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
     for (broken_chain, broken_key, says) in [
@@ -195,7 +195,7 @@ fn files_that_cannot_be_used_change_nothing_and_are_named() {
             .is_some_and(|error| error.contains(&key) && error.ends_with("Is a directory (os error 21)"))
     });
     fs::remove_dir(mount.folder.join("tls.key")).unwrap();
-    let pair = Pair::new();
+    let pair = TestPair::new();
     mount.update(&pair);
     symlink("..data/tls.key", mount.folder.join("tls.key")).unwrap();
     server.wait("the new certificate", |server| server.shows_certificate(&pair.certificate()));
@@ -204,8 +204,8 @@ fn files_that_cannot_be_used_change_nothing_and_are_named() {
 
 #[test]
 fn a_certificate_that_ends_makes_it_unready_until_it_is_renewed() {
-    let short = Pair::holding(-3600, 3);
-    let (files, mut mount) = Mount::new(&short);
+    let short = TestPair::holding(-3600, 3);
+    let (files, mut mount) = SecretMount::new(&short);
     let server = GuardProcess::start_with(files, &["--reload-interval=100ms"]);
     assert!(server.ready() && server.metric(LEAF_ENDS) > 1.7e9);
     server.wait("unready", |server| !server.ready());
@@ -217,11 +217,11 @@ fn a_certificate_that_ends_makes_it_unready_until_it_is_renewed() {
     });
     server.wait("said by the metric", |server| server.metric(USABLE) == 0.0);
     // One that does not hold yet is no cure.
-    let early = Pair::holding(3600, 7200);
+    let early = TestPair::holding(3600, 7200);
     mount.update(&early);
     server.wait("read", |server| server.metric(RELOADS) == 1.0);
     assert!(!server.ready());
-    let next = Pair::new();
+    let next = TestPair::new();
     mount.update(&next);
     server.wait("ready", GuardProcess::ready);
     assert!(server.shows_certificate(&next.certificate()));
@@ -230,12 +230,12 @@ fn a_certificate_that_ends_makes_it_unready_until_it_is_renewed() {
 
 #[test]
 fn a_guard_that_starts_with_a_certificate_that_has_ended_lives_and_is_not_ready() {
-    let (files, mut mount) = Mount::new(&Pair::holding(-7200, -3600));
+    let (files, mut mount) = SecretMount::new(&TestPair::holding(-7200, -3600));
     let server = GuardProcess::start_with(files, &["--reload-interval=1h"]);
     assert!(!server.ready() && server.get("/livez").starts_with("HTTP/1.1 200"));
     assert!(server.get("/readyz").contains("serving certificate"));
     assert_eq!(server.metric(USABLE), 0.0);
-    let pair = Pair::new();
+    let pair = TestPair::new();
     mount.update(&pair);
     server.wait("ready", GuardProcess::ready);
     assert!(server.shows_certificate(&pair.certificate()) && server.metric(USABLE) == 1.0);
@@ -244,10 +244,10 @@ fn a_guard_that_starts_with_a_certificate_that_has_ended_lives_and_is_not_ready(
 /// One that holds already is not given up for one that does not hold yet.
 #[test]
 fn a_certificate_that_does_not_hold_yet_waits() {
-    let first = Pair::new();
-    let (files, mut mount) = Mount::new(&first);
+    let first = TestPair::new();
+    let (files, mut mount) = SecretMount::new(&first);
     let server = GuardProcess::start_with(files, &["--reload-interval=1h"]);
-    let next = Pair::holding(4, 3600);
+    let next = TestPair::holding(4, 3600);
     mount.update(&next);
     server.wait("read", |server| server.metric(RELOADS) == 1.0);
     assert!(server.shows_certificate(&first.certificate()) && server.ready());

@@ -87,7 +87,7 @@ impl AuthorityPlan {
     }
 
     /// Whether nothing mounted is missing in an entry.
-    pub fn is_served_by(&self, entry: &Json) -> bool {
+    pub fn covers(&self, entry: &Json) -> bool {
         !self.mounted.is_empty() && self.mounted.is_subset(&ids(&bundle_of(entry)))
     }
 

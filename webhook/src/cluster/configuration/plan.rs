@@ -226,6 +226,7 @@ impl Planner {
     ) -> (WriteCause, Instant) {
         let promotion = |change: &EntryChange| match change {
             EntryChange::Changed(name, parts) => promoted.contains(name) && *parts == ["failurePolicy"],
+            EntryChange::Authorities => !promoted.is_empty(),
             _ => false,
         };
         let timing = &self.settings.timing;
@@ -239,19 +240,19 @@ impl Planner {
         if self.gone {
             return (WriteCause::Filled, due);
         }
-        // Others come and go while those that are mounted stay.
-        let others = |authorities: &AuthorityPlan, change: &EntryChange| match change {
+        let bundles_differ = |change: &EntryChange| match change {
             EntryChange::Authorities => true,
-            EntryChange::Changed(name, parts) if *parts == ["caBundle"] => {
-                repair::our_entries(object).any(|(entry, json)| entry == name && authorities.is_served_by(json))
-            }
+            EntryChange::Changed(_, parts) => *parts == ["caBundle"],
             _ => false,
         };
-        if authorities.is_some_and(|authorities| changes.iter().all(|change| others(authorities, change))) {
+        let bundles = authorities.filter(|_| changes.iter().all(bundles_differ));
+        if bundles.is_some_and(|authorities| repair::our_entries(object).all(|(_, entry)| authorities.covers(entry))) {
             return (WriteCause::Authorities, due);
         }
         let author = author(object, changes, &self.settings.field_manager);
         let due = match author {
+            // No replica takes away what another one has mounted.
+            ChangeAuthor::Peer if bundles.is_some() => due,
             ChangeAuthor::Peer => due.max(*self.peer_since.get_or_insert(now) + timing.peer_patience),
             ChangeAuthor::Other(_) => due,
         };

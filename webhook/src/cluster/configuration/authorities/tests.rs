@@ -226,6 +226,6 @@ fn a_bundle_that_holds_the_right_certificates_stays_as_it_is_written() {
     assert_eq!(plan.bundle(pem(&[0]).into_bytes()), pem(&[0, 1]).into_bytes());
     assert_eq!(plan.bundle(b"hello".to_vec()), pem(&[0, 1]).into_bytes());
     let [first, second] = [0, 1].map(|index| &shared.object["webhooks"][index]);
-    assert!(plan.is_served_by(first) && plan.is_served_by(second));
-    assert!(!shared.plan(&pem(&[2])).is_served_by(first));
+    assert!(plan.covers(first) && plan.covers(second));
+    assert!(!shared.plan(&pem(&[2])).covers(first));
 }

@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use statusguard_certs::{SigningAuthority, Validity};
 use statusguard_policy::Policy;
 
 use super::*;
@@ -224,25 +225,69 @@ fn what_is_wanted_anew_is_never_held_back() {
 fn what_another_replica_writes_is_left_alone_for_a_while() {
     let mut story = Story::new(&[JOBS]);
     story.settle();
-    let mut peer = Story::new(&[JOBS]);
-    peer.wanted = wanted(&[JOBS], b"B");
-    peer.object = story.object.clone();
-    assert_eq!(peer.settle().0, [WriteCause::Wanted]);
-    // The same here, a moment later: nothing is to be written.
-    story.object = peer.object.clone();
-    story.meddle("statusguard", "clientConfig", peer.object["webhooks"][0]["clientConfig"].clone());
-    let trial = story.planner.plan(story.times(), &story.object, &story.wanted, &story.arrived);
-    assert!(matches!(trial, PlanStep::Idle { held: true, in_sync: false, .. }), "{trial:?}");
-    let mut late = Story { wanted: peer.wanted.clone(), ..story };
+    story.meddle("statusguard", "timeoutSeconds", json!(1));
+    let held = story.planner.plan(story.times(), &story.object, &story.wanted, &story.arrived);
+    assert!(matches!(held, PlanStep::Idle { held: true, in_sync: false, .. }), "{held:?}");
+    // Unless it stays so: then it is taken back.
+    let patience = story.timing.peer_patience;
+    story.pass(patience);
+    assert_eq!(story.settle().0, [WriteCause::Drift(ChangeAuthor::Peer)]);
+}
+
+/// An authority.
+fn authority() -> String {
+    let [not_before, not_after] = [0, 10_000_000_000].map(UnixTime::from_seconds);
+    SigningAuthority::create(Validity { not_before, not_after }).unwrap().certificate_pem().to_owned()
+}
+
+/// Two replicas of which one has mounted another Secret already: what either has mounted stays, without a repair.
+#[test]
+fn replicas_whose_mounts_differ_do_not_fight() {
+    let [old, new] = [(); 2].map(|()| authority());
+    let mut early = Story::new(&[JOBS]);
+    early.wanted = wanted(&[JOBS], old.as_bytes());
+    early.settle();
+    let mut late = Story { planner: Planner::new(ConfigurationSettings::default()), ..Story::new(&[JOBS]) };
+    (late.now, late.wanted, late.object) = (early.now, early.wanted.clone(), early.object.clone());
     assert_eq!(late.settle().0, []);
 
-    // Unless it stays so: then it is taken back.
-    late.wanted = wanted(&[JOBS], b"B");
-    late.meddle("statusguard", "timeoutSeconds", json!(1));
-    assert_eq!(late.settle().0, []);
-    let patience = late.timing.peer_patience;
-    late.pass(patience);
-    assert_eq!(late.settle().0, [WriteCause::Drift(ChangeAuthor::Peer)]);
+    early.wanted = wanted(&[JOBS], new.as_bytes());
+    let mut causes = Vec::new();
+    for _ in 0..100 {
+        causes.extend(early.settle().0);
+        late.object.clone_from(&early.object);
+        causes.extend(late.settle().0);
+        early.object.clone_from(&late.object);
+        (early.now, late.now) = (early.now + Duration::from_secs(1), late.now + Duration::from_secs(1));
+        let published = bundle_of(&early.object["webhooks"][0]);
+        assert_eq!(String::from_utf8(published).unwrap().matches("BEGIN").count(), 2);
+    }
+    causes.retain(|cause| *cause != WriteCause::Trial);
+    assert_eq!(causes, [WriteCause::Wanted, WriteCause::Authorities]);
+
+    // Somebody takes both away: the next replica that looks brings its own back at once.
+    early.meddle("meddler", "clientConfig", json!({ "caBundle": "" }));
+    late.object.clone_from(&early.object);
+    assert_eq!(early.settle().0, [by("meddler")]);
+    assert!(bundle_of(&early.object["webhooks"][0]).starts_with(new.as_bytes()));
+}
+
+/// Whoever takes the record of ends away gets no write for each time.
+#[test]
+fn a_record_of_authorities_that_is_removed_again_and_again_makes_no_storm() {
+    let [old, new] = [(); 2].map(|()| authority());
+    let mut story = Story::new(&[JOBS]);
+    story.wanted = wanted(&[JOBS], old.as_bytes());
+    story.settle();
+    story.wanted = wanted(&[JOBS], new.as_bytes());
+    story.settle();
+    let mut writes = 0;
+    for _ in 0..600 {
+        story.object["metadata"]["annotations"] = Json::Null;
+        writes += story.settle().0.len();
+        story.pass(Duration::from_secs(1));
+    }
+    assert!(writes < 40, "{writes} writes in ten minutes");
 }
 
 #[test]
