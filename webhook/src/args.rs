@@ -79,15 +79,14 @@ pub struct WebhookArgs {
     /// Folder of StatusPolicy documents (*.yaml, *.yml, *.json), read again when a file changes.
     #[arg(long, value_name = "DIR")]
     pub policy_dir: Option<PathBuf>,
-    /// Serving certificate chain in PEM, leaf first. Read again when it changes and on SIGHUP, like the key. Default: a
-    /// certificate of the guard's own authority.
+    /// Serving certificate chain in PEM, leaf first. Its folder is watched, like those of the key and of `--tls-ca`, and all
+    /// are read again on SIGHUP, too. Default: a certificate of the guard's own authority.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// Private key in PEM.
     #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Certificates in PEM that `--tls-cert` is signed by, which the guard publishes in its webhook configuration. Read again
-    /// when the file changes.
+    /// Certificates in PEM that `--tls-cert` is signed by, which the guard publishes in its webhook configuration.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_ca: Option<PathBuf>,
     /// Stay away from the cluster: policies, certificate and webhook configuration are the administrator's.
@@ -111,7 +110,7 @@ pub struct WebhookArgs {
     /// Address of the plain port: /livez, /readyz, /metrics.
     #[arg(long, value_name = "ADDR", default_value = ":8080", value_parser = listen_address)]
     pub plain_listen: SocketAddr,
-    /// How often the policy folder is looked at.
+    /// How often the policy folder and the files of a certificate are read.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub reload_interval: Duration,
     /// Times one writer may repeat the same stale write before it gets 422 in place of 409; 0: without limit.

@@ -34,7 +34,9 @@ impl TestPair {
     /// From and until so many seconds from now.
     fn holding(from: i64, until: i64) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        let at = |seconds: i64| (SystemTime::UNIX_EPOCH + Duration::from_secs(now.strict_add_signed(seconds))).into();
+        let at = |seconds: i64| {
+            (SystemTime::UNIX_EPOCH + Duration::from_secs(now.checked_add_signed(seconds).unwrap())).into()
+        };
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         (params.not_before, params.not_after) = (at(from), at(until));
         let key = KeyPair::generate().unwrap();

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::ByteString;
 use kube::api::{DynamicObject, PostParams};
@@ -24,12 +24,14 @@ use super::{Serving, Stage, get};
 const SERVICE: &str = "statusguard";
 /// Where authorities that will go are recorded.
 const ENDS: &str = "statusguard.dev/authorities";
+/// The guards' `--spread`.
+const SPREAD: Duration = Duration::from_secs(1);
 /// How often a writer writes, and how many there are.
 const PERIOD: Duration = Duration::from_millis(50);
 const WRITERS: usize = 6;
 
 /// A guard and the Secret that is mounted in its pod.
-struct Replica {
+struct FileReplica {
     serving: Serving,
     secret: MountedSecret,
 }
@@ -96,11 +98,11 @@ impl Stage {
     }
 
     /// A guard with a certificate of this authority, which the API server reaches at `port`.
-    async fn replica(&self, authority: &Authority, port: u16) -> Replica {
+    async fn replica(&self, authority: &Authority, port: u16) -> FileReplica {
         let secret = self.secret(authority);
         let listen = format!("{}:0", self.plane.webhook_listen_address());
         let serving = self.try_guard(SERVICE, port, listen, &secret.flags()).await.unwrap();
-        Replica { serving, secret }
+        FileReplica { serving, secret }
     }
 
     /// The certificates of every entry; all hold the same.
@@ -156,7 +158,7 @@ impl ReplicaAddress {
     }
 }
 
-impl Replica {
+impl FileReplica {
     fn serving_at(&self) -> ReplicaAddress {
         ReplicaAddress { admission: self.serving.admission, plain: self.serving.plain }
     }
@@ -227,19 +229,22 @@ async fn an_authority_that_reaches_replicas_at_different_times_fails_no_call() {
         });
     }
 
-    let looking = looks(&stage, [0, 1].map(|replica| replicas[replica].serving_at()));
+    let looked = AtomicU64::new(0);
+    let looking = looks(&stage, [0, 1].map(|replica| replicas[replica].serving_at()), &looked);
     let rotations = async {
         // The order of the replicas changes from one rotation to the next.
         for (next, [early, late]) in [(1, [0, 1]), (2, [1, 0])] {
             let [old, new] = [next - 1, next].map(|index| authorities[index].der().to_vec());
             let leaves = [(); 2].map(|()| stage.leaf(&authorities[next]));
             let before = replicas[late].shown(&stage).await;
+            let begun = Instant::now();
             replicas[early].secret.update(&authorities[next].pem(), &leaves[0]);
             let both = BTreeSet::from([old.clone(), new.clone()]);
             eventually("both are published", async || Ok(stage.authorities().await.is_superset(&both))).await.unwrap();
             eventually("the new leaf is served", async || Ok(replicas[early].serves(&stage, &leaves[0]).await))
                 .await
                 .unwrap();
+            assert!(begun.elapsed() > SPREAD, "served {:?} after the Secret had changed", begun.elapsed());
             assert!(stage.ends().await.is_some());
             // The other replica learns of it later, and goes on with what it has.
             tokio::time::sleep(Duration::from_secs(3)).await;
@@ -268,7 +273,9 @@ async fn an_authority_that_reaches_replicas_at_different_times_fails_no_call() {
     }
     stop.store(true, Ordering::Relaxed);
     let written: u64 = writers.join_all().await.into_iter().sum();
-    assert!(written > 1000, "{written} writes");
+    let looked = looked.into_inner();
+    println!("{written} writes, {looked} looks");
+    assert!(written > 1000 && looked > 100, "{written} writes, {looked} looks");
 
     // Replicas that agree do not write.
     let before = stage.version().await;
@@ -287,9 +294,10 @@ async fn an_authority_that_reaches_replicas_at_different_times_fails_no_call() {
 }
 
 /// Looks for ever at what each guard serves: it is covered by what was published a moment before, and the guard is ready.
-async fn looks(stage: &Stage, replicas: [ReplicaAddress; 2]) {
+async fn looks(stage: &Stage, replicas: [ReplicaAddress; 2], looked: &AtomicU64) {
     let name = stage.dns_name();
-    for look in 0_u64.. {
+    loop {
+        let look = looked.fetch_add(1, Ordering::Relaxed);
         let published = stage.authorities().await;
         for replica in &replicas {
             let shown = replica.shows(&name, &published).await;
@@ -332,6 +340,10 @@ async fn a_guard_whose_authority_is_not_published_is_not_ready_and_serves_nothin
     eventually("it is refused", async || Ok(replica.serving.get("/metrics").await.contains(series))).await.unwrap();
     assert_eq!(replica.shown(&stage).await, before);
     assert!(replica.serving.ready().await && !stage.authorities().await.is_empty());
+    // One of the same authority is served.
+    let leaf = stage.leaf(&own);
+    replica.secret.update(&own.pem(), &leaf);
+    eventually("the new leaf is served", async || Ok(replica.serves(&stage, &leaf).await)).await.unwrap();
     stage.policies().delete(parcels::POLICY, &Default::default()).await.unwrap();
     replica.serving.end().await;
 }

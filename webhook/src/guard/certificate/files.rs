@@ -184,6 +184,19 @@ impl CertificateFiles {
     }
 }
 
+/// Which file is to blame.
+fn unusable(chain: &Path, key: &Path, error: statusguard_edge::Error) -> FileProblem {
+    use statusguard_edge::Error;
+    let in_chain = matches!(error, Error::Pem("certificates", _) | Error::NoCertificate);
+    let in_both = matches!(error, Error::Certificate(_));
+    let source = Box::new(error);
+    match (in_chain, in_both) {
+        (true, _) => FileProblem::Malformed { flag: CERT, file: chain.into(), holds: "certificates", source },
+        (_, true) => FileProblem::Unpaired { chain: chain.into(), key: key.into(), source },
+        _ => FileProblem::Malformed { flag: KEY, file: key.into(), holds: "a private key", source },
+    }
+}
+
 /// The folder that a file is in.
 fn folder(file: &Path) -> PathBuf {
     match file.parent() {
@@ -208,25 +221,18 @@ impl FileContents {
 
     /// The pair, if it is one and the authority covers it.
     fn pair(&self, paths: &CertificatePaths, name: Option<&ServerName<'_>>) -> Result<FilePair, FileProblem> {
-        use statusguard_edge::Error;
         let CertificatePaths { chain, key, authority } = paths;
-        let certified = certified_key(&self.chain, &self.key).map_err(|source| match source {
-            Error::Pem("certificates", _) | Error::NoCertificate => {
-                FileProblem::Malformed { flag: CERT, file: chain.clone(), holds: "certificates", source }
-            }
-            Error::Certificate(_) => FileProblem::Unpaired { chain: chain.clone(), key: key.clone(), source },
-            _ => FileProblem::Malformed { flag: KEY, file: key.clone(), holds: "a private key", source },
-        })?;
+        let certified = certified_key(&self.chain, &self.key).map_err(|error| unusable(chain, key, error))?;
         let leaf = certified.cert.first().ok_or(CertificateError::Pem("certificate"));
         let validity = leaf.and_then(certificate_validity);
-        let validity = validity.map_err(|source| FileProblem::Leaf { file: chain.clone(), source })?;
+        let validity = validity.map_err(|error| FileProblem::Leaf { file: chain.clone(), source: error.into() })?;
         if let (Some(file), Some(content)) = (authority, &self.authority) {
             check_bundle(content).map_err(|problem| FileProblem::Authority { file: file.clone(), problem })?;
             let (bundle, now) = (CaBundle::read(content), SystemTime::now().into());
-            bundle.covers(&certified.cert, None, now).map_err(|source| FileProblem::Foreign {
+            bundle.covers(&certified.cert, None, now).map_err(|error| FileProblem::Foreign {
                 chain: chain.clone(),
                 authority: file.clone(),
-                source,
+                source: error.into(),
             })?;
             if let Some(name) = name
                 && bundle.covers(&certified.cert, Some(name), now).is_err()

@@ -145,12 +145,12 @@ mod tests {
     /// Far longer than anything here takes.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    struct Watched {
+    struct WatchedFolder {
         watch: FolderWatch,
         parent: tempfile::TempDir,
     }
 
-    impl Watched {
+    impl WatchedFolder {
         async fn new() -> Self {
             let parent = tempfile::tempdir().unwrap();
             fs::create_dir(parent.path().join("tls")).unwrap();
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_burst_of_changes_is_told_once() {
-        let mut watched = Watched::new().await;
+        let mut watched = WatchedFolder::new().await;
         watched.quiet().await;
         for number in 0..100 {
             fs::write(watched.path(&format!("tls/{number}")), "text").unwrap();
@@ -189,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn changes_without_end_are_told_again_and_again() {
-        let mut watched = Watched::new().await;
+        let mut watched = WatchedFolder::new().await;
         let file = watched.path("tls/busy");
         let writing = tokio::task::spawn_blocking(move || {
             let begun = std::time::Instant::now();
@@ -208,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_that_goes_is_watched_again_once_it_is_back() {
-        let mut watched = Watched::new().await;
+        let mut watched = WatchedFolder::new().await;
         for removed in [true, false] {
             match removed {
                 true => fs::remove_dir(watched.path("tls")).unwrap(),

@@ -25,7 +25,7 @@ pub enum FileProblem {
         file: PathBuf,
         holds: &'static str,
         #[source]
-        source: statusguard_edge::Error,
+        source: Box<statusguard_edge::Error>,
     },
     /// Certificate and key of two pairs, as in the middle of a write.
     #[error(
@@ -36,14 +36,14 @@ pub enum FileProblem {
         chain: PathBuf,
         key: PathBuf,
         #[source]
-        source: statusguard_edge::Error,
+        source: Box<statusguard_edge::Error>,
     },
     /// The leaf cannot be read.
     #[error("--tls-cert {} cannot be used; make the certificate anew", .file.display())]
     Leaf {
         file: PathBuf,
         #[source]
-        source: CertificateError,
+        source: Box<CertificateError>,
     },
     /// The leaf has ended.
     #[error("the certificate in --tls-cert {} ended at {at}; renew it", .file.display())]
@@ -61,7 +61,7 @@ pub enum FileProblem {
         chain: PathBuf,
         authority: PathBuf,
         #[source]
-        source: CertificateError,
+        source: Box<CertificateError>,
     },
     /// The API server asks for another name.
     #[error(

@@ -27,13 +27,13 @@ fn id(authority: usize) -> AuthorityId {
 }
 
 /// The configuration as the API server has it.
-struct Shared {
+struct SharedConfiguration {
     object: Json,
     now: UnixTime,
     writes: usize,
 }
 
-impl Shared {
+impl SharedConfiguration {
     /// Entries that hold these.
     fn new(published: &[usize]) -> Self {
         let entry = |name: &str| {
@@ -86,7 +86,7 @@ impl Shared {
 
 #[test]
 fn an_authority_that_no_replica_has_mounted_goes_at_its_end() {
-    let mut shared = Shared::new(&[]);
+    let mut shared = SharedConfiguration::new(&[]);
     shared.look(&[0]);
     shared.has(&[0]);
     assert!(annotation(&shared.object).is_null());
@@ -108,7 +108,7 @@ fn an_authority_that_no_replica_has_mounted_goes_at_its_end() {
 
 #[test]
 fn replicas_that_have_mounted_different_ones_agree_on_both() {
-    let mut shared = Shared::new(&[0]);
+    let mut shared = SharedConfiguration::new(&[0]);
     shared.look(&[1]);
     shared.look(&[0]);
     shared.look(&[1]);
@@ -147,7 +147,7 @@ fn what_a_replica_has_mounted_never_goes() {
             state ^= state << 17;
             state % below
         };
-        let mut shared = Shared::new(&[0]);
+        let mut shared = SharedConfiguration::new(&[0]);
         let mut mounts = [0_usize; 3];
         for _ in 0..80 {
             shared.pass(random(60));
@@ -167,7 +167,7 @@ fn what_a_replica_has_mounted_never_goes() {
 
 #[test]
 fn at_most_three_stay_beside_those_that_are_mounted() {
-    let mut shared = Shared::new(&[0]);
+    let mut shared = SharedConfiguration::new(&[0]);
     for mounted in 1..7 {
         shared.pass(10);
         shared.look(&[mounted]);
@@ -179,7 +179,7 @@ fn at_most_three_stay_beside_those_that_are_mounted() {
 
 #[test]
 fn a_certificate_that_has_ended_goes() {
-    let mut shared = Shared::new(&[7]);
+    let mut shared = SharedConfiguration::new(&[7]);
     shared.look(&[0]);
     shared.has(&[0, 7]);
     assert_eq!(shared.plan(&pem(&[0])).until, Some(START.after(Duration::from_secs(100))));
@@ -187,7 +187,7 @@ fn a_certificate_that_has_ended_goes() {
     shared.look(&[0]);
     shared.has(&[0]);
     // While it is mounted it stays: whoever has mounted it knows.
-    let mut shared = Shared::new(&[7]);
+    let mut shared = SharedConfiguration::new(&[7]);
     shared.pass(100);
     shared.look(&[7]);
     shared.has(&[7]);
@@ -203,14 +203,14 @@ fn a_record_that_others_have_changed_is_made_anew() {
         (json!(format!("{{\"{}\":\"2027-01-15T08:10:00Z\",\"ab\":\"2027-01-15T08:10:00Z\"}}", id(0))), 1000),
         (Json::Null, 1000),
     ] {
-        let mut shared = Shared::new(&[0]);
+        let mut shared = SharedConfiguration::new(&[0]);
         shared.object["metadata"] = json!({ "annotations": { ENDS: broken } });
         shared.look(&[1]);
         shared.has(&[0, 1]);
         assert_eq!((shared.end(0), shared.end(1)), (Some(expected), None), "{broken}");
     }
     // Nothing but noise.
-    let mut shared = Shared::new(&[0]);
+    let mut shared = SharedConfiguration::new(&[0]);
     shared.object["metadata"] = json!({ "annotations": { ENDS: "garbage", "app": "statusguard" } });
     shared.look(&[0]);
     assert_eq!(shared.object["metadata"]["annotations"]["app"], "statusguard");
@@ -219,7 +219,7 @@ fn a_record_that_others_have_changed_is_made_anew() {
 
 #[test]
 fn a_bundle_that_holds_the_right_certificates_stays_as_it_is_written() {
-    let shared = Shared::new(&[0, 1]);
+    let shared = SharedConfiguration::new(&[0, 1]);
     let written = format!("# theirs\n{}{}", pem(&[1]), pem(&[0])).into_bytes();
     let plan = shared.plan(&pem(&[0, 1]));
     assert_eq!(plan.bundle(written.clone()), written);
