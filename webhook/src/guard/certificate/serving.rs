@@ -48,7 +48,9 @@ pub struct CertificateServing {
     /// What was served last.
     current: Option<Arc<FilePair>>,
     bundles: PublishedBundles,
-    covered: bool,
+    /// It was ready once. One that starts waits until what it has published has spread, because others serve meanwhile; after
+    /// that every moment counts in which it could serve.
+    relied_on: bool,
     said: String,
 }
 
@@ -78,7 +80,7 @@ impl CertificateServing {
             ends,
             current: None,
             bundles: PublishedBundles::default(),
-            covered: false,
+            relied_on: false,
             said: String::new(),
         };
         serving.look(Instant::now());
@@ -141,10 +143,10 @@ impl CertificateServing {
         let valid = served.is_some_and(|served| served.valid);
         set(&self.valid, valid);
         let known = self.input.is_none() || self.bundles.texts.is_some();
-        // What was relied on before goes on being so while it is covered.
-        self.covered = known && served.is_some_and(|served| served.covered) && (spread || self.covered);
+        let covered = known && served.is_some_and(|served| served.covered) && (spread || self.relied_on);
+        self.relied_on |= covered;
         if let Some(input) = &self.input {
-            set(&input.gate, self.covered);
+            set(&input.gate, covered);
         }
         self.show();
         let tick = now + TICK;
