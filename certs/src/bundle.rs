@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use statusguard_rotation::{AuthorityId, Bundle};
+use rustls::pki_types::{CertificateDer, ServerName};
+use statusguard_rotation::{AuthorityId, Bundle, UnixTime, Validity};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use crate::authority::fingerprint;
+use crate::coverage::verify;
+use crate::error::CertificateError;
 use crate::pem;
-use crate::validity::validity;
+use crate::validity::{certificate_validity, validity};
 
 /// The certificates of a `caBundle`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CaBundle {
+pub struct CaBundle {
     /// What the rotation knows of it.
     pub(crate) facts: Bundle,
     /// Its certificates as PEM.
@@ -24,7 +26,8 @@ pub(crate) struct CaBundle {
 impl CaBundle {
     /// Reads it as the API server does (Go's `CertPool.AppendCertsFromPEM`): what is not a certificate is passed over, and a
     /// text without any certificate is an error there. An empty one stands for the roots of the API server's system.
-    pub(crate) fn read(text: &[u8]) -> Self {
+    #[must_use]
+    pub fn read(text: &[u8]) -> Self {
         let (mut validities, mut certificates) = (BTreeMap::new(), BTreeMap::new());
         for certificate in CertificateDer::pem_slice_iter(text).filter_map(Result::ok) {
             if let Ok((_, parsed)) = X509Certificate::from_der(&certificate) {
@@ -36,6 +39,40 @@ impl CaBundle {
         let unreadable = !text.is_empty() && certificates.is_empty();
         let facts = if unreadable { Bundle::Unreadable } else { Bundle::Holds(validities) };
         Self { facts, certificates }
+    }
+
+    /// Each certificate, with its validity.
+    pub fn authorities(&self) -> impl Iterator<Item = (AuthorityId, Validity)> {
+        let held = match &self.facts {
+            Bundle::Holds(held) => Some(held),
+            Bundle::Absent | Bundle::Unreadable => None,
+        };
+        held.into_iter().flatten().map(|(id, validity)| (*id, *validity))
+    }
+
+    /// A certificate as PEM.
+    #[must_use]
+    pub fn pem(&self, id: AuthorityId) -> Option<&str> {
+        self.certificates.get(&id).map(String::as_str)
+    }
+
+    /// Whether the API server, which has this bundle, trusts a chain (leaf first) under a name, or under any name if none
+    /// is given. Whether the leaf has ended is not asked.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn covers(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: Option<&ServerName<'_>>,
+        now: UnixTime,
+    ) -> Result<(), CertificateError> {
+        let leaf = chain.first().ok_or(CertificateError::Pem("certificate"))?;
+        let own = certificate_validity(leaf)?;
+        let at = now.max(own.not_before).min(own.not_after.before(std::time::Duration::from_secs(1)));
+        let valid = self.authorities().filter(|(_, validity)| validity.contains(at));
+        let trusted = valid.filter_map(|(id, _)| self.certificates.get(&id));
+        verify(chain, trusted, at, name).map_err(CertificateError::Uncovered)
     }
 }
 

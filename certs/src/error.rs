@@ -27,6 +27,9 @@ pub enum CertificateError {
     /// A time that no certificate can hold.
     #[error("a certificate cannot hold the time {0} (seconds since 1970)")]
     Time(i64),
+    /// The bundle does not make the certificate trusted.
+    #[error("the bundle does not cover the certificate")]
+    Uncovered(#[source] rustls::Error),
     /// Making a key or a signature failed.
     #[error("cannot make a certificate")]
     Make(#[source] rcgen::Error),

@@ -4,12 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use kube::Client;
-use rustls::RootCertStore;
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::ParsedCertificate;
 use statusguard_rotation::{
     AuthorityId, Bundle, Observation, Rotation, RotationPhase, SecretContent, UnixTime, Validity,
 };
@@ -19,6 +14,7 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::bundle::CaBundle;
 use crate::cluster::{Managed, Objects, Places, ReadObjects, RequestFailure};
+use crate::coverage::verify;
 use crate::error::CertificateError;
 use crate::secret::AuthoritySecret;
 use crate::validity::validity;
@@ -125,37 +121,22 @@ impl CertificateInspection {
         name: &ServerName<'_>,
     ) -> Result<PresentedCertificate, CertificateError> {
         let malformed = |error: &dyn std::fmt::Display| CertificateError::Malformed(error.to_string());
-        let (leaf, between) = chain.split_first().ok_or_else(|| malformed(&"there is none"))?;
+        let leaf = chain.first().ok_or_else(|| malformed(&"there is none"))?;
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| malformed(&error))?;
         let validity = validity(&parsed);
-        let verified = |roots: RootCertStore, at: UnixTime, name: Option<&ServerName<'_>>| {
-            let seconds = u64::try_from(at.seconds()).unwrap_or_default();
-            let at = rustls::pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-            let leaf = ParsedCertificate::try_from(leaf)?;
-            let algorithms = ring::default_provider().signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&leaf, &roots, between, at, algorithms)?;
-            name.map_or(Ok(()), |name| verify_server_name(&leaf, name))
-        };
         let published = self.entries.iter().flatten().flatten();
         // Also of a leaf that has ended.
         let signed = |(_, certificate): &(&AuthorityId, &String)| {
-            verified(roots([*certificate].into_iter()), validity.not_before, None).is_ok()
+            verify(chain, [*certificate].into_iter(), validity.not_before, None).is_ok()
         };
         let known = published.clone().flat_map(|entry| &entry.certificates).chain(&self.certificates);
         let issuer = known.into_iter().find(signed).map(|(id, _)| *id);
         let uncovered = published.filter_map(|entry| {
-            let problem = verified(roots(entry.certificates.values()), self.read_at, Some(name)).err()?;
+            let problem = verify(chain, entry.certificates.values(), self.read_at, Some(name)).err()?;
             Some((entry.name.clone(), problem.to_string()))
         });
         Ok(PresentedCertificate { names: names(&parsed), validity, issuer, uncovered: uncovered.collect() })
     }
-}
-
-fn roots<'c>(certificates: impl Iterator<Item = &'c String>) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let read = certificates.filter_map(|certificate| CertificateDer::from_pem_slice(certificate.as_bytes()).ok());
-    roots.add_parsable_certificates(read);
-    roots
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {

@@ -344,7 +344,7 @@ impl CertificateKeeper {
             Bundle::Absent | Bundle::Unreadable => None,
         });
         let published: BTreeMap<AuthorityId, Validity> = published.flatten().collect();
-        self.metrics.ends(&authorities, &published, self.serving.current().map(|leaf| leaf.facts().validity));
+        self.metrics.ends().show(&authorities, &published, self.serving.current().map(|leaf| leaf.facts().validity));
         self.status.send_if_modified(|status| status.phase.replace(phase) != Some(phase));
     }
 

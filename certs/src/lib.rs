@@ -12,6 +12,7 @@ mod authority;
 mod bundle;
 mod changes;
 mod cluster;
+mod coverage;
 mod error;
 mod inspect;
 mod keeper;
@@ -23,14 +24,15 @@ mod serving;
 mod validity;
 
 pub use authority::SigningAuthority;
+pub use bundle::CaBundle;
 pub use cluster::{Places, RequestFailure};
 pub use error::CertificateError;
 pub use inspect::{CertificateInspection, InspectedEntry, PresentedCertificate, inspect};
 pub use keeper::{CertificateKeeper, CertificateSettings, CertificateStatus};
 pub use leaf::SignedLeaf;
-pub use metrics::CertificateMetrics;
+pub use metrics::{CertificateEnds, CertificateMetrics};
 pub use serving::ServingLeaf;
 pub use statusguard_rotation::{
     AuthorityId, AuthorityRecord, Bundle, Role, RotationPhase, SecretContent, Timing, UnixTime, Validity,
 };
-pub use validity::rfc3339;
+pub use validity::{certificate_validity, from_rfc3339, rfc3339};

@@ -10,10 +10,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use statusguard_rotation::{AuthorityId, RotationPhase, Validity};
 
-/// What is counted and shown of certificates.
+/// When certificates end.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateEnds(Family<CertificateLabels, Gauge<i64, AtomicI64>>);
+
+/// What is counted and shown of the guard's own certificates.
 #[derive(Clone, Debug)]
 pub struct CertificateMetrics {
-    not_after: Family<CertificateLabels, Gauge<i64, AtomicI64>>,
+    ends: CertificateEnds,
     in_sync: Gauge,
     phase: Family<PhaseLabels, Gauge>,
     steps: Family<StepLabels, Counter>,
@@ -47,21 +51,47 @@ pub(crate) const CAUSES: [&str; 6] = ["conflict", "refused", "unanswered", "cloc
 /// Steps that write.
 pub(crate) const STEPS: [&str; 4] = ["add_authority", "write_state", "publish", "issue_leaf"];
 
+impl CertificateEnds {
+    /// Adds the metric, which shows nothing yet.
+    pub fn register(registry: &mut Registry) -> Self {
+        let ends = Self::default();
+        registry.register(
+            "statusguard_certificate_not_after_seconds",
+            "When a certificate ends, in seconds since 1970, by kind: authority, leaf, or bundle for what is published",
+            ends.0.clone(),
+        );
+        ends
+    }
+
+    /// Shows the ends of all certificates there are now, and of no others: authorities that the guard has the keys of,
+    /// those that are published, and the leaf that is served.
+    pub fn show(
+        &self,
+        authorities: &BTreeMap<AuthorityId, Validity>,
+        bundle: &BTreeMap<AuthorityId, Validity>,
+        leaf: Option<Validity>,
+    ) {
+        self.0.clear();
+        let show = |kind, authority: String, validity: Validity| {
+            let labels = CertificateLabels { kind, authority };
+            self.0.get_or_create(&labels).set(validity.not_after.seconds());
+        };
+        authorities.iter().for_each(|(id, validity)| show("authority", format!("{id:?}"), *validity));
+        bundle.iter().for_each(|(id, validity)| show("bundle", format!("{id:?}"), *validity));
+        leaf.into_iter().for_each(|validity| show("leaf", String::new(), validity));
+    }
+}
+
 impl CertificateMetrics {
     /// Adds the metrics, all at zero.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
-            not_after: Family::default(),
+            ends: CertificateEnds::register(registry),
             in_sync: Gauge::default(),
             phase: Family::default(),
             steps: Family::default(),
             failures: Family::default(),
         };
-        registry.register(
-            "statusguard_certificate_not_after_seconds",
-            "When a certificate ends, in seconds since 1970, by kind: authority, leaf, or bundle for what is published",
-            metrics.not_after.clone(),
-        );
         registry.register(
             "statusguard_cabundle_in_sync",
             "Whether every managed caBundle holds exactly the authorities of the Secret",
@@ -101,20 +131,7 @@ impl CertificateMetrics {
         self.in_sync.set(in_sync.into());
     }
 
-    /// Shows the ends of all certificates there are now, and of no others.
-    pub(crate) fn ends(
-        &self,
-        authorities: &BTreeMap<AuthorityId, Validity>,
-        bundle: &BTreeMap<AuthorityId, Validity>,
-        leaf: Option<Validity>,
-    ) {
-        self.not_after.clear();
-        let show = |kind, authority: String, validity: Validity| {
-            let labels = CertificateLabels { kind, authority };
-            self.not_after.get_or_create(&labels).set(validity.not_after.seconds());
-        };
-        authorities.iter().for_each(|(id, validity)| show("authority", format!("{id:?}"), *validity));
-        bundle.iter().for_each(|(id, validity)| show("bundle", format!("{id:?}"), *validity));
-        leaf.into_iter().for_each(|validity| show("leaf", String::new(), validity));
+    pub(crate) fn ends(&self) -> &CertificateEnds {
+        &self.ends
     }
 }

@@ -1,9 +1,11 @@
 //! Times of certificates.
 
 use rcgen::CertificateParams;
+use rustls::pki_types::CertificateDer;
 use statusguard_rotation::{UnixTime, Validity};
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use crate::error::CertificateError;
 
@@ -12,6 +14,22 @@ use crate::error::CertificateError;
 pub fn rfc3339(time: UnixTime) -> String {
     let time = k8s_openapi::jiff::Timestamp::from_second(time.seconds());
     time.map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// A time from its text (RFC 3339).
+#[must_use]
+pub fn from_rfc3339(text: &str) -> Option<UnixTime> {
+    let time: k8s_openapi::jiff::Timestamp = text.parse().ok()?;
+    Some(UnixTime::from_seconds(time.as_second()))
+}
+
+/// From when until when a certificate in DER holds.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn certificate_validity(certificate: &CertificateDer<'_>) -> Result<Validity, CertificateError> {
+    let parsed = X509Certificate::from_der(certificate);
+    parsed.map(|(_, parsed)| validity(&parsed)).map_err(|error| CertificateError::Malformed(error.to_string()))
 }
 
 /// From when until when a certificate holds (RFC 5280, 4.1.2.5).

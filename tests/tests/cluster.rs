@@ -6,6 +6,8 @@
 mod canary;
 #[path = "cluster/certificates.rs"]
 mod certificates;
+#[path = "cluster/files.rs"]
+mod files;
 #[path = "cluster/readiness.rs"]
 mod readiness;
 #[path = "cluster/removal.rs"]
@@ -30,8 +32,7 @@ use tokio::task::JoinHandle;
 
 /// A guard that serves.
 struct Serving {
-    /// Of its Service, too.
-    port: u16,
+    admission: SocketAddr,
     plain: SocketAddr,
     shutdown: Shutdown,
     task: JoinHandle<anyhow::Result<Drained>>,
@@ -88,6 +89,18 @@ impl Stage {
         let port = std::net::TcpListener::bind((listen, 0)).unwrap().local_addr().unwrap().port();
         let reached = WebhookService { namespace: self.home.clone(), name: service.to_owned(), port };
         self.plane.apply_webhook_service(&reached).await.unwrap();
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.try_guard((service, port), format!("{listen}:{port}"), kubeconfig, &flags).await.unwrap()
+    }
+
+    /// A guard that the API server reaches at a port of this Service.
+    async fn try_guard(
+        &self,
+        (service, port): (&str, u16),
+        listen: String,
+        kubeconfig: &Path,
+        more: &[String],
+    ) -> anyhow::Result<Serving> {
         let mut args = vec![
             "statusguard".to_owned(),
             "webhook".to_owned(),
@@ -96,17 +109,18 @@ impl Stage {
             format!("--service={service}"),
             format!("--service-port={port}"),
             format!("--configuration={}", self.configuration),
-            format!("--listen={listen}:{port}"),
+            format!("--listen={listen}"),
             "--plain-listen=127.0.0.1:0".to_owned(),
             "--spread=1s".to_owned(),
             "--min-drain=0s".to_owned(),
             "--drain-timeout=1s".to_owned(),
         ];
-        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        args.extend_from_slice(more);
         let Command::Webhook(args) = Args::try_parse_from(args).unwrap().command else { unreachable!("a server") };
-        let guard = Guard::bind(*args).await.unwrap();
-        let (plain, shutdown) = (guard.plain_address().unwrap(), guard.shutdown());
-        Serving { port, plain, shutdown, task: tokio::spawn(guard.serve()) }
+        let guard = Guard::bind(*args).await?;
+        let (admission, plain) = (guard.address().unwrap(), guard.plain_address().unwrap());
+        let shutdown = guard.shutdown();
+        Ok(Serving { admission, plain, shutdown, task: tokio::spawn(guard.serve()) })
     }
 
     async fn scan(&self, name: &str, scans: u64) -> Result<DynamicObject, kube::Error> {
@@ -128,12 +142,7 @@ impl Stage {
 
 impl Serving {
     async fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.plain).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        get(self.plain, path).await
     }
 
     /// The value of a series, with its labels as they are served.
@@ -151,6 +160,16 @@ impl Serving {
         self.shutdown.request();
         self.task.await.unwrap().unwrap();
     }
+}
+
+/// The whole answer of a plain port.
+async fn get(plain: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(plain).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// Every metric has a row in a table of the documentation, and every row is served.

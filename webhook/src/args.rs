@@ -83,15 +83,14 @@ pub struct WebhookArgs {
     /// Folder of StatusPolicy documents (*.yaml, *.yml, *.json), read again when a file changes.
     #[arg(long, value_name = "DIR")]
     pub policy_dir: Option<PathBuf>,
-    /// Serving certificate chain in PEM, leaf first. Read again when it changes and on SIGHUP, like the key. Default: a
-    /// certificate of the guard's own authority.
+    /// Serving certificate chain in PEM, leaf first. Its folder is watched, like those of the key and of `--tls-ca`, and all
+    /// are read again on SIGHUP, too. Default: a certificate of the guard's own authority.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// Private key in PEM.
     #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Certificates in PEM that `--tls-cert` is signed by, which the guard publishes in its webhook configuration. Read again
-    /// when the file changes.
+    /// Certificates in PEM that `--tls-cert` is signed by, which the guard publishes in its webhook configuration.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_ca: Option<PathBuf>,
     /// Certificates in PEM of the authorities that sign the API server's client certificate, without which no connection
@@ -123,7 +122,7 @@ pub struct WebhookArgs {
     /// Address of the plain port: /livez, /readyz, /metrics.
     #[arg(long, value_name = "ADDR", default_value = ":8080", value_parser = listen_address)]
     pub plain_listen: SocketAddr,
-    /// How often the policy folder and the files of certificates are looked at.
+    /// How often the policy folder and the files of certificates are read.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub reload_interval: Duration,
     /// Times one writer may repeat the same stale write before it gets 422 in place of 409; 0: without limit.
@@ -171,6 +170,14 @@ impl WebhookArgs {
             skew: *clock_skew,
             tick: *certificate_tick,
         }
+    }
+
+    /// How long an authority of files is published that no replica has mounted any more. Of two clocks that are as far
+    /// apart as they may be, the faster one still leaves the time in which a Secret's change reaches all kubelets: two
+    /// minutes, of which ten times `--spread` is more than twice.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        self.clock_skew.saturating_add(self.spread.saturating_mul(10)).saturating_mul(2)
     }
 
     /// Checks the limits' ranges.

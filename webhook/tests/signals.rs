@@ -64,6 +64,7 @@ fn sighup_makes_it_read_certificate_and_policies_again() {
     assert!(loaded > 1.0 && server.is_trusted());
     let policy = std::fs::read_dir(&server.files.policies).unwrap().next().unwrap().unwrap().path();
     std::fs::remove_file(policy).unwrap();
+    assert_eq!(server.metric("statusguard_policies_loaded"), loaded);
     server.renew_certificate();
     assert!(!server.is_trusted(), "the old one is in force");
     server.signal(Signal::HUP);

@@ -81,7 +81,7 @@ async fn a_guard_that_is_ready_notices_that_its_refusals_do_not_arrive() {
     stage.plane.grant(&user, Scope::Cluster, patch).await.unwrap();
     eventually("the write is not refused", async || Ok(guard.failures("not_refused").await > 0.0)).await.unwrap();
     assert_eq!((guard.success().await, guard.ready().await), (0.0, true));
-    entry.client_config.service.as_mut().unwrap().port = Some(guard.port.into());
+    entry.client_config.service.as_mut().unwrap().port = Some(guard.admission.port().into());
     stage.replace_canary(Some(entry)).await;
     eventually("it is refused again", async || Ok(guard.success().await > 0.0)).await.unwrap();
     guard.end().await;

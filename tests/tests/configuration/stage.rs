@@ -120,7 +120,7 @@ impl Stage {
         self.entries.send_replace(Some(entries.into()));
     }
 
-    /// Wants another bundle than ever before, and returns it.
+    /// Wants another bundle than ever before, and returns it. Entries begin with it then; those before follow.
     pub fn new_bundle(&self) -> Vec<u8> {
         let bundle = Authority::new("configuration under test").unwrap().pem().into_bytes();
         self.bundle.send_replace(Some(bundle.as_slice().into()));

@@ -58,4 +58,4 @@ pub use metrics::EdgeMetrics;
 pub use review::{ApiType, Metadata, Review, ReviewObject, ReviewOperation};
 pub use serve::{Edge, serve};
 pub use shown::{LONGEST_SHOWN, shown};
-pub use tls::certificate;
+pub use tls::{certificate, certified_key};

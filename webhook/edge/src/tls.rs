@@ -21,8 +21,16 @@ const ENCRYPTED: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,EN
 /// A serving certificate that does not change, from a PEM chain (leaf first) and a PEM key.
 ///
 /// # Errors
-/// When a text does not hold a certificate or a key, the two do not belong together, or ring has no use for the key.
+/// As [`certified_key`].
 pub fn certificate(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesServerCert>, Error> {
+    Ok(Arc::new(SingleCertAndKey::from(certified_key(chain, key)?)))
+}
+
+/// A certificate chain with its key, from a PEM chain (leaf first) and a PEM key.
+///
+/// # Errors
+/// When a text does not hold a certificate or a key, the two do not belong together, or ring has no use for the key.
+pub fn certified_key(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, Error> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| Error::Pem("certificates", source))?;
@@ -34,9 +42,8 @@ pub fn certificate(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesServerCer
     }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| Error::Pem("key", source))?;
     let of_p521 = key.secret_der().windows(P521.len()).any(|bytes| bytes == P521);
-    let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())
-        .map_err(|error| if of_p521 { Error::Curve } else { Error::Certificate(error) })?;
-    Ok(Arc::new(SingleCertAndKey::from(certified)))
+    CertifiedKey::from_der(chain, key, &ring::default_provider())
+        .map_err(|error| if of_p521 { Error::Curve } else { Error::Certificate(error) })
 }
 
 /// The configuration of the admission port. Offers `http/1.1` only: what the API server speaks to

@@ -12,17 +12,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use statusguard_certs::{CertificateKeeper, CertificateMetrics, CertificateSettings, Places, ServingLeaf, Timing};
+use rustls::server::ResolvesServerCert;
+use statusguard_certs::{CertificateEnds, CertificateKeeper, CertificateMetrics, CertificateSettings, Places, Timing};
 use statusguard_edge::{Health, ReadinessGate};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::canary::{Canary, CanaryMetrics};
 use super::configuration::{
-    Backend, ConfigurationKeeper, ConfigurationMetrics, ConfigurationSettings, PolicyEntry, SUFFIX, TargetScope,
+    Backend, ConfigurationKeeper, ConfigurationMetrics, ConfigurationSettings, KeeperTiming, PolicyEntry, SUFFIX,
+    TargetScope,
 };
 use super::connection::ClusterConnection;
 use super::policies::{EnforcementInputs, PolicyWatch, PolicyWatchMetrics, PolicyWatchSettings, ServedPolicy};
+use crate::guard::certificate::{CertificateFiles, CertificateServing, PublishedInput};
 use crate::guard::own_policy::{CANARY_MANAGER, own_policy};
 use crate::guard::{ActivePolicy, PolicySource, PolicyStore};
 
@@ -44,8 +47,15 @@ pub struct ClusterNames {
 pub enum CertificateSource {
     /// The guard's own authority.
     Own(Timing),
-    /// Files; this is their authority, which the guard publishes.
-    Files(watch::Receiver<Option<Arc<[u8]>>>),
+    /// Files, whose authority the guard publishes.
+    Files {
+        /// The files.
+        files: Arc<CertificateFiles>,
+        /// How long an authority is published before a certificate of it is served.
+        spread: Duration,
+        /// How long an authority is published that no replica has mounted any more.
+        retention: Duration,
+    },
 }
 
 /// All that is kept in a cluster.
@@ -68,7 +78,7 @@ impl ClusterService {
         Self { connection, names, source, canary_interval }
     }
 
-    /// Starts the tasks, which end with the set. Returns what is to be served if the authority is the guard's own.
+    /// Starts the tasks, which end with the set. Returns what is to be served.
     ///
     /// # Errors
     /// When the lifetimes of certificates do not fit together.
@@ -78,7 +88,7 @@ impl ClusterService {
         store: &Arc<PolicyStore>,
         health: &Health,
         arrived: &watch::Sender<HashSet<String>>,
-    ) -> anyhow::Result<(JoinSet<()>, Option<Arc<ServingLeaf>>)> {
+    ) -> anyhow::Result<(JoinSet<()>, Arc<dyn ResolvesServerCert>)> {
         let Self { connection: ClusterConnection { client, .. }, names, source, canary_interval } = self;
         let mut tasks = JoinSet::new();
 
@@ -88,17 +98,30 @@ impl ClusterService {
         policies.announce(health.gate("policies of the cluster"));
         let served = policies.served();
 
+        let mut timing = KeeperTiming::default();
+        if let CertificateSource::Files { retention, .. } = source {
+            timing.retention = retention;
+        }
         let settings = ConfigurationSettings {
             name: names.configuration.clone(),
             field_manager: FIELD_MANAGER.into(),
             instance: std::env::var("HOSTNAME").ok(),
             bundles_are_published: matches!(source, CertificateSource::Own(_)),
-            ..ConfigurationSettings::default()
+            timing,
         };
         let keeper = ConfigurationKeeper::new(client.clone(), settings, ConfigurationMetrics::register(registry));
 
-        let (bundle, leaf) = match source {
-            CertificateSource::Files(bundle) => (bundle, None),
+        let (bundle, certificate): (_, Arc<dyn ResolvesServerCert>) = match source {
+            CertificateSource::Files { files, spread, .. } => {
+                let gate = health.gate("published authority");
+                let input = PublishedInput { published: keeper.published(), spread, gate };
+                let ends = CertificateEnds::register(registry);
+                let bundle = files.bundle();
+                let serving = CertificateServing::new(files, Some(input), health, ends);
+                let served = serving.served();
+                tasks.spawn(serving.run());
+                (bundle, served)
+            }
             CertificateSource::Own(timing) => {
                 let certificates = CertificateKeeper::new(
                     client.clone(),
@@ -108,7 +131,7 @@ impl ClusterService {
                 let leaf = certificates.serving();
                 tasks.spawn(follow_certificates(certificates.status(), health.gate("serving certificate")));
                 tasks.spawn(certificates.run());
-                (watch::channel(None).1, Some(leaf))
+                (watch::channel(None).1, leaf)
             }
         };
 
@@ -126,7 +149,7 @@ impl ClusterService {
         let (entries, wanted) = watch::channel(None);
         tasks.spawn(follow_served(served, own, names.backend.clone(), entries));
         tasks.spawn(keeper.run(wanted, bundle, arrived.subscribe(), std::future::pending()));
-        Ok((tasks, leaf))
+        Ok((tasks, certificate))
     }
 }
 

@@ -5,7 +5,7 @@
 //!                              └──> Refusals (recorder)
 //! ```
 
-mod certificate;
+pub(crate) mod certificate;
 mod client_authority;
 mod damping;
 mod denial;
@@ -35,7 +35,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use rustls::pki_types::ServerName;
 use rustls::server::ResolvesServerCert;
+use statusguard_certs::CertificateEnds;
 use statusguard_edge::{Drained, Edge, EdgeMetrics, Health, Limits, ReadinessGate, Shutdown};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,7 +46,7 @@ use tokio::task::JoinSet;
 
 use crate::args::{LogFormat, ObjectArgs, WebhookArgs};
 use crate::cluster::configuration::Backend;
-use crate::cluster::{CertificateSource, ClusterNames, ClusterService};
+use crate::cluster::{CertificateSource, ClusterConnection, ClusterNames, ClusterService};
 use crate::exit::Exit;
 
 pub use policy_changes::EntriesKeptBy;
@@ -52,7 +54,7 @@ pub use policy_file::{ActivePolicy, PolicySource};
 pub use refusals::{Refusal, Refusals};
 pub use store::PolicyStore;
 
-use certificate::CertificateFiles;
+use certificate::{CertificateFiles, CertificatePaths, CertificateServing, FileMetrics};
 use client_authority::ClientAuthorityFile;
 use judge::PolicyJudge;
 use log::LogQueue;
@@ -94,19 +96,18 @@ impl Guard {
     /// When a file cannot be read, the certificate does not fit, or a port is taken.
     pub async fn bind(args: WebhookArgs) -> anyhow::Result<Self> {
         args.check()?;
-        let files = match (&args.tls_cert, &args.tls_key) {
-            (Some(chain), Some(key)) => {
-                Some(Arc::new(CertificateFiles::open(chain.clone(), key.clone(), args.tls_ca.clone())?))
-            }
-            _ => None,
+        let connection = match args.static_config {
+            true => None,
+            false => Some(args.cluster.connect().await?),
         };
+        let files = certificate_files(&args, connection.as_ref())?.map(Arc::new);
         let clients = match &args.client_ca {
             Some(file) => Some(Arc::new(ClientAuthorityFile::open(file.clone(), args.client_name.clone())?)),
             None => None,
         };
-        let (cluster, entries) = match args.static_config {
-            true => (None, EntriesKeptBy::Administrator),
-            false => (Some(cluster(&args, files.as_deref()).await?), EntriesKeptBy::Guard),
+        let (cluster, entries) = match connection {
+            None => (None, EntriesKeptBy::Administrator),
+            Some(connection) => (Some(cluster(&args, connection, files.clone())), EntriesKeptBy::Guard),
         };
         let WebhookArgs { policy_dir, listen, plain_listen, reload_interval, repeat_limit, limits, .. } = args;
         let follows_folder = policy_dir.is_some();
@@ -180,13 +181,8 @@ impl Guard {
                     tracing::error!(error = error.text(), "policies cannot be read; the last ones stay");
                 }
             }
-            match files.as_ref().map(|files| files.refresh()) {
-                None => {}
-                Some(Ok(_)) => tracing::info!("serving certificate read again"),
-                Some(Err(error)) => {
-                    tracing::error!(error = format!("{error:#}"), "serving certificate unusable; the last one stays");
-                }
-            }
+            // What came of them is said there.
+            files.as_ref().map(|files| files.refresh());
             if let Some(clients) = &clients {
                 clients.refresh();
             }
@@ -223,17 +219,21 @@ impl Guard {
         store.tell(move |policy| PolicyJudge::expect(&counted, policy));
         let arrived = watch::Sender::new(HashSet::new());
         let wait = cluster.is_some().then(|| PolicyWait::new(limits.policy_wait));
-        let (mut tasks, leaf) = match cluster {
-            Some(cluster) => cluster.start(&mut registry, &store, &health, &arrived)?,
-            None => (JoinSet::new(), None),
-        };
-        let certificate: Arc<dyn ResolvesServerCert> = match (leaf, &files) {
-            (Some(leaf), _) => leaf,
-            (None, Some(files)) => Arc::clone(files) as _,
+        let file_metrics = files.as_ref().map_or_else(FileMetrics::default, |files| files.metrics());
+        file_metrics.register(&mut registry);
+        let (mut tasks, certificate) = match (cluster, &files) {
+            (Some(cluster), _) => cluster.start(&mut registry, &store, &health, &arrived)?,
+            (None, Some(files)) => {
+                let ends = CertificateEnds::register(&mut registry);
+                let serving = CertificateServing::new(Arc::clone(files), None, &health, ends);
+                let (served, mut tasks) = (serving.served(), JoinSet::new());
+                tasks.spawn(serving.run());
+                (tasks, served as Arc<dyn ResolvesServerCert>)
+            }
             (None, None) => anyhow::bail!("name --tls-cert and --tls-key, or omit --static-config"),
         };
         if let Some(files) = files {
-            tasks.spawn(follow_files(files, reload_interval));
+            tasks.spawn(files.follow(reload_interval));
         }
         if let Some(clients) = &clients {
             tasks.spawn(Arc::clone(clients).follow(reload_interval));
@@ -258,41 +258,28 @@ impl Guard {
     }
 }
 
+/// The certificate that the flags name, if they name one.
+fn certificate_files(
+    args: &WebhookArgs,
+    connection: Option<&ClusterConnection>,
+) -> anyhow::Result<Option<CertificateFiles>> {
+    let (Some(chain), Some(key)) = (args.tls_cert.clone(), args.tls_key.clone()) else { return Ok(None) };
+    let name = connection.map(|connection| format!("{}.{}.svc", args.service, connection.namespace));
+    let name = name.map(ServerName::try_from).transpose().context("the name of --service in --namespace")?;
+    Ok(Some(CertificateFiles::open(CertificatePaths { chain, key, authority: args.tls_ca.clone() }, name)?))
+}
+
 /// What is kept in the cluster that the flags name.
-async fn cluster(args: &WebhookArgs, files: Option<&CertificateFiles>) -> anyhow::Result<ClusterService> {
-    let connection = args.cluster.connect().await?;
+fn cluster(args: &WebhookArgs, connection: ClusterConnection, files: Option<Arc<CertificateFiles>>) -> ClusterService {
     let backend =
         Backend { namespace: connection.namespace.clone(), service: args.service.clone(), port: args.service_port };
     let ObjectArgs { configuration, authority_secret: secret } = args.objects.clone();
     let names = ClusterNames { backend, configuration, secret };
     let source = match files {
-        Some(files) => CertificateSource::Files(files.bundle()),
+        Some(files) => CertificateSource::Files { files, spread: args.spread, retention: args.retention() },
         None => CertificateSource::Own(args.timing()),
     };
-    Ok(ClusterService::new(connection, names, source, args.canary_interval))
-}
-
-/// Looks at the files of a certificate again and again: a mounted Secret is swapped as a whole, which watches on files miss.
-async fn follow_files(files: Arc<CertificateFiles>, interval: Duration) {
-    let mut said = String::new();
-    loop {
-        tokio::time::sleep(interval.max(Duration::from_millis(10))).await;
-        let read = Arc::clone(&files);
-        let refreshed = tokio::task::spawn_blocking(move || read.refresh()).await;
-        let problem = match refreshed {
-            Ok(Ok(true)) => {
-                tracing::info!("serving certificate read again");
-                None
-            }
-            Ok(Err(error)) => Some(error),
-            Ok(Ok(false)) | Err(_) => None,
-        };
-        let problem = problem.map(|error| format!("{error:#}")).unwrap_or_default();
-        if !problem.is_empty() && problem != said {
-            tracing::error!(error = problem, "serving certificate unusable; the last one stays");
-        }
-        said = problem;
-    }
+    ClusterService::new(connection, names, source, args.canary_interval)
 }
 
 /// Runs the server until SIGTERM or SIGINT; a second one ends it at once. SIGHUP makes it read policies and certificates

@@ -65,6 +65,8 @@ pub struct Files {
     pub policies: PathBuf,
     pub cert: PathBuf,
     pub key: PathBuf,
+    /// As they are named to the server: links in a folder of their own, so that its watch sees no change of the files.
+    pub links: [PathBuf; 2],
     trusted: CertificateDer<'static>,
     _folder: tempfile::TempDir,
 }
@@ -74,12 +76,19 @@ impl Files {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
         let trusted = Self::renew(&cert, &key);
+        let linked = folder.path().join("links");
+        std::fs::create_dir(&linked).unwrap();
+        let links = [(&cert, linked.join("tls.crt")), (&key, linked.join("tls.key"))];
+        let links = links.map(|(file, link)| {
+            std::os::unix::fs::symlink(file, &link).unwrap();
+            link
+        });
         let policies = folder.path().join("policies");
         std::fs::create_dir(&policies).unwrap();
         for file in std::fs::read_dir(POLICIES).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
             std::fs::copy(file.path(), policies.join(file.file_name())).unwrap();
         }
-        Self { policies, cert, key, trusted, _folder: folder }
+        Self { policies, cert, key, links, trusted, _folder: folder }
     }
 
     /// Writes a new certificate and key.
@@ -97,10 +106,10 @@ impl Files {
             .args(["webhook", "--log-format=json", "--policy-dir"])
             .arg(&self.policies)
             .args([&format!("--listen={admission}"), &format!("--plain-listen={plain}"), "--tls-cert"])
-            .arg(&self.cert)
+            .arg(&self.links[0])
             .arg("--static-config")
             .arg("--tls-key")
-            .arg(&self.key)
+            .arg(&self.links[1])
             .args(more);
         command
     }
@@ -138,7 +147,15 @@ impl GuardProcess {
 
     /// Of its log nothing is read once it has started.
     pub fn start_unread(more: &[&str]) -> Self {
-        let files = Files::new();
+        Self::start_unread_with(Files::new(), more)
+    }
+
+    /// With these files.
+    pub fn start_with(files: Files, more: &[&str]) -> Self {
+        Self::start_unread_with(files, more).read_log()
+    }
+
+    fn start_unread_with(files: Files, more: &[&str]) -> Self {
         let command = files.command(ANY, ANY, more);
         Self::spawn(files, command)
     }
@@ -304,10 +321,21 @@ impl GuardProcess {
 
     /// Whether a client trusts what the server shows.
     pub fn is_trusted(&self) -> bool {
-        let mut tls = rustls::ClientConnection::new(Arc::clone(&self.client), "localhost".try_into().unwrap()).unwrap();
+        self.shows(&self.client).is_some()
+    }
+
+    /// Whether a client that trusts this certificate alone is shown it.
+    pub fn shows_certificate(&self, certificate: &CertificateDer<'static>) -> bool {
+        self.shows(&client(certificate)).as_ref() == Some(certificate)
+    }
+
+    /// The leaf that a client is shown in a handshake of its own, if it trusts it.
+    fn shows(&self, client: &Arc<rustls::ClientConfig>) -> Option<CertificateDer<'static>> {
+        let mut tls = rustls::ClientConnection::new(Arc::clone(client), "localhost".try_into().unwrap()).unwrap();
         let mut tcp = TcpStream::connect(self.admission).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        tls.complete_io(&mut tcp).is_ok()
+        tls.complete_io(&mut tcp).ok()?;
+        tls.peer_certificates()?.first().map(|leaf| leaf.clone().into_owned())
     }
 
     /// The value of a metric.

@@ -43,6 +43,7 @@ fn author_of(object: &Json, change: &EntryChange, ours: &str) -> ChangeAuthor {
             _ => None,
         },
         EntryChange::Record => None,
+        EntryChange::Authorities => return ChangeAuthor::Peer,
     };
     match owner {
         Some(owner) if owner == ours => ChangeAuthor::Peer,

@@ -116,6 +116,12 @@ impl PolicyEntry {
     }
 }
 
+/// The bundle of an entry as it is stored; empty where there is none.
+pub(super) fn bundle_of(entry: &serde_json::Value) -> Vec<u8> {
+    let encoded = entry["clientConfig"]["caBundle"].clone();
+    serde_json::from_value::<ByteString>(encoded).map(|ByteString(bytes)| bytes).unwrap_or_default()
+}
+
 /// Failure policies as the API server spells them.
 pub(super) const FAIL: &str = "Fail";
 pub(super) const IGNORE: &str = "Ignore";

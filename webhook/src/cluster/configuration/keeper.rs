@@ -132,7 +132,7 @@ impl ConfigurationKeeper {
                 self.publish(&object, false);
                 return self.again(None);
             };
-            let step = self.planner.plan(Instant::now(), &object, wanted, &arrived);
+            let step = self.planner.plan((Instant::now(), SystemTime::now().into()), &object, wanted, &arrived);
             let write = match step {
                 PlanStep::Idle { in_sync, held, until } => return self.idle(&object, in_sync, held, until),
                 PlanStep::Write(write) => write,
@@ -244,7 +244,9 @@ impl ConfigurationKeeper {
                 WriteCause::Trial => {
                     tracing::info!(configuration, %change, "trial ended: the failure policy is in force")
                 }
-                WriteCause::Wanted | WriteCause::Filled => tracing::info!(configuration, %change, "written"),
+                WriteCause::Wanted | WriteCause::Authorities | WriteCause::Filled => {
+                    tracing::info!(configuration, %change, "written")
+                }
             }
         }
         if let WriteCause::Drift(author) = &write.cause {

@@ -4,7 +4,7 @@
 //! - Every write is a compare-and-swap (PUT with `uid` and `resourceVersion`), and only where something of ours is to
 //!   change. The rest of the object goes through as raw JSON, fields of newer versions of Kubernetes included.
 //! - Ours are: entries whose name ends in `.statusguard.dev`, in them every field that [`entry`] sets, of their selectors
-//!   the terms that it sets, and one annotation that records those terms. All else belongs to others and stays.
+//!   the terms that it sets, and two annotations, which record those terms and until when authorities stay. All else belongs to others and stays.
 //! - Several replicas write the same, so that the first of them ends it. What another replica has written is left alone
 //!   for a while: it may know something newer.
 //!
@@ -15,6 +15,7 @@
 //! ```
 
 mod author;
+mod authorities;
 mod entry;
 mod event;
 mod inputs;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
+use statusguard_certs::UnixTime;
 
 use super::author::{ChangeAuthor, author};
-use super::entry::{FAIL, IGNORE, PolicyEntry};
+use super::authorities::AuthorityPlan;
+use super::entry::{FAIL, IGNORE, PolicyEntry, bundle_of};
 use super::pace::RepairPace;
 use super::repair::{self, EntryChange, repaired};
 use super::settings::ConfigurationSettings;
@@ -17,6 +19,7 @@ use super::trial::EntryTrial;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     pub entries: Arc<[PolicyEntry]>,
+    /// The authorities that this replica has mounted.
     pub bundle: Arc<[u8]>,
 }
 
@@ -51,6 +54,8 @@ pub enum WriteCause {
     Wanted,
     /// Calls arrive.
     Trial,
+    /// Authorities that no replica has mounted come to their end, or are given one.
+    Authorities,
     /// The object had been gone.
     Filled,
     /// Somebody has changed what is the guard's.
@@ -92,19 +97,36 @@ impl Planner {
         }
     }
 
-    /// What to do about `object`, read at `now`. `arrived` has the policies of which a dry-run write was seen to arrive.
-    pub fn plan(&mut self, now: Instant, object: &Json, wanted: &Wanted, arrived: &HashSet<String>) -> PlanStep {
+    /// What to do about `object`, read at `now`, which is `wall` by the wall clock. `arrived` has the policies of which a
+    /// dry-run write was seen to arrive.
+    pub fn plan(
+        &mut self,
+        (now, wall): (Instant, UnixTime),
+        object: &Json,
+        wanted: &Wanted,
+        arrived: &HashSet<String>,
+    ) -> PlanStep {
         if !object["metadata"]["deletionTimestamp"].is_null() {
             // It goes as soon as its finalizers let it.
             return PlanStep::Idle { in_sync: false, held: false, until: None };
         }
-        let Desired { entries, promoted, until } = self.desired(now, object, wanted, arrived);
-        let Some(repair) = repaired(object, &entries) else {
+        let authorities = (!self.settings.bundles_are_published)
+            .then(|| AuthorityPlan::new(object, &wanted.bundle, wall, self.settings.timing.retention));
+        let Desired { entries, promoted, until } = self.desired(now, object, wanted, arrived, authorities.as_ref());
+        let look = authorities.as_ref().and_then(|authorities| authorities.until);
+        let look = look.map(|at| now + seconds_between(wall, at));
+        let until = until.into_iter().chain(look).min();
+        let repair = repaired(object, &entries);
+        let repair = match &authorities {
+            Some(authorities) => authorities.recorded(object, repair),
+            None => repair,
+        };
+        let Some(repair) = repair else {
             (self.gone, self.peer_since) = (false, None);
             self.reached = Some(wanted.clone());
             return PlanStep::Idle { in_sync: self.refused.is_empty(), held: false, until };
         };
-        let (cause, due) = self.cause(now, object, wanted, &repair.changes, &promoted);
+        let (cause, due) = self.cause(now, object, wanted, &repair.changes, &promoted, authorities.as_ref());
         if due > now {
             let until = until.map_or(due, |until| until.min(due));
             return PlanStep::Idle { in_sync: false, held: true, until: Some(until) };
@@ -128,7 +150,9 @@ impl Planner {
         }
         match write.cause {
             WriteCause::Wanted | WriteCause::Trial => None,
-            WriteCause::Filled | WriteCause::Drift(_) => Some(self.pace.repaired(now, &self.settings.timing)),
+            WriteCause::Authorities | WriteCause::Filled | WriteCause::Drift(_) => {
+                Some(self.pace.repaired(now, &self.settings.timing))
+            }
         }
     }
 
@@ -147,7 +171,14 @@ impl Planner {
         policies
     }
 
-    fn desired(&mut self, now: Instant, object: &Json, wanted: &Wanted, arrived: &HashSet<String>) -> Desired {
+    fn desired(
+        &mut self,
+        now: Instant,
+        object: &Json,
+        wanted: &Wanted,
+        arrived: &HashSet<String>,
+        authorities: Option<&AuthorityPlan>,
+    ) -> Desired {
         let has = |name: &String| wanted.entries.iter().any(|entry| entry.name() == name);
         self.trials.retain(|name, _| has(name));
         self.refused.retain(|_, refused| wanted.entries.contains(refused));
@@ -159,7 +190,7 @@ impl Planner {
             let current = current.get(name);
             if self.refused.contains_key(name) {
                 if current.is_some() {
-                    let client = self.entry(entry, wanted, current.copied(), others, IGNORE)["clientConfig"].take();
+                    let client = made(entry, authorities, current.copied(), others, IGNORE)["clientConfig"].take();
                     desired.entries.push(json!({ "name": name, "clientConfig": client }));
                 }
                 continue;
@@ -178,30 +209,9 @@ impl Planner {
             } else {
                 self.trials.remove(name);
             }
-            desired.entries.push(self.entry(entry, wanted, current.copied(), others, failure_policy));
+            desired.entries.push(made(entry, authorities, current.copied(), others, failure_policy));
         }
         desired
-    }
-
-    /// An entry with its bundle. Where somebody else publishes that, it is what the entry holds, else what another one does.
-    fn entry(
-        &self,
-        entry: &PolicyEntry,
-        wanted: &Wanted,
-        current: Option<&Json>,
-        others: Option<&Json>,
-        failure_policy: &str,
-    ) -> Json {
-        let mut json = entry.json(&wanted.bundle, failure_policy);
-        if self.settings.bundles_are_published {
-            let own = current.map(|current| &current["clientConfig"]["caBundle"]);
-            let client = &mut json["clientConfig"];
-            match own.filter(|own| !is_empty(own)).or(others) {
-                Some(bundle) => client["caBundle"] = bundle.clone(),
-                None => _ = client.as_object_mut().and_then(|client| client.remove("caBundle")),
-            }
-        }
-        json
     }
 
     /// Why the object differs, and when that may be mended.
@@ -212,9 +222,11 @@ impl Planner {
         wanted: &Wanted,
         changes: &[EntryChange],
         promoted: &[String],
+        authorities: Option<&AuthorityPlan>,
     ) -> (WriteCause, Instant) {
         let promotion = |change: &EntryChange| match change {
             EntryChange::Changed(name, parts) => promoted.contains(name) && *parts == ["failurePolicy"],
+            EntryChange::Authorities => !promoted.is_empty(),
             _ => false,
         };
         let timing = &self.settings.timing;
@@ -228,13 +240,49 @@ impl Planner {
         if self.gone {
             return (WriteCause::Filled, due);
         }
+        let bundles_differ = |change: &EntryChange| match change {
+            EntryChange::Authorities => true,
+            EntryChange::Changed(_, parts) => *parts == ["caBundle"],
+            _ => false,
+        };
+        let bundles = authorities.filter(|_| changes.iter().all(bundles_differ));
+        if bundles.is_some_and(|authorities| repair::our_entries(object).all(|(_, entry)| authorities.covers(entry))) {
+            return (WriteCause::Authorities, due);
+        }
         let author = author(object, changes, &self.settings.field_manager);
         let due = match author {
+            // No replica takes away what another one has mounted.
+            ChangeAuthor::Peer if bundles.is_some() => due,
             ChangeAuthor::Peer => due.max(*self.peer_since.get_or_insert(now) + timing.peer_patience),
             ChangeAuthor::Other(_) => due,
         };
         (WriteCause::Drift(author), due)
     }
+}
+
+/// An entry with its bundle. Where somebody else publishes that, it is what the entry holds, else what another one does.
+fn made(
+    entry: &PolicyEntry,
+    authorities: Option<&AuthorityPlan>,
+    current: Option<&Json>,
+    others: Option<&Json>,
+    failure_policy: &str,
+) -> Json {
+    if let Some(authorities) = authorities {
+        return entry.json(&authorities.bundle(current.map(bundle_of).unwrap_or_default()), failure_policy);
+    }
+    let mut json = entry.json(&[], failure_policy);
+    let own = current.map(|current| &current["clientConfig"]["caBundle"]);
+    let client = &mut json["clientConfig"];
+    match own.filter(|own| !is_empty(own)).or(others) {
+        Some(bundle) => client["caBundle"] = bundle.clone(),
+        None => _ = client.as_object_mut().and_then(|client| client.remove("caBundle")),
+    }
+    json
+}
+
+fn seconds_between(earlier: UnixTime, later: UnixTime) -> Duration {
+    Duration::from_secs(u64::try_from(later.seconds().saturating_sub(earlier.seconds())).unwrap_or_default())
 }
 
 /// Whether a bundle is not there.

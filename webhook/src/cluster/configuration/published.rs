@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::ByteString;
 use serde_json::Value as Json;
 
-use super::entry::SUFFIX;
+use super::entry::{SUFFIX, bundle_of};
 use super::repair::our_entries;
 
 /// The configuration as it was last read. While the API server cannot be reached, the last reading stays.
@@ -27,12 +26,8 @@ pub enum Published {
 
 impl Published {
     pub(super) fn read(object: &Json, in_sync: bool) -> Self {
-        let bundle = |entry: &Json| {
-            let encoded = entry["clientConfig"]["caBundle"].clone();
-            serde_json::from_value::<ByteString>(encoded).map(|ByteString(bytes)| bytes).unwrap_or_default()
-        };
         let policy = |name: &str| name.strip_suffix(SUFFIX).unwrap_or(name).to_owned();
-        let bundles = our_entries(object).map(|(name, entry)| (policy(name), bundle(entry))).collect();
+        let bundles = our_entries(object).map(|(name, entry)| (policy(name), bundle_of(entry))).collect();
         Self::Present { bundles, in_sync }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
+use super::authorities::ENDS;
 use super::entry::SUFFIX;
 use super::selector;
 
@@ -39,6 +40,8 @@ pub enum EntryChange {
     Changed(String, Vec<String>),
     /// Only the record of written terms differs.
     Record,
+    /// The record of authorities that go at some time differs.
+    Authorities,
 }
 
 /// What makes `current` hold exactly the entries `desired`, among those of others; `None` if it does.
@@ -85,10 +88,11 @@ pub fn repaired(current: &Json, desired: &[Json]) -> Option<Repair> {
     }
     let mut object = current.as_object().cloned().unwrap_or_default();
     object.insert("webhooks".to_owned(), Json::Array(entries));
+    let mut object = Json::Object(object);
     if !recorded {
-        write_record(&mut object, new_record);
+        annotate(&mut object, RECORD, new_record.map(|record| Json::Object(record).to_string()));
     }
-    Some(Repair { object: Json::Object(object), changes })
+    Some(Repair { object, changes })
 }
 
 /// The guard's entries of a configuration, with their names.
@@ -177,11 +181,13 @@ fn new_record(before: &Map<String, Json>, desired: &[Json]) -> Option<Map<String
     (!record.is_empty() && length <= MAX_RECORD).then_some(record)
 }
 
-fn write_record(object: &mut Map<String, Json>, record: Option<Map<String, Json>>) {
+/// Writes an annotation, or removes it.
+pub(super) fn annotate(object: &mut Json, annotation: &str, value: Option<String>) {
+    let Some(object) = object.as_object_mut() else { return };
     let annotations = object_at(object_at(object, "metadata"), "annotations");
-    match record {
-        Some(record) => annotations.insert(RECORD.to_owned(), Json::Object(record).to_string().into()),
-        None => annotations.remove(RECORD),
+    match value {
+        Some(value) => annotations.insert(annotation.to_owned(), value.into()),
+        None => annotations.remove(annotation),
     };
 }
 
@@ -201,6 +207,7 @@ impl fmt::Display for EntryChange {
             Self::Removed(entry) => write!(f, "{entry} removed"),
             Self::Changed(entry, parts) => write!(f, "{entry}: {} changed", parts.join(", ")),
             Self::Record => write!(f, "annotation {RECORD} changed"),
+            Self::Authorities => write!(f, "annotation {ENDS} changed"),
         }
     }
 }

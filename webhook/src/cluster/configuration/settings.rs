@@ -32,6 +32,9 @@ pub struct KeeperTiming {
     pub slowest_repair: Duration,
     /// After this time without a repair, the next is a first one. Longer than `slowest_repair`.
     pub quiet: Duration,
+    /// How long an authority is published that no replica has mounted any more. Longer than a changed Secret takes at most to
+    /// reach all replicas, however far their clocks are apart.
+    pub retention: Duration,
     /// How often the object is read though no watch said that it had changed.
     pub resync: Duration,
     /// Between a failure and the next attempt; doubled from failure to failure.
@@ -64,6 +67,7 @@ impl Default for KeeperTiming {
             second_repair: Duration::from_secs(1),
             slowest_repair: Duration::from_secs(60),
             quiet: Duration::from_secs(180),
+            retention: Duration::from_secs(5 * 60 * 60),
             resync: Duration::from_secs(60),
             first_retry: Duration::from_secs(1),
             slowest_retry: Duration::from_secs(60),

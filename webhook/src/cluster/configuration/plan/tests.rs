@@ -1,3 +1,6 @@
+use std::time::SystemTime;
+
+use statusguard_certs::{SigningAuthority, Validity};
 use statusguard_policy::Policy;
 
 use super::*;
@@ -34,7 +37,7 @@ impl Story {
     fn settle(&mut self) -> (Vec<WriteCause>, Option<Instant>) {
         let mut causes = Vec::new();
         loop {
-            match self.planner.plan(self.now, &self.object, &self.wanted, &self.arrived) {
+            match self.planner.plan(self.times(), &self.object, &self.wanted, &self.arrived) {
                 PlanStep::Idle { until, .. } => return (causes, until),
                 PlanStep::Write(write) => {
                     self.planner.written(self.now, &write, &self.wanted);
@@ -44,6 +47,11 @@ impl Story {
             }
             assert!(causes.len() < 5, "no end of writes: {causes:?}");
         }
+    }
+
+    /// The wall clock stands at the same time as the other one.
+    fn times(&self) -> (Instant, UnixTime) {
+        (self.now, SystemTime::UNIX_EPOCH.into())
     }
 
     fn pass(&mut self, time: Duration) {
@@ -117,7 +125,7 @@ fn a_new_entry_is_fail_once_a_call_arrived() {
 fn an_entry_is_never_added_as_fail() {
     let mut story = Story::new(&[JOBS]);
     story.arrived.insert(JOBS.into());
-    let PlanStep::Write(write) = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived) else {
+    let PlanStep::Write(write) = story.planner.plan(story.times(), &story.object, &story.wanted, &story.arrived) else {
         unreachable!("an entry is missing")
     };
     assert_eq!(write.object["webhooks"][0]["failurePolicy"], "Ignore");
@@ -171,7 +179,8 @@ fn a_trial_that_is_undone_in_the_write_itself_makes_no_storm() {
     story.arrived.insert(JOBS.into());
     let mut writes = 0;
     for _ in 0..600 {
-        if let PlanStep::Write(write) = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived) {
+        if let PlanStep::Write(write) = story.planner.plan(story.times(), &story.object, &story.wanted, &story.arrived)
+        {
             story.planner.written(story.now, &write, &story.wanted);
             story.object = write.object;
             story.object["webhooks"][0]["failurePolicy"] = json!("Ignore");
@@ -216,25 +225,69 @@ fn what_is_wanted_anew_is_never_held_back() {
 fn what_another_replica_writes_is_left_alone_for_a_while() {
     let mut story = Story::new(&[JOBS]);
     story.settle();
-    let mut peer = Story::new(&[JOBS]);
-    peer.wanted = wanted(&[JOBS], b"B");
-    peer.object = story.object.clone();
-    assert_eq!(peer.settle().0, [WriteCause::Wanted]);
-    // The same here, a moment later: nothing is to be written.
-    story.object = peer.object.clone();
-    story.meddle("statusguard", "clientConfig", peer.object["webhooks"][0]["clientConfig"].clone());
-    let trial = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived);
-    assert!(matches!(trial, PlanStep::Idle { held: true, in_sync: false, .. }), "{trial:?}");
-    let mut late = Story { wanted: peer.wanted.clone(), ..story };
+    story.meddle("statusguard", "timeoutSeconds", json!(1));
+    let held = story.planner.plan(story.times(), &story.object, &story.wanted, &story.arrived);
+    assert!(matches!(held, PlanStep::Idle { held: true, in_sync: false, .. }), "{held:?}");
+    // Unless it stays so: then it is taken back.
+    let patience = story.timing.peer_patience;
+    story.pass(patience);
+    assert_eq!(story.settle().0, [WriteCause::Drift(ChangeAuthor::Peer)]);
+}
+
+/// An authority.
+fn authority() -> String {
+    let [not_before, not_after] = [0, 10_000_000_000].map(UnixTime::from_seconds);
+    SigningAuthority::create(Validity { not_before, not_after }).unwrap().certificate_pem().to_owned()
+}
+
+/// Two replicas of which one has mounted another Secret already: what either has mounted stays, without a repair.
+#[test]
+fn replicas_whose_mounts_differ_do_not_fight() {
+    let [old, new] = [(); 2].map(|()| authority());
+    let mut early = Story::new(&[JOBS]);
+    early.wanted = wanted(&[JOBS], old.as_bytes());
+    early.settle();
+    let mut late = Story { planner: Planner::new(ConfigurationSettings::default()), ..Story::new(&[JOBS]) };
+    (late.now, late.wanted, late.object) = (early.now, early.wanted.clone(), early.object.clone());
     assert_eq!(late.settle().0, []);
 
-    // Unless it stays so: then it is taken back.
-    late.wanted = wanted(&[JOBS], b"B");
-    late.meddle("statusguard", "timeoutSeconds", json!(1));
-    assert_eq!(late.settle().0, []);
-    let patience = late.timing.peer_patience;
-    late.pass(patience);
-    assert_eq!(late.settle().0, [WriteCause::Drift(ChangeAuthor::Peer)]);
+    early.wanted = wanted(&[JOBS], new.as_bytes());
+    let mut causes = Vec::new();
+    for _ in 0..100 {
+        causes.extend(early.settle().0);
+        late.object.clone_from(&early.object);
+        causes.extend(late.settle().0);
+        early.object.clone_from(&late.object);
+        (early.now, late.now) = (early.now + Duration::from_secs(1), late.now + Duration::from_secs(1));
+        let published = bundle_of(&early.object["webhooks"][0]);
+        assert_eq!(String::from_utf8(published).unwrap().matches("BEGIN").count(), 2);
+    }
+    causes.retain(|cause| *cause != WriteCause::Trial);
+    assert_eq!(causes, [WriteCause::Wanted, WriteCause::Authorities]);
+
+    // Somebody takes both away: the next replica that looks brings its own back at once.
+    early.meddle("meddler", "clientConfig", json!({ "caBundle": "" }));
+    late.object.clone_from(&early.object);
+    assert_eq!(early.settle().0, [by("meddler")]);
+    assert!(bundle_of(&early.object["webhooks"][0]).starts_with(new.as_bytes()));
+}
+
+/// Whoever takes the record of ends away gets no write for each time.
+#[test]
+fn a_record_of_authorities_that_is_removed_again_and_again_makes_no_storm() {
+    let [old, new] = [(); 2].map(|()| authority());
+    let mut story = Story::new(&[JOBS]);
+    story.wanted = wanted(&[JOBS], old.as_bytes());
+    story.settle();
+    story.wanted = wanted(&[JOBS], new.as_bytes());
+    story.settle();
+    let mut writes = 0;
+    for _ in 0..600 {
+        story.object["metadata"]["annotations"] = Json::Null;
+        writes += story.settle().0.len();
+        story.pass(Duration::from_secs(1));
+    }
+    assert!(writes < 40, "{writes} writes in ten minutes");
 }
 
 #[test]
@@ -248,7 +301,7 @@ fn an_object_on_its_way_out_is_left_alone() {
 fn a_refused_entry_is_left_out_until_its_policy_changes_and_keeps_its_bundle() {
     let tasks = "tasks.example.org";
     let mut story = Story::new(&[JOBS, tasks]);
-    let PlanStep::Write(write) = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived) else {
+    let PlanStep::Write(write) = story.planner.plan(story.times(), &story.object, &story.wanted, &story.arrived) else {
         unreachable!("entries are missing")
     };
     let fields = ["webhooks[1].namespaceSelector.matchExpressions[0].operator".to_owned(), "metadata".to_owned()];
@@ -256,7 +309,7 @@ fn a_refused_entry_is_left_out_until_its_policy_changes_and_keeps_its_bundle() {
     assert_eq!(story.planner.refuse(&write.object, &fields, &story.wanted), [""; 0], "it was left out already");
     story.settle();
     assert_eq!(repair::our_entries(&story.object).count(), 1);
-    let step = story.planner.plan(story.now, &story.object, &story.wanted, &story.arrived);
+    let step = story.planner.plan(story.times(), &story.object, &story.wanted, &story.arrived);
     assert!(matches!(step, PlanStep::Idle { in_sync: false, .. }), "{step:?}");
 
     // One that was there before gets the new bundle, and nothing else.
