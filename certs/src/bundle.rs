@@ -88,6 +88,31 @@ mod tests {
     use crate::authority::tests::days;
 
     #[test]
+    fn a_chain_is_covered_by_an_authority_that_holds_or_by_itself() {
+        let [one, other] = [(); 2].map(|()| SigningAuthority::create(days(9)).unwrap());
+        let leaf = one.leaf(&["localhost".to_owned()], days(7)).unwrap();
+        let chain = &*leaf.certified().cert;
+        let now = UnixTime::from(std::time::SystemTime::now());
+        let name = |name: &str| ServerName::try_from(name.to_owned()).unwrap();
+        let covers =
+            |text: &str, under: &str, now| CaBundle::read(text.as_bytes()).covers(chain, Some(&name(under)), now);
+        let both = format!("{}{}", other.certificate_pem(), one.certificate_pem());
+        assert!(covers(&both, "localhost", now).is_ok());
+        assert!(covers(&both, "elsewhere", now).is_err());
+        assert!(covers(other.certificate_pem(), "localhost", now).is_err());
+        assert!(covers("", "localhost", now).is_err());
+        // Its own end is not asked for, that of its authority is.
+        let day = |days: u64| now.after(std::time::Duration::from_secs(86_400 * days));
+        assert!(covers(&both, "localhost", day(8)).is_ok());
+        let brief = SigningAuthority::create(days(0)).unwrap();
+        assert!(CaBundle::read(brief.certificate_pem().as_bytes()).covers(chain, None, now).is_err());
+        // As Go takes it: whoever is trusted needs no authority.
+        let own = pem::encode("CERTIFICATE", &chain[0]);
+        assert!(covers(&own, "localhost", now).is_ok() && covers(&own, "elsewhere", now).is_err());
+        assert!(CaBundle::read(both.as_bytes()).covers(&[], None, now).is_err());
+    }
+
+    #[test]
     fn bundles_are_read_as_the_api_server_reads_them() {
         let [one, other] = [(); 2].map(|()| SigningAuthority::create(days(9)).unwrap());
         let both = format!("{}{}", one.certificate_pem(), other.certificate_pem());
