@@ -48,15 +48,18 @@ where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     let mut events = pin!(watch_object(api, &place.name).default_backoff());
-    let mut said = String::new();
+    let (mut said, mut failures) = (String::new(), 0_u32);
     while let Some(event) = events.next().await {
         match event {
             Ok(_) => {
+                failures = 0;
                 if !std::mem::take(&mut said).is_empty() {
                     tracing::info!(object = place.what, "certificates: changes are noticed at once again");
                 }
                 notify.notify_one();
             }
+            // API servers end watches now and then; the next one begins within a second.
+            Err(_) if failures == 0 => failures = 1,
             Err(error) => {
                 let failure = failure(&place, error);
                 metrics.failed(failure.cause());

@@ -10,7 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use statusguard_rotation::UnixTime;
 
-/// Verifies a chain, leaf first, at a time and, if one is given, under a name. A leaf that is among the trusted
+/// Verifies a chain, leaf first, at a time and, if one is given, under a name. Whether the trusted certificates hold then is
+/// not asked. A leaf that is among the trusted
 /// certificates (in PEM) is trusted as Go does it, whatever has signed it.
 pub(crate) fn verify<'c>(
     chain: &[CertificateDer<'_>],

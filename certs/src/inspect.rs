@@ -89,6 +89,17 @@ fn entries(managed: &Managed) -> Vec<InspectedEntry> {
     managed.named().map(entry).collect()
 }
 
+impl InspectedEntry {
+    /// The certificates of its bundle that hold at a time, in PEM.
+    fn valid_certificates(&self, at: UnixTime) -> impl Iterator<Item = &String> {
+        let holds = move |id: &AuthorityId| match &self.bundle {
+            Bundle::Holds(held) => held.get(id).is_some_and(|validity| validity.contains(at)),
+            Bundle::Absent | Bundle::Unreadable => false,
+        };
+        self.certificates.iter().filter(move |(id, _)| holds(id)).map(|(_, certificate)| certificate)
+    }
+}
+
 impl CertificateInspection {
     /// Where the rotation is; `None` if Secret or configuration could not be read.
     #[must_use]
@@ -132,7 +143,7 @@ impl CertificateInspection {
         let known = published.clone().flat_map(|entry| &entry.certificates).chain(&self.certificates);
         let issuer = known.into_iter().find(signed).map(|(id, _)| *id);
         let uncovered = published.filter_map(|entry| {
-            let problem = verify(chain, entry.certificates.values(), self.read_at, Some(name)).err()?;
+            let problem = verify(chain, entry.valid_certificates(self.read_at), self.read_at, Some(name)).err()?;
             Some((entry.name.clone(), problem.to_string()))
         });
         Ok(PresentedCertificate { names: names(&parsed), validity, issuer, uncovered: uncovered.collect() })

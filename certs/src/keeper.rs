@@ -265,9 +265,14 @@ impl CertificateKeeper {
             }
             LeafAction::Wait { .. } => {
                 if self.serving.current().is_some() {
-                    tracing::error!(
-                        "certificates: no published authority covers the serving certificate; it is not served any more"
-                    );
+                    // The first entry of all is written before its bundle.
+                    if seen.observation.bundles.contains(&Bundle::Absent) {
+                        tracing::info!("certificates: an entry has no bundle yet; nothing is served until it has");
+                    } else {
+                        tracing::error!(
+                            "certificates: a bundle does not cover the serving certificate; it is not served any more"
+                        );
+                    }
                     self.serving.set(None);
                 }
             }

@@ -191,6 +191,10 @@ impl WebhookArgs {
                            --static-config the first two";
             return Err(Args::command().error(ErrorKind::MissingRequiredArgument, problem));
         }
+        if !self.canary_interval.is_zero() && self.canary_interval < Duration::from_millis(100) {
+            let problem = "--canary-interval: each replica writes that often; give 100ms or more, or 0s for never";
+            return Err(Args::command().error(ErrorKind::ValueValidation, problem));
+        }
         self.limits.check().map_err(|error| Args::command().error(ErrorKind::ValueValidation, error))
     }
 }

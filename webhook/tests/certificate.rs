@@ -206,7 +206,7 @@ fn files_that_cannot_be_used_change_nothing_and_are_named() {
 
 #[test]
 fn a_certificate_that_ends_makes_it_unready_until_it_is_renewed() {
-    let short = TestPair::holding(-3600, 3);
+    let short = TestPair::holding(-3600, 10);
     let (files, mut mount) = SecretMount::new(&short);
     let server = GuardProcess::start_with(files, &["--reload-interval=100ms"]);
     assert!(server.ready() && server.metric(LEAF_ENDS) > 1.7e9);
@@ -249,7 +249,7 @@ fn a_certificate_that_does_not_hold_yet_waits() {
     let first = TestPair::new();
     let (files, mut mount) = SecretMount::new(&first);
     let server = GuardProcess::start_with(files, &["--reload-interval=1h"]);
-    let next = TestPair::holding(4, 3600);
+    let next = TestPair::holding(8, 3600);
     mount.update(&next);
     server.wait("read", |server| server.metric(RELOADS) == 1.0);
     assert!(server.shows_certificate(&first.certificate()) && server.ready());

@@ -278,7 +278,7 @@ async fn an_authority_that_reaches_replicas_at_different_times_fails_no_call() {
     let written: u64 = writers.join_all().await.into_iter().sum();
     let looked = looked.into_inner();
     println!("{written} writes, {looked} looks");
-    assert!(written > 1000 && looked > 100, "{written} writes, {looked} looks");
+    assert!(written > 100 && looked > 10, "{written} writes, {looked} looks");
 
     // Replicas that agree do not write.
     let before = stage.version().await;

@@ -1,8 +1,8 @@
 //! Shows that refusals work: again and again the guard makes a stale write through the API server, which it has to refuse
 //! itself. It is a dry run, and notices what readiness cannot: a broken bundle, a network policy, an entry that is gone.
 //!
-//! What is written to is a policy of the cluster; its `observedGeneration` falls to 0. Without policies of the cluster
-//! nothing is written.
+//! What is written to is a policy of the cluster; its `observedGeneration` falls to 0. Without policies of the cluster, and
+//! while the guard is switched off, nothing is written.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use serde_json::Value as Json;
 use tokio::sync::watch;
 
-use super::configuration::SUFFIX;
+use super::configuration::{Published, SUFFIX};
 use super::policies::ServedPolicy;
 use super::request::with_sources;
 use crate::guard::PolicySource;
@@ -32,6 +32,7 @@ pub struct Canary {
     client: Client,
     interval: Duration,
     served: watch::Receiver<Option<Arc<[ServedPolicy]>>>,
+    published: watch::Receiver<Published>,
     /// Of the policy by which it is refused.
     entry: String,
     metrics: CanaryMetrics,
@@ -91,10 +92,11 @@ impl Canary {
         client: Client,
         interval: Duration,
         served: watch::Receiver<Option<Arc<[ServedPolicy]>>>,
+        published: watch::Receiver<Published>,
         own: &str,
         metrics: CanaryMetrics,
     ) -> Self {
-        Self { client, interval, served, entry: format!("{own}{SUFFIX}"), metrics }
+        Self { client, interval, served, published, entry: format!("{own}{SUFFIX}"), metrics }
     }
 
     /// Writes for ever. What goes wrong is said once.
@@ -135,8 +137,11 @@ impl Canary {
         }
     }
 
-    /// The policy to write to: the first of the cluster.
+    /// The policy to write to: the first of the cluster. None while the guard is switched off.
     fn policy(&self) -> Option<String> {
+        if *self.published.borrow() == Published::Absent {
+            return None;
+        }
         let served = self.served.borrow();
         let mut served = served.iter().flat_map(|served| served.iter());
         let first = served.find(|served| served.policy.source == PolicySource::Cluster)?;

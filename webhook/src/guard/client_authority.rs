@@ -49,7 +49,11 @@ impl ClientAuthorityFile {
     pub fn refresh(&self) {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         match self.changed(&content.bytes) {
-            Ok(None) => content.said = None,
+            Ok(None) => {
+                if content.said.take().is_some() {
+                    tracing::warn!("--client-ca can be used again");
+                }
+            }
             Ok(Some((bytes, verifier))) => {
                 self.current.store(Arc::new(verifier));
                 *content = FileContent { bytes, said: None };

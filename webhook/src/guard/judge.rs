@@ -18,7 +18,7 @@ use super::damping::{Damping, RefusedWrite};
 use super::denial::Refused;
 use super::fit;
 use super::outcome::{self, Outcome};
-use super::own_policy::CANARY_MANAGER;
+use super::own_policy::{CANARY_MANAGER, OWN_POLICY};
 use super::policy_file::ActivePolicy;
 use super::policy_wait::PolicyWait;
 use super::refusal_log;
@@ -164,7 +164,8 @@ impl Judge for PolicyJudge {
             let record = refusal(&entry, outcome, call, review);
             let Judgement { findings, more, waivers, .. } = judgement;
             let record = Refusal { class, code, findings, more, waivers, ..record };
-            let expected = review.dry_run && review.field_manager.as_deref() == Some(CANARY_MANAGER);
+            let expected =
+                review.dry_run && *name == OWN_POLICY && review.field_manager.as_deref() == Some(CANARY_MANAGER);
             if !record.findings.is_empty() && !expected {
                 refusal_log::log(&record, review.dry_run);
             }

@@ -5,6 +5,8 @@ use statusguard_policy::Policy;
 
 use super::policy_file::{ActivePolicy, PolicySource};
 
+/// Its name.
+pub const OWN_POLICY: &str = "statuspolicies.statusguard.dev";
 /// Of the writes that have to be refused.
 pub const CANARY_MANAGER: &str = "statusguard-canary";
 
@@ -12,7 +14,7 @@ pub const CANARY_MANAGER: &str = "statusguard-canary";
 pub fn own_policy() -> ActivePolicy {
     let document = json!({
         "apiVersion": "statusguard.dev/v1alpha1", "kind": "StatusPolicy",
-        "metadata": { "name": "statuspolicies.statusguard.dev" },
+        "metadata": { "name": OWN_POLICY },
         "spec": {
             "target": { "group": "statusguard.dev", "version": "v1alpha1", "resource": "statuspolicies" },
             "monotone": [{ "path": ".status.observedGeneration" }],

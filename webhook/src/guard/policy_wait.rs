@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::store::PolicyStore;
 
-/// Resources that are waited for at a time: anybody may call for any.
+/// Resources that are remembered: anybody may call for any.
 const MOST: usize = 100;
 /// For so long, a policy that did not come is not waited for again.
 const IN_VAIN: Duration = Duration::from_secs(600);
@@ -28,33 +28,32 @@ impl PolicyWait {
         Self { longest, begun: Mutex::default() }
     }
 
-    /// Until there is a policy for the resource, or there was one, or it was waited for long enough.
+    /// Until there is a policy for the resource, or it was waited for long enough.
     pub async fn wait(&self, store: &PolicyStore, GroupResource { group, resource }: GroupResource<'_>) {
-        if store.knows(group, resource) {
+        if store.get(group, resource).is_some() {
             return;
         }
-        let Some(until) = self.until((group.to_owned(), resource.to_owned()), Instant::now()) else { return };
+        let until = self.until((group.to_owned(), resource.to_owned()), Instant::now());
         let mut policies = store.in_force();
-        let known = policies.wait_for(|_| store.knows(group, resource));
+        let known = policies.wait_for(|_| store.get(group, resource).is_some());
         // It is judged in either case.
         drop(timeout_at(until, known).await);
     }
 
-    fn until(&self, name: (String, String), now: Instant) -> Option<Instant> {
+    /// When a call that has come now is not to wait any more. The oldest is forgotten for a new one.
+    fn until(&self, name: (String, String), now: Instant) -> Instant {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        if !begun.contains_key(&name) {
-            if begun.len() >= MOST {
-                begun.retain(|_, since| now < *since + IN_VAIN);
-            }
-            if begun.len() >= MOST {
-                return None;
-            }
+        if begun.len() >= MOST
+            && !begun.contains_key(&name)
+            && let Some(oldest) = begun.iter().min_by_key(|(_, since)| **since).map(|(name, _)| name.clone())
+        {
+            begun.remove(&oldest);
         }
         let since = begun.entry(name).or_insert(now);
         if now >= *since + IN_VAIN {
             *since = now;
         }
-        Some(*since + self.longest).filter(|until| *until > now)
+        *since + self.longest
     }
 }
 
@@ -68,20 +67,22 @@ mod tests {
     fn all_calls_for_a_resource_share_the_time() {
         let (wait, start) = (PolicyWait::new(LONGEST), Instant::now());
         let until = |resource: &str, after: Duration| wait.until((String::new(), resource.to_owned()), start + after);
-        assert_eq!(until("jobs", Duration::ZERO), Some(start + LONGEST));
-        assert_eq!(until("jobs", LONGEST / 2), Some(start + LONGEST));
-        assert_eq!(until("jobs", LONGEST), None);
-        assert_eq!(until("tasks", LONGEST), Some(start + LONGEST * 2), "another one");
-        assert_eq!(until("jobs", IN_VAIN - LONGEST), None);
-        assert_eq!(until("jobs", IN_VAIN), Some(start + IN_VAIN + LONGEST));
+        assert_eq!(until("jobs", Duration::ZERO), start + LONGEST);
+        assert_eq!(until("jobs", LONGEST / 2), start + LONGEST);
+        assert_eq!(until("jobs", LONGEST * 2), start + LONGEST, "it is over");
+        assert_eq!(until("tasks", LONGEST), start + LONGEST * 2, "another one");
+        assert_eq!(until("jobs", IN_VAIN - LONGEST), start + LONGEST);
+        assert_eq!(until("jobs", IN_VAIN), start + IN_VAIN + LONGEST);
     }
 
     #[test]
-    fn no_more_are_waited_for_than_the_bound() {
+    fn no_more_are_remembered_than_the_bound() {
         let (wait, start) = (PolicyWait::new(LONGEST), Instant::now());
         let until = |at: usize, after: Duration| wait.until((String::new(), format!("r{at}")), start + after);
-        assert!((0..MOST).all(|at| until(at, Duration::ZERO).is_some()));
-        assert_eq!(until(MOST, Duration::ZERO), None);
-        assert!(until(MOST, IN_VAIN).is_some(), "those from before are forgotten");
+        let after = |at: usize| Duration::from_millis(at as u64);
+        (0..=MOST).for_each(|at| assert_eq!(until(at, after(at)), start + after(at) + LONGEST));
+        assert_eq!(wait.begun.lock().unwrap().len(), MOST);
+        assert_eq!(until(1, after(MOST)), start + after(1) + LONGEST);
+        assert_eq!(until(0, after(MOST)), start + after(MOST) + LONGEST, "the oldest was forgotten");
     }
 }

@@ -55,8 +55,8 @@ struct DoubledPolicy {
     first: String,
 }
 
-/// The policies of one moment, by API group and resource; nothing where one was removed.
-type ActivePolicies = HashMap<String, HashMap<String, Option<Arc<ActivePolicy>>>>;
+/// The policies of one moment, by API group and resource.
+type ActivePolicies = HashMap<String, HashMap<String, Arc<ActivePolicy>>>;
 
 /// Called with the names of policies.
 type Listener = Box<dyn Fn(&'static str) + Send + Sync>;
@@ -122,7 +122,7 @@ impl PolicyStore {
     pub fn tell(&self, listener: impl Fn(&'static str) + Send + Sync + 'static) {
         let listener = self.listener.get_or_init(|| Box::new(listener));
         let active = self.active.load();
-        let active = active.values().flat_map(HashMap::values).flatten();
+        let active = active.values().flat_map(HashMap::values);
         active.chain(self.own.get()).for_each(|entry| listener(entry.name));
     }
 
@@ -145,15 +145,8 @@ impl PolicyStore {
     /// The policy of a resource.
     pub fn get(&self, group: &str, resource: &str) -> Option<Arc<ActivePolicy>> {
         let active = self.active.load();
-        let found = active.get(group).and_then(|resources| resources.get(resource)).cloned().flatten();
+        let found = active.get(group).and_then(|resources| resources.get(resource)).cloned();
         found.or_else(|| self.own.get().filter(|own| own.is_for(group, resource)).cloned())
-    }
-
-    /// Whether there is a policy of a resource, or was one.
-    pub fn knows(&self, group: &str, resource: &str) -> bool {
-        let active = self.active.load();
-        active.get(group).is_some_and(|resources| resources.contains_key(resource))
-            || self.own.get().is_some_and(|own| own.is_for(group, resource))
     }
 
     /// The policies in force by name, whenever they change.
@@ -269,15 +262,13 @@ impl PolicyStore {
         if tell || !changes.is_empty() {
             changes.tell(named.len(), broken, self.entries);
         }
-        // Those that have gone are remembered: nobody waits for them.
-        let mut active = ActivePolicies::clone(&self.active.load());
-        active.values_mut().flat_map(HashMap::values_mut).for_each(|entry| *entry = None);
+        let mut active = ActivePolicies::new();
         for entry in named.values() {
             if let Some(listener) = self.listener.get() {
                 listener(entry.name);
             }
             let target = &entry.policy.spec().target;
-            active.entry(target.group.clone()).or_default().insert(target.resource.clone(), Some(Arc::clone(entry)));
+            active.entry(target.group.clone()).or_default().insert(target.resource.clone(), Arc::clone(entry));
         }
         self.active.store(Arc::new(active));
         self.in_force.send_replace(Arc::new(named.clone()));

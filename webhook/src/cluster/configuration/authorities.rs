@@ -22,8 +22,9 @@ use super::repair::{self, EntryChange, Repair};
 /// Authorities by fingerprint (SHA-256), with the time (RFC 3339) at which each goes unless a replica has mounted it.
 pub const ENDS: &str = "statusguard.dev/authorities";
 
-/// How many are published beside those that are mounted.
-const MOST: usize = 3;
+/// How many are published beside those that are mounted. Replicas that are some renewals apart, each with a list of
+/// authorities, stay far below.
+const MOST: usize = 32;
 
 /// What the entries are to hold.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,22 +49,22 @@ impl AuthorityPlan {
         let (half, farthest) = (now.after(retention / 2), now.after(retention.saturating_mul(2)));
 
         let mut others = BTreeMap::new();
-        for (id, validity) in published.iter().flat_map(CaBundle::authorities) {
+        for (id, _) in published.iter().flat_map(CaBundle::authorities) {
             // One that is farther away than any replica would record it is somebody's mistake.
             let end = recorded.get(&id).copied().filter(|end| *end <= farthest).unwrap_or(now.after(retention));
-            if !mounted_ids.contains(&id) && now < end && now < validity.not_after {
-                others.insert(id, (end, validity.not_after));
+            // Also one that has ended: who has mounted it would put it back.
+            if !mounted_ids.contains(&id) && now < end {
+                others.insert(id, end);
             }
         }
         while others.len() > MOST {
-            let first = others.iter().min_by_key(|(id, (end, _))| (*end, **id)).map(|(id, _)| *id);
+            let first = others.iter().min_by_key(|(id, end)| (**end, **id)).map(|(id, _)| *id);
             first.and_then(|id| others.remove(&id));
         }
         let kept = recorded.into_iter().filter(|(id, end)| mounted_ids.contains(id) && half < *end && *end <= farthest);
         let mut ends: BTreeMap<AuthorityId, UnixTime> = kept.collect();
         let taken_away = ends.values().map(|end| end.before(retention / 2));
-        let gone = others.values().map(|(end, not_after)| (*end).min(*not_after));
-        let until = taken_away.chain(gone).min();
+        let until = taken_away.chain(others.values().copied()).min();
 
         let mut text = mounted_text.to_vec();
         for id in others.keys() {
@@ -73,8 +74,8 @@ impl AuthorityPlan {
             let pem = published.iter().find_map(|bundle| bundle.pem(*id)).unwrap_or_default();
             text.extend_from_slice(pem.as_bytes());
         }
-        ends.extend(others.iter().map(|(id, (end, _))| (*id, *end)));
         let all = mounted_ids.iter().chain(others.keys()).copied().collect();
+        ends.extend(others);
         Self { mounted: mounted_ids, all, ends, text, until }
     }
 

@@ -23,8 +23,8 @@ pub struct ConfigurationSettings {
 pub struct KeeperTiming {
     /// How long a new entry is `Ignore` if no call is seen to arrive.
     pub trial: Duration,
-    /// How long what another replica has written is left alone: it may know something newer. Longer than policies and
-    /// bundle take at most to reach a replica.
+    /// How long what another replica has written is left alone: it may know something newer. Longer than policies
+    /// take at most to reach a replica.
     pub peer_patience: Duration,
     /// Between the first repair and the second; doubled from repair to repair.
     pub second_repair: Duration,

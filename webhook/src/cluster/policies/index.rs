@@ -48,6 +48,7 @@ impl PolicyIndex {
     /// What the watch of policies tells.
     pub fn policy_event(&mut self, event: Event<DynamicObject>) {
         match event {
+            // Never told: see `changes`.
             Event::Init => {}
             Event::InitApply(object) => {
                 let name = object.metadata.name.clone().unwrap_or_default();
@@ -104,6 +105,7 @@ impl PolicyIndex {
         let of =
             |metadata: ObjectMeta| (metadata.name.unwrap_or_default(), metadata.resource_version.unwrap_or_default());
         match event {
+            // Never told: see `changes`.
             Event::Init => {}
             Event::InitApply(metadata) => self.crd_listing.extend([of(metadata)]),
             Event::InitDone => {

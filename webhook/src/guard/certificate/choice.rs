@@ -7,6 +7,8 @@ pub struct PairState {
     pub valid: bool,
     /// Every published bundle makes it trusted.
     pub covered: bool,
+    /// At least one does.
+    pub covered_somewhere: bool,
 }
 
 /// What to serve.
@@ -24,14 +26,17 @@ pub enum PairChoice {
 /// now has been so for long enough that every API server uses it.
 pub fn choose(current: Option<PairState>, next: PairState, spread: bool) -> PairChoice {
     let usable = |pair: PairState| pair.valid && pair.covered;
-    let current_covered = current.is_some_and(|current| current.covered);
+    let current_is = |of: fn(PairState) -> bool| current.is_some_and(of);
     match current {
         _ if usable(next) && spread => PairChoice::Next,
         Some(current) if usable(current) => PairChoice::Current,
         // There is nothing better to wait for.
         _ if usable(next) => PairChoice::Next,
-        _ if current_covered => PairChoice::Current,
+        _ if current_is(|pair| pair.covered) => PairChoice::Current,
         _ if next.covered => PairChoice::Next,
+        // An entry that somebody has spoilt fails its own calls, and not those of the others.
+        _ if current_is(|pair| pair.covered_somewhere) => PairChoice::Current,
+        _ if next.covered_somewhere => PairChoice::Next,
         _ => PairChoice::Nothing,
     }
 }
@@ -40,11 +45,13 @@ pub fn choose(current: Option<PairState>, next: PairState, spread: bool) -> Pair
 mod tests {
     use super::*;
 
-    const STATES: [PairState; 4] = [
-        PairState { valid: false, covered: false },
-        PairState { valid: false, covered: true },
-        PairState { valid: true, covered: false },
-        PairState { valid: true, covered: true },
+    const STATES: [PairState; 6] = [
+        PairState { valid: false, covered: false, covered_somewhere: false },
+        PairState { valid: false, covered: false, covered_somewhere: true },
+        PairState { valid: false, covered: true, covered_somewhere: true },
+        PairState { valid: true, covered: false, covered_somewhere: false },
+        PairState { valid: true, covered: false, covered_somewhere: true },
+        PairState { valid: true, covered: true, covered_somewhere: true },
     ];
 
     /// Every state against every other.
@@ -62,8 +69,9 @@ mod tests {
                         PairChoice::Nothing => None,
                     };
                     let all = current.into_iter().chain([next]);
-                    assert!(served.is_none_or(|served| served.covered), "{case}: never what is not covered");
-                    assert_eq!(served.is_none(), !all.clone().any(|pair| pair.covered), "{case}");
+                    assert!(served.is_none_or(|served| served.covered_somewhere), "{case}: never what is not covered");
+                    assert_eq!(served.is_none(), !all.clone().any(|pair| pair.covered_somewhere), "{case}");
+                    assert_eq!(served.is_some_and(|pair| pair.covered), all.clone().any(|pair| pair.covered), "{case}");
                     assert_eq!(served.is_some_and(usable), all.clone().any(usable), "{case}: what holds comes first");
                     if current.is_some_and(usable) {
                         let expected = if usable(next) && spread { PairChoice::Next } else { PairChoice::Current };

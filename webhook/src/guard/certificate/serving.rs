@@ -124,9 +124,15 @@ impl CertificateServing {
             self.bundles.note(&input.published.borrow(), now);
         }
         let wall = UnixTime::from(SystemTime::now());
-        let state = |pair: &FilePair| PairState {
-            valid: pair.validity.contains(wall),
-            covered: self.bundles.cover(pair, &self.files, wall),
+        let state = |pair: &FilePair| {
+            let covers = |bundle: &CaBundle| bundle.covers(&pair.certified.cert, self.files.name(), wall).is_ok();
+            // While no bundle is known, what is in the files is believed.
+            let bundles = &self.bundles.read;
+            PairState {
+                valid: pair.validity.contains(wall),
+                covered: bundles.iter().all(covers),
+                covered_somewhere: bundles.is_empty() || bundles.iter().any(covers),
+            }
         };
         let spread_at = self.bundles.since.zip(self.input.as_ref()).map(|(since, input)| since + input.spread);
         let spread = spread_at.is_none_or(|at| at <= now);
@@ -180,8 +186,11 @@ impl CertificateServing {
             Some(served) if !served.valid => {
                 "the serving certificate does not hold now: renew it, or correct this machine's clock; the API server refuses it"
             }
+            Some(served) if !served.covered => {
+                "a published bundle does not cover the serving certificate; calls by its entry fail until it does"
+            }
             Some(_) if in_force => "",
-            Some(_) if !next.valid => "the new certificate does not hold yet; the one before is served until then",
+            Some(_) if !next.valid => "the new certificate does not hold now; the one before is served",
             Some(_) => {
                 "the new certificate is served once its authority is published and all API servers use it; the one before is \
                  served until then"
@@ -190,7 +199,7 @@ impl CertificateServing {
         if self.said != text {
             match served {
                 _ if text.is_empty() => {}
-                Some(served) if served.valid => tracing::info!("{text}"),
+                Some(served) if served.valid && served.covered => tracing::info!("{text}"),
                 _ => tracing::error!("{text}"),
             }
             text.clone_into(&mut self.said);
@@ -224,11 +233,6 @@ impl PublishedBundles {
                 self.since = Some(now);
             }
         }
-    }
-
-    /// Whether all of them make a pair trusted; while none is known, what is in the files is believed.
-    fn cover(&self, pair: &FilePair, files: &CertificateFiles, now: UnixTime) -> bool {
-        self.read.iter().all(|bundle| bundle.covers(&pair.certified.cert, files.name(), now).is_ok())
     }
 }
 

@@ -7,15 +7,17 @@ use crate::cluster::configuration::repair::repaired;
 
 const ENTRIES: [&str; 2] = ["jobs.example.org.statusguard.dev", "tasks.example.org.statusguard.dev"];
 const START: UnixTime = UnixTime::from_seconds(1_800_000_000);
+/// The one that ends.
+const SHORT: usize = 7;
 const RETENTION: Duration = Duration::from_secs(1000);
 
-/// Authorities that outlast every test, but for the last.
+/// Authorities that outlast every test, but for one.
 static AUTHORITIES: LazyLock<Vec<SigningAuthority>> = LazyLock::new(|| {
     let authority = |seconds| {
         let not_after = START.after(Duration::from_secs(seconds));
         SigningAuthority::create(Validity { not_before: START.before(Duration::from_secs(60)), not_after }).unwrap()
     };
-    (0..7).map(|_| authority(1_000_000)).chain([authority(100)]).collect()
+    (0..MOST + 8).map(|index| authority(if index == SHORT { 100 } else { 1_000_000 })).collect()
 });
 
 fn pem(authorities: &[usize]) -> String {
@@ -136,7 +138,8 @@ fn replicas_that_have_mounted_different_ones_agree_on_both() {
     assert!(shared.writes - before <= 2, "{} writes", shared.writes - before);
 }
 
-/// Three replicas whose mounts change at any time, and whose clocks are up to a fifth of the retention apart.
+/// Three replicas whose mounts, lists of authorities, change at any time, and whose clocks are up to a fifth of the
+/// retention apart.
 #[test]
 fn what_a_replica_has_mounted_never_goes() {
     for seed in 1..=12_u64 {
@@ -147,7 +150,8 @@ fn what_a_replica_has_mounted_never_goes() {
             state ^= state << 17;
             state % below
         };
-        let mut shared = SharedConfiguration::new(&[0]);
+        let lists: [Vec<usize>; 3] = [(8..13).collect(), (13..18).collect(), (16..21).collect()];
+        let mut shared = SharedConfiguration::new(&lists[0]);
         let mut mounts = [0_usize; 3];
         for _ in 0..80 {
             shared.pass(random(60));
@@ -157,40 +161,42 @@ fn what_a_replica_has_mounted_never_goes() {
             }
             let now = shared.now;
             shared.now = now.before(Duration::from_secs(100) * replica as u32);
-            shared.look(&[mounts[replica]]);
+            shared.look(&lists[mounts[replica]]);
             shared.now = now;
             let published = shared.published();
-            assert!(mounts.iter().all(|mounted| published.contains(&id(*mounted))), "seed {seed}: {mounts:?}");
+            let mounted = mounts.iter().flat_map(|list| &lists[*list]);
+            assert!(mounted.clone().all(|mounted| published.contains(&id(*mounted))), "seed {seed}: {mounts:?}");
         }
     }
 }
 
 #[test]
-fn at_most_three_stay_beside_those_that_are_mounted() {
+fn the_latest_stay_beside_those_that_are_mounted() {
     let mut shared = SharedConfiguration::new(&[0]);
-    for mounted in 1..7 {
-        shared.pass(10);
+    for mounted in 1..MOST + 8 {
+        shared.pass(1);
         shared.look(&[mounted]);
     }
-    shared.has(&[6, 5, 4, 3]);
-    shared.look(&[6, 0, 1]);
-    shared.has(&[6, 0, 1, 5, 4, 3]);
+    let latest: Vec<usize> = (7..MOST + 8).collect();
+    shared.has(&latest);
+    shared.look(&[MOST + 7, 0, 1]);
+    shared.has(&[&[0, 1], &*latest].concat());
 }
 
 #[test]
-fn a_certificate_that_has_ended_goes() {
-    let mut shared = SharedConfiguration::new(&[7]);
-    shared.look(&[0]);
-    shared.has(&[0, 7]);
-    assert_eq!(shared.plan(&pem(&[0])).until, Some(START.after(Duration::from_secs(100))));
+fn a_certificate_that_has_ended_is_no_reason_to_write() {
+    let mut shared = SharedConfiguration::new(&[0, SHORT]);
     shared.pass(100);
+    // One replica has it in its list of authorities, the other has not.
+    for _ in 0..5 {
+        shared.look(&[0, SHORT]);
+        shared.look(&[0]);
+    }
+    shared.has(&[0, SHORT]);
+    assert_eq!(shared.writes, 2, "the record of the first look, and that of its end");
+    shared.pass(1000);
     shared.look(&[0]);
     shared.has(&[0]);
-    // While it is mounted it stays: whoever has mounted it knows.
-    let mut shared = SharedConfiguration::new(&[7]);
-    shared.pass(100);
-    shared.look(&[7]);
-    shared.has(&[7]);
 }
 
 #[test]
