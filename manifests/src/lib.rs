@@ -5,6 +5,10 @@
 //! - The same code renders the same bytes: keys are sorted, nothing depends on time or place.
 
 mod error;
+pub mod image;
+mod install;
+mod kustomize;
+mod monitoring;
 mod yaml;
 
 use std::{
@@ -17,25 +21,30 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt as _;
 
 pub use error::Error;
+pub use install::IMAGE;
 
 /// Every rendered file: its path below `manifests/rendered/`, and its text.
 ///
 /// # Errors
 /// If a manifest cannot be written as YAML, which is a fault of the types it is made from.
 pub fn rendered() -> Result<BTreeMap<PathBuf, String>, Error> {
-    let mut files = BTreeMap::new();
-    let guard = ("webhook/policy", vec![statusguard_policy::StatusPolicy::crd()]);
-    let kinds = ("controllers/api", kubernaut_api::crds());
-    for (source, crds) in [guard, kinds] {
+    let mut files: BTreeMap<_, _> = kustomize::files()?.into_iter().collect();
+    let guard = ("crds", "webhook/policy", vec![statusguard_policy::StatusPolicy::crd()]);
+    let kinds = ("kubernaut-crds", "controllers/api", kubernaut_api::crds());
+    for (folder, source, crds) in [guard, kinds] {
+        let mut resources = Vec::new();
         for crd in crds {
-            files.insert(crd_path(&crd), yaml::document(source, &crd)?);
+            let file = crd_file(&crd);
+            files.insert(PathBuf::from(folder).join(&file), yaml::document(source, &crd)?);
+            resources.push(file);
         }
+        files.extend([kustomize::kustomization(folder, resources, Vec::new())?]);
     }
     Ok(files)
 }
 
-fn crd_path(crd: &CustomResourceDefinition) -> PathBuf {
-    PathBuf::from("crds").join(format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural))
+fn crd_file(crd: &CustomResourceDefinition) -> String {
+    format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
 }
 
 /// How a file below `manifests/rendered/` differs from what the code renders.

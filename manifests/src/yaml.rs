@@ -10,13 +10,18 @@ use crate::Error;
 /// # Errors
 /// If it cannot be serialised.
 pub(crate) fn document<T: Serialize>(origin: &'static str, manifest: &T) -> Result<String, Error> {
-    let mut value = serde_json::to_value(manifest).map_err(|source| Error::Render { origin, source: source.into() })?;
-    whole_numbers(&mut value);
-    let text = serde_saphyr::to_string(&value).map_err(|source| Error::Render { origin, source: source.into() })?;
+    let text = text(manifest).map_err(|source| Error::Render { origin, source })?;
     Ok(format!(
-        "# Rendered from {origin} by `cargo run -p statusguard-manifests -- --write`: change the code, not this file.\n\
+        "# Rendered from {origin} by `cargo run -p statusguard-manifests -- write`: change the code, not this file.\n\
          {text}"
     ))
+}
+
+/// The same without the header.
+pub(crate) fn text<T: Serialize>(manifest: &T) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let mut value = serde_json::to_value(manifest)?;
+    whole_numbers(&mut value);
+    Ok(serde_saphyr::to_string(&value)?)
 }
 
 /// Limits in schemas are floating-point numbers to the types, whole numbers to a reader.

@@ -11,7 +11,7 @@ fn the_committed_files_are_what_the_code_renders() {
     let differences: Vec<_> = check(&root).unwrap().iter().map(ToString::to_string).collect();
     assert!(
         differences.is_empty(),
-        "run `cargo run -p statusguard-manifests -- --write` and commit the result:\n{}",
+        "run `cargo run -p statusguard-manifests -- write` and commit the result:\n{}",
         differences.join("\n")
     );
 }
@@ -46,7 +46,7 @@ fn writing_repairs_every_kind_of_difference() {
 #[test]
 fn what_is_rendered_reads_back_as_it_was() {
     for crd in kubernaut_api::crds() {
-        let name = format!("crds/{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
+        let name = format!("kubernaut-crds/{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
         let text = &rendered().unwrap()[Path::new(&name)];
         let read: k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition =
             serde_saphyr::from_str(text).unwrap();

@@ -13,7 +13,8 @@ use crate::controlplane::{ControlPlane, User};
 /// The policy's name.
 pub const POLICY: &str = "parcels.shop.example.org";
 
-const CRD: &str = "
+/// Its CRD, as YAML.
+pub const CRD: &str = "
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: { name: parcels.shop.example.org }

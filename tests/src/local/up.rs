@@ -73,7 +73,7 @@ impl UpArgs {
 
 /// The rendered CRDs of kubernaut.ai.
 fn example_crds() -> Result<Vec<PathBuf>, document::Error> {
-    let mut files = document::files(&project("manifests/rendered/crds"), false)?;
+    let mut files = document::files(&project("manifests/rendered/kubernaut-crds"), false)?;
     files.retain(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubernaut.ai_")));
     Ok(files)
 }

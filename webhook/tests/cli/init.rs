@@ -305,10 +305,10 @@ fn a_first_policy_refuses_no_restart_and_no_recount() {
 
 /// The CRDs that are looked through as a whole.
 fn crds() -> Vec<String> {
-    let folders = [Path::new(FILES).to_owned(), Path::new(MANIFESTS).join("rendered/crds")];
+    let folders = [Path::new(FILES).to_owned(), Path::new(MANIFESTS).join("rendered/kubernaut-crds")];
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
     let files = files.map(|entry| entry.unwrap().path().to_str().unwrap().to_owned());
-    let files: Vec<String> = files.filter(|file| !file.ends_with("statuspolicies.yaml")).collect();
+    let files: Vec<String> = files.filter(|file| !file.ends_with("kustomization.yaml")).collect();
     assert_eq!(files.len(), 8);
     files
 }
