@@ -10,6 +10,8 @@
 mod cluster;
 #[path = "e2e/load.rs"]
 mod load;
+#[path = "e2e/rights.rs"]
+mod rights;
 #[path = "e2e/steps.rs"]
 mod steps;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::Parser as _;
 use serde_json::Value;
-use statusguard::{Args, Command, Guard};
+use statusguard::{Args, Command, DoctorReport, FindingStatus, Guard};
 use statusguard_policy::StatusPolicy;
 use statusguard_tests::{ControlPlane, Options, User, eventually, parcels};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,6 +34,16 @@ async fn get(address: SocketAddr, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+/// What `statusguard doctor` finds.
+async fn diagnosis(plane: &ControlPlane) -> Vec<(&'static str, FindingStatus)> {
+    let kubeconfig = format!("--kubeconfig={}", plane.kubeconfig(User::Admin).display());
+    let args = Args::try_parse_from(["statusguard", "doctor", &kubeconfig, "--namespace=statusguard"]);
+    let Command::Doctor(args) = args.unwrap().command else { unreachable!("the command") };
+    let report = DoctorReport::gather(&args).await.unwrap();
+    println!("{}", report.text());
+    report.findings.iter().map(|finding| (finding.check, finding.status)).collect()
 }
 
 /// The metrics that alerts speak of.
@@ -115,11 +125,31 @@ async fn a_guard_has_the_rights_that_it_needs_and_what_it_writes_is_no_drift() {
         assert!(metrics.lines().any(|line| line.starts_with(&series)), "{series} is not served");
     }
 
+    // No controller makes EndpointSlices here, so that the API server does not reach the Service.
+    assert_eq!(
+        diagnosis(&plane).await,
+        [
+            ("configuration", FindingStatus::Good),
+            ("policies", FindingStatus::Good),
+            ("policies", FindingStatus::Good),
+            ("replicas", FindingStatus::Problem),
+            ("certificates", FindingStatus::Good),
+            ("canary", FindingStatus::Problem),
+            ("rights", FindingStatus::Good),
+        ]
+    );
+
     kubectl(&plane, &["diff", "-k", &guard]).await;
+    kubectl(&plane, &["delete", "clusterrole", "statusguard"]).await;
+    eventually("missing rights are seen", async || {
+        Ok(diagnosis(&plane).await.last() == Some(&("rights", FindingStatus::Problem)))
+    })
+    .await
+    .unwrap();
     shutdown.request();
     serving.await.unwrap().unwrap();
     // Nobody answers now, and the entry is `Fail`: who removes the installation switches the guard off first.
-    kubectl(&plane, &["delete", "-k", &guard, "--wait=false"]).await;
+    kubectl(&plane, &["delete", "-k", &guard, "--wait=false", "--ignore-not-found"]).await;
     let parcel = "{\"apiVersion\":\"shop.example.org/v1\",\"kind\":\"Parcel\",\"metadata\":{\"name\":\"p1\",\"namespace\":\"default\"}}";
     let file = plane.folder().join("parcel.json");
     std::fs::write(&file, parcel).unwrap();

@@ -14,7 +14,7 @@ use statusguard_edge::{Limits, duration};
 use crate::address::listen_address;
 use crate::cluster::ClusterArgs;
 
-pub use self::operator::{CertsCommand, CertsStatusArgs, ManifestFormat, UninstallArgs, WebhookConfigArgs};
+pub use self::operator::{CertsCommand, CertsStatusArgs, DoctorArgs, ManifestFormat, UninstallArgs, WebhookConfigArgs};
 
 /// Refuses status writes that only a stale reader could make.
 ///
@@ -45,6 +45,10 @@ pub enum Command {
     /// Look after the guard's certificates.
     #[command(subcommand)]
     Certs(CertsCommand),
+    /// Look at an installation as a whole, and say what is wrong with it and what to do.
+    ///
+    /// Makes one stale write itself, as a dry run. Exit code 0: no problem was found.
+    Doctor(DoctorArgs),
     /// Switch the guard off, and remove its certificate authority.
     ///
     /// Deletes the ValidatingWebhookConfiguration, then the Secret of the authority, and says what else there is to

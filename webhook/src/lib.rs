@@ -19,10 +19,11 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 pub use args::{
-    Args, CertsCommand, CertsStatusArgs, CheckArgs, Command, GraphFormat, LintArgs, LintFormat, LogFormat,
+    Args, CertsCommand, CertsStatusArgs, CheckArgs, Command, DoctorArgs, GraphFormat, LintArgs, LintFormat, LogFormat,
     ManifestFormat, OutputFormat, PolicyCommand, TestArgs, TestOutput, UninstallArgs, WebhookArgs, WebhookConfigArgs,
 };
 pub use commands::certs::{AuthorityReport, CertificateReport, EntryReport, ReplicaReport};
+pub use commands::doctor::{DoctorFinding, DoctorReport, FindingStatus};
 pub use commands::uninstall::UninstallPlan;
 pub use exit::Exit;
 pub use guard::{ActivePolicy, EntriesKeptBy, Guard, PolicySource, PolicyStore, Refusal, Refusals};
@@ -55,6 +56,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Policy(policy) => commands::policy(policy),
         Command::WebhookConfig(config) => commands::webhook_config::run(&config),
         Command::Certs(CertsCommand::Status(args)) => commands::block_on(commands::certs::status(&args)),
+        Command::Doctor(args) => commands::block_on(commands::doctor::run(&args)),
         Command::Uninstall(args) => commands::block_on(commands::uninstall::run(&args)),
         Command::Completion { shell } => {
             let mut script = Vec::new();

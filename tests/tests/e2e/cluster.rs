@@ -18,7 +18,7 @@ pub const SHOP: &str = "statusguard-e2e";
 
 pub struct TestedCluster {
     pub client: Client,
-    kubeconfig: PathBuf,
+    pub kubeconfig: PathBuf,
 }
 
 impl TestedCluster {

@@ -5,13 +5,16 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use clap::Parser as _;
 use kube::api::DeleteParams;
 use serde_json::json;
+use statusguard::{Args, Command as SubCommand, DoctorReport, FindingStatus};
 use statusguard_tests::{eventually, parcels};
 use tokio::process::Command;
 
 use crate::cluster::{SHOP, TestedCluster};
 use crate::load::{Load, LoadResult};
+use crate::rights;
 
 const GUARD: &str = "manifests/rendered/guard";
 const DEPLOYMENT: &str = "deployment/statusguard";
@@ -30,6 +33,7 @@ pub async fn all(cluster: &TestedCluster) -> anyhow::Result<()> {
     step!("from `kubectl apply -k` to the first stale write that is refused", install(cluster));
     step!("a policy is added, changed, broken and removed", policies(cluster));
     step!("metrics and the canary", metrics(cluster));
+    step!("`statusguard doctor` finds nothing", doctor(cluster));
     step!("what the guard fills in is no drift", no_drift(cluster));
     cluster.guard("Fail", &json!({ "monotone": [{ "path": ".status.scans" }] })).await?;
     eventually("the entry is Fail", async || Ok(entry_policy(cluster).await? == "Fail")).await?;
@@ -37,6 +41,7 @@ pub async fn all(cluster: &TestedCluster) -> anyhow::Result<()> {
     step!("an upgrade under load", upgrade(cluster));
     step!("the authority is deleted under load", new_authority(cluster));
     step!("no replica is left", no_replica(cluster));
+    step!("without each right in turn something fails", rights::each_is_needed(cluster));
     step!("removal", removal(cluster));
     Ok(())
 }
@@ -127,6 +132,15 @@ async fn metrics(cluster: &TestedCluster) -> anyhow::Result<()> {
         }
     }
     anyhow::bail!("the canary was not refused in three minutes")
+}
+
+async fn doctor(cluster: &TestedCluster) -> anyhow::Result<()> {
+    let kubeconfig = format!("--kubeconfig={}", cluster.kubeconfig.display());
+    let args = Args::try_parse_from(["statusguard", "doctor", &kubeconfig, "--namespace=statusguard"])?;
+    let SubCommand::Doctor(args) = args.command else { unreachable!("the command") };
+    let report = DoctorReport::gather(&args).await?;
+    ensure!(report.findings.iter().all(|finding| finding.status == FindingStatus::Good), "{}", report.text());
+    Ok(())
 }
 
 async fn no_drift(cluster: &TestedCluster) -> anyhow::Result<()> {

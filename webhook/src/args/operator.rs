@@ -63,6 +63,26 @@ pub struct CertsStatusArgs {
     pub output: OutputFormat,
 }
 
+/// Arguments of `doctor`.
+#[derive(Debug, Group)]
+pub struct DoctorArgs {
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The guard's objects.
+    #[command(flatten)]
+    pub objects: ObjectArgs,
+    /// Service of the guard.
+    #[arg(long, value_name = "NAME", default_value = "statusguard")]
+    pub service: String,
+    /// Service account of the guard, whose rights are looked at.
+    #[arg(long, value_name = "NAME", default_value = "statusguard")]
+    pub service_account: String,
+    /// Table or JSON.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
 /// Arguments of `uninstall`.
 #[derive(Debug, Group)]
 pub struct UninstallArgs {

@@ -40,7 +40,7 @@ pub struct Canary {
 
 /// What a write came to that was not refused as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum CanaryFailure {
+pub enum CanaryFailure {
     /// It was allowed.
     NotRefused,
     /// The API server could not call the guard; this is what it says.
@@ -116,7 +116,7 @@ impl Canary {
             if !known {
                 continue;
             }
-            match self.write(&policy).await {
+            match write(&self.client, &policy, &self.entry).await {
                 None => {}
                 Some(Ok(())) => {
                     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -147,21 +147,22 @@ impl Canary {
         let first = served.find(|served| served.policy.source == PolicySource::Cluster)?;
         Some(first.policy.name.to_owned())
     }
+}
 
-    /// Makes the write; nothing if the policy has just gone.
-    async fn write(&self, policy: &str) -> Option<Result<(), CanaryFailure>> {
-        let uri = format!(
-            "/apis/statusguard.dev/v1alpha1/statuspolicies/{policy}/status?dryRun=All&fieldManager={CANARY_MANAGER}"
-        );
-        let request = Request::patch(uri).header("Content-Type", "application/merge-patch+json");
-        let request = match request.body(br#"{"status":{"observedGeneration":0}}"#.to_vec()) {
-            Ok(request) => request,
-            Err(error) => return Some(Err(CanaryFailure::ApiServer(error.to_string()))),
-        };
-        match tokio::time::timeout(LONGEST, self.client.request::<Json>(request)).await {
-            Ok(answer) => outcome(answer, &self.entry),
-            Err(_) => Some(Err(CanaryFailure::ApiServer(format!("no answer within {LONGEST:?}")))),
-        }
+/// Makes the stale write to a policy that the guard has described, and expects this entry to refuse it; nothing if there
+/// is no such policy.
+pub async fn write(client: &Client, policy: &str, entry: &str) -> Option<Result<(), CanaryFailure>> {
+    let uri = format!(
+        "/apis/statusguard.dev/v1alpha1/statuspolicies/{policy}/status?dryRun=All&fieldManager={CANARY_MANAGER}"
+    );
+    let request = Request::patch(uri).header("Content-Type", "application/merge-patch+json");
+    let request = match request.body(br#"{"status":{"observedGeneration":0}}"#.to_vec()) {
+        Ok(request) => request,
+        Err(error) => return Some(Err(CanaryFailure::ApiServer(error.to_string()))),
+    };
+    match tokio::time::timeout(LONGEST, client.request::<Json>(request)).await {
+        Ok(answer) => outcome(answer, entry),
+        Err(_) => Some(Err(CanaryFailure::ApiServer(format!("no answer within {LONGEST:?}")))),
     }
 }
 
@@ -198,7 +199,8 @@ impl CanaryFailure {
         }
     }
 
-    fn cure(&self) -> &'static str {
+    /// What to do about it.
+    pub fn cure(&self) -> &'static str {
         match self {
             Self::NotRefused | Self::CallFailed(_) => {
                 "see whether the ValidatingWebhookConfiguration has the guard's entries, whether the API server reaches the \

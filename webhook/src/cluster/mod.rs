@@ -1,6 +1,6 @@
 //! What the guard reads from the cluster and keeps in it.
 
-mod canary;
+pub(crate) mod canary;
 pub mod configuration;
 mod connection;
 pub mod policies;

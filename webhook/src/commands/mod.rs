@@ -3,6 +3,7 @@
 pub mod certs;
 pub mod check;
 mod crd;
+pub mod doctor;
 mod explain;
 mod graph;
 mod init;
