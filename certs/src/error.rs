@@ -35,13 +35,13 @@ pub enum CertificateError {
     Make(#[source] rcgen::Error),
 }
 
-/// An error with what caused it, in one line.
-pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+/// An error with what caused it, in one line; a cause that the text before it has already said is left out.
+#[must_use]
+pub fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
         let next = error.to_string();
-        // Some repeat their source.
         if !text.contains(&next) {
             text = format!("{text}: {next}");
         }

@@ -26,7 +26,7 @@ mod validity;
 pub use authority::SigningAuthority;
 pub use bundle::CaBundle;
 pub use cluster::{Places, RequestFailure};
-pub use error::CertificateError;
+pub use error::{CertificateError, with_sources};
 pub use inspect::{CertificateInspection, InspectedEntry, PresentedCertificate, inspect};
 pub use keeper::{CertificateKeeper, CertificateSettings, CertificateStatus};
 pub use leaf::SignedLeaf;

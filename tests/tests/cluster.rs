@@ -24,9 +24,7 @@ use serde_json::{Value, json};
 use statusguard::{Args, Command, Guard};
 use statusguard_edge::{Drained, Shutdown};
 use statusguard_policy::StatusPolicy;
-use statusguard_tests::{ControlPlane, User, WebhookService, eventually, parcels, unique};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use statusguard_tests::{ControlPlane, User, WebhookService, eventually, parcels, plain_answer, unique};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
@@ -142,7 +140,7 @@ impl Stage {
 
 impl Serving {
     async fn get(&self, path: &str) -> String {
-        get(self.plain, path).await
+        plain_answer(self.plain, path).await.unwrap()
     }
 
     /// The value of a series, with its labels as they are served.
@@ -160,16 +158,6 @@ impl Serving {
         self.shutdown.request();
         self.task.await.unwrap().unwrap();
     }
-}
-
-/// The whole answer of a plain port.
-async fn get(plain: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(plain).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
 }
 
 /// Every metric has a row in a table of the documentation, and every row is served.

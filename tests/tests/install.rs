@@ -2,16 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Parser as _;
 use serde_json::Value;
 use statusguard::{Args, Command, DoctorReport, FindingStatus, Guard};
 use statusguard_policy::StatusPolicy;
-use statusguard_tests::{ControlPlane, Options, User, eventually, parcels};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use statusguard_tests::{ControlPlane, Options, User, eventually, parcels, plain_answer};
 
 const ACCOUNT: &str = "system:serviceaccount:statusguard:statusguard";
 
@@ -25,15 +22,6 @@ async fn kubectl(plane: &ControlPlane, args: &[&str]) -> String {
     let text = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
     assert!(ran.status.success(), "kubectl {}: {text}", args.join(" "));
     text
-}
-
-async fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
 }
 
 /// What `statusguard doctor` finds.
@@ -76,7 +64,7 @@ fn every_alert_is_explained() {
 
 /// As the service account of the manifests, with the flags of their Deployment.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guard_has_the_rights_that_it_needs_and_what_it_writes_is_no_drift() {
+async fn a_guard_has_the_rights_that_it_needs_and_what_it_writes_is_not_a_drift() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     let guard = folder("guard");
     kubectl(&plane, &["apply", "-k", &guard]).await;
@@ -103,7 +91,9 @@ async fn a_guard_has_the_rights_that_it_needs_and_what_it_writes_is_no_drift() {
         ["get", "validatingwebhookconfiguration", "statusguard", "-o", "jsonpath={.webhooks[*].failurePolicy}"];
     // A new entry is `Ignore`, and becomes `Fail` after 10 s. That of the canary stays.
     eventually("the entry is Fail", async || Ok(kubectl(&plane, &entries).await == "Fail Ignore")).await.unwrap();
-    eventually("it is ready", async || Ok(get(plain, "/readyz").await.starts_with("HTTP/1.1 200"))).await.unwrap();
+    eventually("it is ready", async || Ok(plain_answer(plain, "/readyz").await?.starts_with("HTTP/1.1 200")))
+        .await
+        .unwrap();
     let conditions = ["get", "statuspolicy", parcels::POLICY, "-o", "jsonpath={.status.conditions[*].reason}"];
     eventually("its conditions are written", async || {
         Ok(kubectl(&plane, &conditions).await == "Compiled WaitingForFirstCall")
@@ -111,7 +101,7 @@ async fn a_guard_has_the_rights_that_it_needs_and_what_it_writes_is_no_drift() {
     .await
     .unwrap();
 
-    let metrics = get(plain, "/metrics").await;
+    let metrics = plain_answer(plain, "/metrics").await.unwrap();
     let failed = |line: &&str| {
         let (series, value) = line.rsplit_once(' ').unwrap_or_default();
         let counts = series.contains("_errors_total{") || series.contains("rotation_failures_total{");

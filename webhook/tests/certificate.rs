@@ -218,7 +218,7 @@ fn a_certificate_that_ends_makes_it_unready_until_it_is_renewed() {
         fields["error"].as_str().is_some_and(|error| error.starts_with("the certificate in --tls-cert "))
     });
     server.wait("said by the metric", |server| server.metric(USABLE) == 0.0);
-    // One that does not hold yet is no cure.
+    // One that does not hold yet does not help.
     let early = TestPair::holding(3600, 7200);
     mount.update(&early);
     server.wait("read", |server| server.metric(RELOADS) == 1.0);

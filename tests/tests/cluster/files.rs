@@ -14,12 +14,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use statusguard_tests::tls::{Authority, TestLeaf};
-use statusguard_tests::{User, WebhookService, eventually, parcels, unique};
+use statusguard_tests::{User, WebhookService, eventually, parcels, plain_answer, unique};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use super::{Serving, Stage, get};
+use super::{Serving, Stage};
 
 const SERVICE: &str = "statusguard";
 /// Where authorities that will go are recorded.
@@ -305,7 +305,7 @@ async fn looks(stage: &Stage, replicas: [ReplicaAddress; 2], looked: &AtomicU64)
         for replica in &replicas {
             let shown = replica.shows(&name, &published).await;
             assert!(shown.is_ok(), "look {look}: {shown:?}");
-            let answer = get(replica.plain, "/readyz").await;
+            let answer = plain_answer(replica.plain, "/readyz").await.unwrap();
             assert!(answer.starts_with("HTTP/1.1 200"), "look {look}: {answer}");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -4,10 +4,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
-use http::Request;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingWebhook, ValidatingWebhookConfiguration};
 use kube::CustomResourceExt as _;
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams};
@@ -17,8 +13,9 @@ use statusguard::cluster::configuration::{Backend, TargetScope, entry};
 use statusguard::{Args, Command, Guard, Refusal, Refusals};
 use statusguard_edge::{Drained, Shutdown};
 use statusguard_policy::Policy;
-use statusguard_tests::{Authority, ControlPlane, LeafFiles, LogsOnFailure, User, WebhookService, eventually};
-use tokio::net::TcpStream;
+use statusguard_tests::{
+    Authority, ControlPlane, LeafFiles, LogsOnFailure, User, WebhookService, eventually, plain_answer,
+};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
@@ -151,7 +148,8 @@ impl Site {
 impl Running {
     /// All series of `/metrics` that have `name` and all of `labels`, added up.
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let text = get(self.plain, "/metrics").await;
+        let text = plain_answer(self.plain, "/metrics").await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
         let has = |series: &str, (label, value): &(&str, &str)| {
             series.contains(&format!("{{{label}=\"{value}\"")) || series.contains(&format!(",{label}=\"{value}\""))
         };
@@ -301,17 +299,4 @@ pub async fn shared() -> &'static ControlPlane {
     let plane = ControlPlane::shared().await;
     CRD.get_or_init(async || plane.apply_crd(&NotificationRequest::crd()).await.unwrap()).await;
     plane
-}
-
-/// GETs a path of a plain port as text.
-async fn get(address: SocketAddr, path: &str) -> String {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let request = Request::get(path).header("Host", "guard").body(Empty::<Bytes>::new()).unwrap();
-    let response = sender.send_request(request).await.unwrap();
-    assert_eq!(response.status(), 200, "{path}");
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    connection.abort();
-    String::from_utf8(body.to_vec()).unwrap()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -16,38 +17,48 @@ use x509_parser::prelude::FromDer as _;
 use crate::error::Error;
 use crate::shown::shown;
 
-/// Accepts client certificates that one of the authorities in a PEM text has signed, for the usage `clientAuth` (RFC
-/// 5280, 4.2.1.12) if a certificate limits its usage. With names, the common name of the subject or a DNS name among the
-/// subject alternative names has to be one of them; both are compared as a whole, without regard to the case of ASCII letters.
+/// Accepts client certificates that one of some authorities has signed, for the usage `clientAuth` (RFC 5280, 4.2.1.12) if a
+/// certificate limits its usage. With names, the common name of the subject or a DNS name among the subject alternative
+/// names has to be one of them; both are compared as a whole, without regard to the case of ASCII letters.
 ///
-/// Peers are not told which authorities are accepted, so that each presents what it has.
-///
-/// # Errors
-/// When the text does not hold a certificate, or one that cannot be used.
-pub fn client_verifier(authorities: &[u8], names: &[String]) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+/// Peers are not told which authorities are accepted: these may change, and each presents what it has.
+#[derive(Debug)]
+pub struct ClientVerifier {
+    authorities: ArcSwap<Arc<dyn ClientCertVerifier>>,
+    names: Vec<String>,
+}
+
+impl ClientVerifier {
+    /// Accepts certificates of the authorities in a PEM text, with one of these names or, without any, with every name.
+    ///
+    /// # Errors
+    /// When the text does not hold a certificate, or one that cannot be used.
+    pub fn new(authorities: &[u8], names: Vec<String>) -> Result<Self, Error> {
+        Ok(Self { authorities: ArcSwap::from_pointee(of_authorities(authorities)?), names })
+    }
+
+    /// Accepts certificates of these authorities instead, from the next handshake on.
+    ///
+    /// # Errors
+    /// As of [`ClientVerifier::new`]; nothing has changed then.
+    pub fn replace_authorities(&self, authorities: &[u8]) -> Result<(), Error> {
+        self.authorities.store(Arc::new(of_authorities(authorities)?));
+        Ok(())
+    }
+}
+
+fn of_authorities(pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authorities) {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|source| Error::Pem("certificates", source))?;
         roots.add(certificate).map_err(Error::Authority)?;
     }
     if roots.is_empty() {
         return Err(Error::NoCertificate);
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
-        .clear_root_hint_subjects()
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
         .build()
-        .map_err(Error::ClientVerifier)?;
-    Ok(match names {
-        [] => verifier,
-        names => Arc::new(NamedClients { verifier, names: names.to_vec() }),
-    })
-}
-
-/// A verifier that looks at names, too.
-#[derive(Debug)]
-struct NamedClients {
-    verifier: Arc<dyn ClientCertVerifier>,
-    names: Vec<String>,
+        .map_err(Error::ClientVerifier)
 }
 
 /// A certificate of the right authority for somebody else.
@@ -58,9 +69,9 @@ struct OtherName {
     accepted: Vec<String>,
 }
 
-impl ClientCertVerifier for NamedClients {
+impl ClientCertVerifier for ClientVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.verifier.root_hint_subjects()
+        &[]
     }
 
     fn verify_client_cert(
@@ -69,7 +80,10 @@ impl ClientCertVerifier for NamedClients {
         between: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verified = self.verifier.verify_client_cert(leaf, between, now)?;
+        let verified = self.authorities.load().verify_client_cert(leaf, between, now)?;
+        if self.names.is_empty() {
+            return Ok(verified);
+        }
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
         let presented = names(&parsed);
         if presented.iter().any(|name| self.names.iter().any(|accepted| accepted.eq_ignore_ascii_case(name))) {
@@ -86,7 +100,7 @@ impl ClientCertVerifier for NamedClients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
+        self.authorities.load().verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -95,11 +109,11 @@ impl ClientCertVerifier for NamedClients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
+        self.authorities.load().verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.authorities.load().supported_verify_schemes()
     }
 }
 

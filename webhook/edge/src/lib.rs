@@ -44,7 +44,7 @@ mod shown;
 mod tls;
 mod trace_context;
 
-pub use client_certificate::client_verifier;
+pub use client_certificate::ClientVerifier;
 pub use drain::Shutdown;
 pub use error::Error;
 pub use health::{Health, ReadinessGate};

@@ -6,23 +6,22 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{Client, EdgeServer, PATH, PATIENCE, allowing, review, server_certificate, start, start_with};
+use common::{Client, EdgeServer, PATH, PATIENCE, allowing, connector, review, server_certificate, start, start_with};
 use prometheus_client::encoding::text::encode;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
 use rustls::crypto::ring::{self, cipher_suite};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ConnectionTrafficSecrets, ContentType, DigitallySignedStruct, ProtocolVersion, RootCertStore,
-    SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion,
+    ClientConfig, ConnectionTrafficSecrets, ContentType, ProtocolVersion, RootCertStore, SupportedCipherSuite,
+    SupportedProtocolVersion,
 };
-use statusguard_edge::{Limits, NoRecords, client_verifier};
+use statusguard_edge::{ClientVerifier, Limits, NoRecords};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -123,8 +122,7 @@ async fn nothing_in_common() {
     let server = start(allowing(), Limits::default()).await;
     send(&server, HELLO_OF_TLS11).await;
     failed(&server, &[("protocol", 1)]).await;
-    let (_, trusting) = server_certificate();
-    let mut config = ClientConfig::clone(trusting.config());
+    let mut config = ClientConfig::clone(connector(server_certificate().1).config());
     config.alpn_protocols = vec![b"h2".to_vec()];
     connect(&server, config).await.map(drop).unwrap_err();
     failed(&server, &[("protocol", 2)]).await;
@@ -140,8 +138,7 @@ async fn nothing_to_serve() {
             None
         }
     }
-    let (_, connector) = server_certificate();
-    let resolver = Arc::new(WithoutCertificate);
+    let (resolver, connector) = (Arc::new(WithoutCertificate), connector(server_certificate().1));
     let server = start_with(allowing(), NoRecords, Limits::default(), resolver, None, connector).await;
     for (count, version) in (1..).zip(VERSIONS) {
         connect(&server, distrusting(version)).await.map(drop).unwrap_err();
@@ -185,8 +182,8 @@ async fn a_client_that_does_not_trust_the_certificate() {
         failed(&server, &[("untrusted", count)]).await;
     }
     // The certificate that it trusts has the same name and another key.
-    let (_, connector) = server_certificate();
-    connect(&server, ClientConfig::clone(connector.config())).await.map(drop).unwrap_err();
+    let other = connector(server_certificate().1);
+    connect(&server, ClientConfig::clone(other.config())).await.map(drop).unwrap_err();
     failed(&server, &[("untrusted", 3)]).await;
     server.stop().await;
 }
@@ -195,7 +192,8 @@ async fn a_client_that_does_not_trust_the_certificate() {
 #[tokio::test]
 async fn a_client_that_refuses_the_certificate_after_the_handshake() {
     const ALERT: [u8; 2] = [2, 42];
-    let (resolver, connector) = server_certificate();
+    let (resolver, roots) = server_certificate();
+    let connector = connector(roots);
     let mut config = ClientConfig::clone(connector.config());
     config.enable_secret_extraction = true;
     let server = start_with(allowing(), NoRecords, Limits::default(), resolver, None, connector).await;
@@ -267,61 +265,22 @@ async fn asking(
     impl Fn(&SupportedProtocolVersion, Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>) -> ClientConfig,
 ) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let clients = client_verifier(authority.pem().as_bytes(), &names).unwrap();
-    let (resolver, connector) = server_certificate();
+    let clients = Arc::new(ClientVerifier::new(authority.pem().as_bytes(), names).unwrap());
+    let (resolver, roots) = server_certificate();
+    let connector = connector(roots.clone());
     let server = start_with(allowing(), NoRecords, Limits::default(), resolver, Some(clients), connector).await;
-    let config = |version: &SupportedProtocolVersion, presented: Option<_>| {
+    let config = move |version: &SupportedProtocolVersion, presented: Option<_>| {
         let version = VERSIONS.into_iter().find(|known| known.version == version.version).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[version])
             .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer));
+            .with_root_certificates(roots.clone());
         match presented {
             Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
             None => builder.with_no_client_auth(),
         }
     };
     (server, config)
-}
-
-/// These tests are about the other side's certificate.
-#[derive(Debug)]
-struct AnyServer;
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[tokio::test]

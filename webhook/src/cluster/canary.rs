@@ -16,11 +16,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::Value as Json;
+use statusguard_certs::with_sources;
 use tokio::sync::watch;
 
 use super::configuration::{Published, SUFFIX};
 use super::policies::ServedPolicy;
-use super::request::with_sources;
 use crate::guard::PolicySource;
 use crate::guard::own_policy::CANARY_MANAGER;
 

@@ -9,6 +9,5 @@ mod request;
 mod service;
 
 pub use connection::{ClusterArgs, ClusterConnection};
-pub(crate) use request::with_sources;
 pub(crate) use service::places;
 pub use service::{CertificateSource, ClusterNames, ClusterService};

@@ -7,6 +7,7 @@ use kube::Client;
 use kube::core::Status;
 use kube::runtime::watcher;
 use serde::de::DeserializeOwned;
+use statusguard_certs::with_sources;
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -89,18 +90,4 @@ impl fmt::Display for RequestError {
             Self::Forbidden(message) | Self::Invalid(message, _) | Self::Unreachable(message) => f.write_str(message),
         }
     }
-}
-
-/// An error with what caused it, in one line; a cause that the text before it has already said is left out.
-pub fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        source = error.source();
-    }
-    text
 }

@@ -242,7 +242,7 @@ impl Guard {
             judge: Arc::new(PolicyJudge::new(Arc::clone(&store), repeat_limit, wait, arrived)),
             recorder: Arc::new(refusals),
             certificate,
-            clients: clients.map(|clients| clients as _),
+            clients: clients.map(|clients| clients.verifier() as _),
             limits,
             health,
             metrics,

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use statusguard_tests::plain_answer;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
 
@@ -157,13 +157,6 @@ async fn probe(backends: Backends, number: usize, admission: SocketAddr, plain: 
 
 /// The answer to a GET if it is 200.
 async fn get(address: SocketAddr, path: &str) -> Option<String> {
-    let answer = async {
-        let mut stream = TcpStream::connect(address).await.ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: replica\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        answer.starts_with("HTTP/1.1 200").then_some(answer)
-    };
-    tokio::time::timeout(Duration::from_secs(1), answer).await.ok()?
+    let answer = tokio::time::timeout(Duration::from_secs(1), plain_answer(address, path)).await.ok()?.ok()?;
+    answer.starts_with("HTTP/1.1 200").then_some(answer)
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
 use rustls::server::ResolvesServerCert;
 use rustls::server::danger::ClientCertVerifier;
 use statusguard_edge::{
@@ -121,16 +122,18 @@ where
 }
 
 pub async fn start_recording<J: Judge, C: Recorder<J::Record>>(judge: J, recorder: C, limits: Limits) -> EdgeServer {
-    let (made, connector) = server_certificate();
-    start_with(judge, recorder, limits, made, None, connector).await
+    let (made, roots) = server_certificate();
+    start_with(judge, recorder, limits, made, None, connector(roots)).await
 }
 
 /// A certificate for `localhost`, and a client that trusts it.
-pub fn server_certificate() -> (Arc<dyn ResolvesServerCert>, TlsConnector) {
+pub fn server_certificate() -> (Arc<dyn ResolvesServerCert>, RootCertStore) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = made.signing_key.serialize_pem();
     let resolver = certificate(made.cert.pem().as_bytes(), key.as_bytes()).unwrap();
-    (resolver, connector(made.cert.der().clone()))
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    (resolver, roots)
 }
 
 pub async fn start_with<J: Judge, C: Recorder<J::Record>>(
@@ -173,9 +176,7 @@ pub async fn start_with<J: Judge, C: Recorder<J::Record>>(
     }
 }
 
-fn connector(trusted: CertificateDer<'static>) -> TlsConnector {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(trusted).unwrap();
+pub fn connector(roots: RootCertStore) -> TlsConnector {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -7,10 +7,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use statusguard_certs::with_sources;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-
-use crate::cluster::with_sources;
 
 /// What to do where the addresses of pods lead nowhere.
 const OUTSIDE: &str = "from outside of the cluster, forward a port of each pod and name it by --address";

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use kube::Client;
 use rustls::pki_types::ServerName;
-use statusguard_certs::{CertificateInspection, RequestFailure, RotationPhase, SecretContent};
+use statusguard_certs::{CertificateInspection, RequestFailure, RotationPhase, SecretContent, with_sources};
 
 pub use self::report::{AuthorityReport, CertificateReport, EntryReport, ReplicaReport};
 
 use self::replicas::GuardReplica;
 use crate::args::{CertsStatusArgs, ObjectArgs, OutputFormat};
-use crate::cluster::{ClusterConnection, places, with_sources};
+use crate::cluster::{ClusterConnection, places};
 use crate::exit::Exit;
 use crate::output;
 

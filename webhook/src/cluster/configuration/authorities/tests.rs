@@ -184,7 +184,7 @@ fn the_latest_stay_beside_those_that_are_mounted() {
 }
 
 #[test]
-fn a_certificate_that_has_ended_is_no_reason_to_write() {
+fn a_certificate_that_has_ended_is_not_a_reason_to_write() {
     let mut shared = SharedConfiguration::new(&[0, SHORT]);
     shared.pass(100);
     // One replica has it in its list of authorities, the other has not.
