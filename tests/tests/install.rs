@@ -64,7 +64,7 @@ fn every_alert_is_explained() {
 
 /// As the service account of the manifests, with the flags of their Deployment.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guard_has_the_rights_that_it_needs_and_what_it_writes_is_not_a_drift() {
+async fn a_guard_has_the_rights_that_it_needs_and_what_it_writes_is_not_drift() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     let guard = folder("guard");
     kubectl(&plane, &["apply", "-k", &guard]).await;

@@ -34,7 +34,7 @@ pub async fn all(cluster: &TestedCluster) -> anyhow::Result<()> {
     step!("a policy is added, changed, broken and removed", policies(cluster));
     step!("metrics and the canary", metrics(cluster));
     step!("`statusguard doctor` finds nothing", doctor(cluster));
-    step!("what the guard fills in is not a drift", no_drift(cluster));
+    step!("what the guard fills in is not drift", no_drift(cluster));
     cluster.guard("Fail", &json!({ "monotone": [{ "path": ".status.scans" }] })).await?;
     eventually("the entry is Fail", async || Ok(entry_policy(cluster).await? == "Fail")).await?;
     step!("a rolling restart under 200 writes in a second", rolling_restart(cluster));

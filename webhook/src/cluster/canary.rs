@@ -8,21 +8,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::Request;
 use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use serde_json::Value as Json;
+use serde_json::json;
 use statusguard_certs::with_sources;
+use statusguard_policy::StatusPolicy;
 use tokio::sync::watch;
 
 use super::configuration::{Published, SUFFIX};
 use super::policies::ServedPolicy;
 use crate::guard::PolicySource;
-use crate::guard::own_policy::CANARY_MANAGER;
+use crate::guard::own_policy::{CANARY_MANAGER, OWN_POLICY};
 
 /// How long a write may take: the API server waits for the guard for 5 s.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -33,8 +34,6 @@ pub struct Canary {
     interval: Duration,
     served: watch::Receiver<Option<Arc<[ServedPolicy]>>>,
     published: watch::Receiver<Published>,
-    /// Of the policy by which it is refused.
-    entry: String,
     metrics: CanaryMetrics,
 }
 
@@ -87,16 +86,15 @@ impl CanaryMetrics {
 }
 
 impl Canary {
-    /// Writes once in an `interval` to one of the policies `served`, and expects to be refused by the policy `own`.
+    /// Writes once in an `interval` to one of the policies `served`, and expects to be refused by the guard's own policy.
     pub fn new(
         client: Client,
         interval: Duration,
         served: watch::Receiver<Option<Arc<[ServedPolicy]>>>,
         published: watch::Receiver<Published>,
-        own: &str,
         metrics: CanaryMetrics,
     ) -> Self {
-        Self { client, interval, served, published, entry: format!("{own}{SUFFIX}"), metrics }
+        Self { client, interval, served, published, metrics }
     }
 
     /// Writes for ever. What goes wrong is said once.
@@ -116,7 +114,7 @@ impl Canary {
             if !known {
                 continue;
             }
-            match write(&self.client, &policy, &self.entry).await {
+            match write(&self.client, &policy).await {
                 None => {}
                 Some(Ok(())) => {
                     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -149,37 +147,36 @@ impl Canary {
     }
 }
 
-/// Makes the stale write to a policy that the guard has described, and expects this entry to refuse it; nothing if there
-/// is no such policy.
-pub async fn write(client: &Client, policy: &str, entry: &str) -> Option<Result<(), CanaryFailure>> {
-    let uri = format!(
-        "/apis/statusguard.dev/v1alpha1/statuspolicies/{policy}/status?dryRun=All&fieldManager={CANARY_MANAGER}"
-    );
-    let request = Request::patch(uri).header("Content-Type", "application/merge-patch+json");
-    let request = match request.body(br#"{"status":{"observedGeneration":0}}"#.to_vec()) {
-        Ok(request) => request,
-        Err(error) => return Some(Err(CanaryFailure::ApiServer(error.to_string()))),
-    };
-    match tokio::time::timeout(LONGEST, client.request::<Json>(request)).await {
-        Ok(answer) => outcome(answer, entry),
+/// Makes the stale write to a policy that the guard has described, and expects the guard's own entry to refuse it; nothing
+/// if there is no such policy.
+pub async fn write(client: &Client, policy: &str) -> Option<Result<(), CanaryFailure>> {
+    let policies = Api::<DynamicObject>::all_with(client.clone(), &ApiResource::erase::<StatusPolicy>(&()));
+    let params =
+        PatchParams { dry_run: true, field_manager: Some(CANARY_MANAGER.to_owned()), ..PatchParams::default() };
+    let stale = Patch::Merge(json!({ "status": { "observedGeneration": 0 } }));
+    match tokio::time::timeout(LONGEST, policies.patch_status(policy, &params, &stale)).await {
+        Ok(answer) => outcome(answer.map(drop), &format!("{OWN_POLICY}{SUFFIX}")),
         Err(_) => Some(Err(CanaryFailure::ApiServer(format!("no answer within {LONGEST:?}")))),
     }
 }
 
-/// What an answer says of refusals by the guard's own entry.
-fn outcome(answer: Result<Json, kube::Error>, entry: &str) -> Option<Result<(), CanaryFailure>> {
+/// What an answer says of refusals by this entry.
+fn outcome(answer: Result<(), kube::Error>, entry: &str) -> Option<Result<(), CanaryFailure>> {
     let status = match answer {
-        Ok(_) => return Some(Err(CanaryFailure::NotRefused)),
+        Ok(()) => return Some(Err(CanaryFailure::NotRefused)),
         Err(kube::Error::Api(status)) => status,
         Err(error) => return Some(Err(CanaryFailure::ApiServer(with_sources(&error)))),
     };
     let message = status.message.clone();
-    let by_the_guard = message.contains(&format!("admission webhook \"{entry}\" denied"));
+    let says = |text: &str| message.contains(text);
     Some(match status.code {
         404 => return None,
-        409 if by_the_guard => Ok(()),
-        401 | 403 => Err(CanaryFailure::Forbidden(message)),
-        _ if message.contains("failed calling webhook") => Err(CanaryFailure::CallFailed(message)),
+        409 if says(&format!("admission webhook \"{entry}\" denied")) => Ok(()),
+        401 => Err(CanaryFailure::Forbidden(message)),
+        // Webhooks may answer 403, too.
+        403 if says("cannot patch resource") => Err(CanaryFailure::Forbidden(message)),
+        _ if says(&format!("failed calling webhook \"{entry}\"")) => Err(CanaryFailure::CallFailed(message)),
+        _ if says("failed calling webhook") => Err(CanaryFailure::OtherRefusal(message)),
         429 | 500.. => Err(CanaryFailure::ApiServer(message)),
         _ => Err(CanaryFailure::OtherRefusal(message)),
     })
@@ -206,8 +203,11 @@ impl CanaryFailure {
                 "see whether the ValidatingWebhookConfiguration has the guard's entries, whether the API server reaches the \
                  guard's Service, and with `statusguard certs status` whether it trusts the certificates"
             }
-            Self::OtherRefusal(_) => "exempt StatusPolicies from the other webhook or admission policy",
-            Self::Forbidden(_) => "allow the guard to patch statuspolicies/status in the group statusguard.dev",
+            Self::OtherRefusal(_) => "mend the other webhook or admission policy, or exempt StatusPolicies from it",
+            Self::Forbidden(_) => {
+                "allow whoever writes, which is the guard's service account, to patch statuspolicies/status in the group \
+                 statusguard.dev"
+            }
             Self::ApiServer(_) => "see whether the API server works",
         }
     }
@@ -251,12 +251,14 @@ mod tests {
             (500, &failed, "call_failed"),
             (500, "etcd is away", "api_server"),
             (429, "too many requests", "api_server"),
-            (403, "forbidden", "forbidden"),
+            (403, "User \"guard\" cannot patch resource \"statuspolicies/status\"", "forbidden"),
+            (403, others, "other_refusal"),
+            (500, "failed calling webhook \"other.example.org\": EOF", "other_refusal"),
             (401, "Unauthorized", "forbidden"),
         ] {
             assert_eq!(cause(refused(code, message)), Some(Err(expected)), "{code} {message}");
         }
         assert_eq!(refused(404, "not found"), None);
-        assert_eq!(outcome(Ok(Json::Null), ENTRY), Some(Err(CanaryFailure::NotRefused)));
+        assert_eq!(outcome(Ok(()), ENTRY), Some(Err(CanaryFailure::NotRefused)));
     }
 }

@@ -139,8 +139,7 @@ impl ClusterService {
         store.judge_own(Arc::clone(&own));
         let metrics = CanaryMetrics::register(registry);
         if !canary_interval.is_zero() {
-            let canary =
-                Canary::new(client.clone(), canary_interval, served.clone(), keeper.published(), own.name, metrics);
+            let canary = Canary::new(client.clone(), canary_interval, served.clone(), keeper.published(), metrics);
             tasks.spawn(canary.run());
         }
 

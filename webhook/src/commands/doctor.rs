@@ -4,16 +4,15 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
 use kube::api::{Api, ListParams, PostParams};
-use serde::Serialize;
-use serde_json::Value as Json;
+use serde::{Serialize, Serializer};
 use statusguard_certs::{CertificateInspection, RotationPhase, SecretContent};
 use statusguard_policy::StatusPolicy;
 use statusguard_policy::spec::FailurePolicy;
 
 use super::certs::failure;
+use super::certs::replicas::{self, GuardReplica};
 use super::request::answer;
 use super::table::table;
 use crate::args::{DoctorArgs, ObjectArgs, OutputFormat};
@@ -21,10 +20,9 @@ use crate::cluster::canary::{self, CanaryFailure};
 use crate::cluster::configuration::SUFFIX;
 use crate::cluster::{ClusterConnection, places};
 use crate::exit::Exit;
-use crate::guard::own_policy::OWN_POLICY;
 use crate::output;
 
-const APPLY: &str = "apply the manifests again: kubectl apply -k manifests/rendered/guard";
+const APPLY: &str = "apply the folder that you have installed again, such as kubectl apply -k manifests/rendered/guard";
 
 /// All that was looked at.
 #[derive(Debug, Serialize)]
@@ -48,20 +46,35 @@ pub struct DoctorFinding {
 }
 
 /// How something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingStatus {
     /// As it should be.
-    #[serde(rename = "ok")]
     Good,
     /// It works, and should be looked at.
-    #[serde(rename = "warning")]
     Warning,
     /// It does not work.
-    #[serde(rename = "problem")]
     Problem,
     /// It could not be looked at.
-    #[serde(rename = "unknown")]
     Unknown,
+}
+
+impl FindingStatus {
+    /// For tables and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Serialize for FindingStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 impl DoctorFinding {
@@ -115,14 +128,11 @@ impl DoctorReport {
             Err(error) => findings.push(DoctorFinding::unknown("policies", format!("{error:#}"))),
         }
         let policies = policies.unwrap_or_default();
-        let slices = Api::<EndpointSlice>::namespaced(client.clone(), &namespace);
-        let params = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
-        let what = format!("endpointslices in namespace {namespace}");
-        match answer("list", &what, slices.list(&params)).await {
-            Ok(slices) => {
-                let (ready, pods) = replicas(&slices.items);
+        match replicas::of_service(&client, &namespace, service).await {
+            Ok(replicas) => {
+                let ready = replicas.iter().filter(|replica| replica.ready).count();
                 findings.push(of_replicas(ready, &policies, &namespace));
-                findings.extend(of_versions(&client, &namespace, &pods).await);
+                findings.extend(of_versions(&client, &namespace, &replicas).await);
             }
             Err(error) => findings.push(DoctorFinding::unknown("replicas", format!("{error:#}"))),
         }
@@ -142,13 +152,7 @@ impl DoctorReport {
     #[must_use]
     pub fn text(&self) -> String {
         let rows = self.findings.iter().map(|DoctorFinding { check, status, message, .. }| {
-            let status = match status {
-                FindingStatus::Good => "ok",
-                FindingStatus::Warning => "warning",
-                FindingStatus::Problem => "problem",
-                FindingStatus::Unknown => "unknown",
-            };
-            vec![(*check).to_owned(), status.to_owned(), message.clone()]
+            vec![(*check).to_owned(), status.name().to_owned(), message.clone()]
         });
         let mut text = table(&["CHECK", "STATUS", "MESSAGE"], &rows.collect::<Vec<_>>());
         let mut said = BTreeSet::new();
@@ -227,22 +231,6 @@ fn of_policies(policies: &[StatusPolicy]) -> Vec<DoctorFinding> {
     findings
 }
 
-/// Replicas that are ready, and the pods of all.
-fn replicas(slices: &[EndpointSlice]) -> (usize, BTreeSet<String>) {
-    let endpoints = || slices.iter().flat_map(|slice| &slice.endpoints);
-    let name = |endpoint: &k8s_openapi::api::discovery::v1::Endpoint| {
-        let target = endpoint.target_ref.as_ref().and_then(|target| target.name.clone());
-        target.or_else(|| endpoint.addresses.first().cloned()).unwrap_or_default()
-    };
-    let ready = |endpoint: &&k8s_openapi::api::discovery::v1::Endpoint| {
-        endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false))
-    };
-    // A pod with two families of addresses has an endpoint in a slice of each.
-    let ready: BTreeSet<String> = endpoints().filter(ready).map(name).collect();
-    let pods = endpoints().filter(|endpoint| endpoint.target_ref.is_some()).map(name).collect();
-    (ready.len(), pods)
-}
-
 fn of_replicas(ready: usize, policies: &[StatusPolicy], namespace: &str) -> DoctorFinding {
     const CHECK: &str = "replicas";
     let fails = policies.iter().filter(|policy| policy.spec.failure_policy == FailurePolicy::Fail).count();
@@ -261,33 +249,47 @@ fn of_replicas(ready: usize, policies: &[StatusPolicy], namespace: &str) -> Doct
     }
 }
 
-async fn of_versions(client: &Client, namespace: &str, names: &BTreeSet<String>) -> Option<DoctorFinding> {
+async fn of_versions(client: &Client, namespace: &str, replicas: &[GuardReplica]) -> Option<DoctorFinding> {
     const CHECK: &str = "versions";
     let own = env!("CARGO_PKG_VERSION");
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
     let mut images = BTreeSet::new();
-    for name in names {
+    for name in replicas.iter().filter_map(|replica| replica.pod.as_deref()) {
         match answer("get", &format!("pod {namespace}/{name}"), pods.get(name)).await {
-            Ok(pod) => images.extend(pod.spec.into_iter().flat_map(|spec| spec.containers).filter_map(|one| one.image)),
+            Ok(pod) => images.extend(guard_image(pod)),
             Err(error) => return Some(DoctorFinding::unknown(CHECK, format!("{error:#}"))),
         }
     }
-    let other = |image: &&String| image.rsplit_once(':').is_none_or(|(_, tag)| tag.trim_start_matches('v') != own);
-    let others: Vec<&str> = images.iter().filter(other).map(String::as_str).collect();
     if images.is_empty() {
         return None;
     }
-    Some(match others.as_slice() {
-        [] => DoctorFinding::good(CHECK, format!("all replicas are of version {own}, as this command is")),
-        others => {
-            let message = format!("this command is of version {own}; replicas run {}", others.join(", "));
-            DoctorFinding::warning(
-                CHECK,
-                message,
-                "use the command of the same release, or wait for the end of the rollout",
-            )
+    let tags: Option<Vec<&str>> = images.iter().map(|image| tag(image)).collect();
+    let shown = images.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    Some(match tags {
+        None => DoctorFinding::unknown(CHECK, format!("the image has no version in its name: {shown}")),
+        Some(tags) if tags.iter().all(|tag| tag.trim_start_matches('v') == own) => {
+            DoctorFinding::good(CHECK, format!("all replicas are of version {own}, as this command is"))
+        }
+        Some(_) => {
+            let message = format!("this command is of version {own}; replicas run {shown}");
+            let cure = "use the command of the same release, or wait for the end of the rollout";
+            DoctorFinding::warning(CHECK, message, cure)
         }
     })
+}
+
+/// Of a pod's containers, that of the guard is named so, or alone.
+fn guard_image(pod: Pod) -> Option<String> {
+    let mut containers = pod.spec?.containers;
+    let at = containers.iter().position(|container| container.name == "guard");
+    let alone = (containers.len() == 1).then_some(0);
+    containers.swap_remove(at.or(alone)?).image
+}
+
+/// The tag of an image's name; a registry may have a port, and a digest may follow.
+fn tag(image: &str) -> Option<&str> {
+    let name = image.split('@').next()?;
+    Some(name.rsplit('/').next()?.split_once(':')?.1)
 }
 
 fn of_certificates(seen: &CertificateInspection) -> Vec<DoctorFinding> {
@@ -299,10 +301,9 @@ fn of_certificates(seen: &CertificateInspection) -> Vec<DoctorFinding> {
     match &seen.secret {
         Err(error) => findings.push(DoctorFinding::unknown(CHECK, failure(error))),
         Ok(SecretContent::Absent) => {
-            findings.push(DoctorFinding::good(
-                CHECK,
-                "the guard has no authority of its own: its certificates come from files",
-            ));
+            let message = "the guard has no authority of its own: its certificates come from files (--tls-cert), or no guard \
+                           has made one yet";
+            findings.push(DoctorFinding::unknown(CHECK, message));
         }
         Ok(SecretContent::Unusable(unusable)) => {
             let message = format!("the Secret of the authority cannot be used ({})", unusable.category());
@@ -341,7 +342,7 @@ async fn of_canary(client: &Client, policies: &[StatusPolicy]) -> DoctorFinding 
     let Some(policy) = policies.iter().find(described).and_then(|policy| policy.metadata.name.as_deref()) else {
         return DoctorFinding::unknown(CHECK, "there is no policy yet to which a stale write could be made");
     };
-    match canary::write(client, policy, &format!("{OWN_POLICY}{SUFFIX}")).await {
+    match canary::write(client, policy).await {
         Some(Ok(())) => DoctorFinding::good(CHECK, "a stale write was refused by the guard"),
         Some(Err(CanaryFailure::Forbidden(message))) => DoctorFinding::unknown(CHECK, message),
         Some(Err(error)) => {
@@ -358,7 +359,6 @@ async fn of_rights(client: &Client, namespace: &str, account: &str, objects: &Ob
     let reviews = Api::<SubjectAccessReview>::all(client.clone());
     let mut missing = Vec::new();
     for right in rights(namespace, objects) {
-        let text = Json::to_string(&serde_json::to_value(&right).unwrap_or_default());
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
                 user: Some(user.clone()),
@@ -374,7 +374,7 @@ async fn of_rights(client: &Client, namespace: &str, account: &str, objects: &Ob
         };
         match answer("create", "subjectaccessreviews", reviews.create(&PostParams::default(), &review)).await {
             Ok(review) if review.status.as_ref().is_some_and(|status| status.allowed) => {}
-            Ok(_) => missing.push(shown(&right).unwrap_or(text)),
+            Ok(_) => missing.push(shown(&right)),
             Err(error) => return DoctorFinding::unknown(CHECK, format!("{error:#}")),
         }
     }
@@ -385,11 +385,11 @@ async fn of_rights(client: &Client, namespace: &str, account: &str, objects: &Ob
 }
 
 /// As a person says it.
-fn shown(right: &ResourceAttributes) -> Option<String> {
-    let (verb, resource) = (right.verb.as_ref()?, right.resource.as_ref()?);
-    let subresource = right.subresource.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
-    let name = right.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-    Some(format!("{verb} {resource}{subresource}{name}"))
+fn shown(right: &ResourceAttributes) -> String {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let with = |before: char, field: &Option<String>| field.as_ref().map(|field| format!("{before}{field}"));
+    let [subresource, name] = [with('/', &right.subresource), with(' ', &right.name)].map(Option::unwrap_or_default);
+    format!("{} {}{subresource}{name}", text(&right.verb), text(&right.resource))
 }
 
 /// As the tables of the documentation and the manifests have them.
@@ -423,7 +423,7 @@ fn rights(namespace: &str, objects: &ObjectArgs) -> Vec<ResourceAttributes> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
 
@@ -478,18 +478,22 @@ mod tests {
     }
 
     #[test]
-    fn replicas_are_counted_once() {
-        let slice = |ready: bool, address: &str| {
-            serde_json::from_value(json!({
-                "addressType": "IPv4", "endpoints": [{
-                    "addresses": [address], "conditions": { "ready": ready },
-                    "targetRef": { "kind": "Pod", "name": "guard-0" },
-                }],
-            }))
-            .unwrap()
-        };
-        let (ready, pods) = replicas(&[slice(true, "10.0.0.1"), slice(true, "fd00::1")]);
-        assert_eq!((ready, pods.len()), (1, 1));
-        assert_eq!(replicas(&[slice(false, "10.0.0.1")]).0, 0);
+    fn versions_are_read_from_tags() {
+        for (image, expected) in [
+            ("localhost/statusguard:0.1.0", Some("0.1.0")),
+            ("registry.example.org:5000/statusguard", None),
+            ("registry.example.org:5000/team/statusguard:v1@sha256:ab", Some("v1")),
+            ("statusguard@sha256:ab", None),
+        ] {
+            assert_eq!(tag(image), expected, "{image}");
+        }
+        let pod =
+            |containers: serde_json::Value| serde_json::from_value(json!({ "spec": { "containers": containers } }));
+        let sidecar = json!({ "name": "proxy", "image": "proxy:2" });
+        let image = guard_image(pod(json!([sidecar, { "name": "guard", "image": "statusguard:1" }])).unwrap());
+        assert_eq!(image.as_deref(), Some("statusguard:1"));
+        let image = guard_image(pod(json!([{ "name": "other", "image": "statusguard:1" }])).unwrap());
+        assert_eq!(image.as_deref(), Some("statusguard:1"));
+        assert_eq!(guard_image(pod(json!([sidecar, sidecar])).unwrap()), None);
     }
 }

@@ -1,7 +1,7 @@
 //! `statusguard certs status`: where the rotation is, and which certificate each replica really presents.
 
 mod handshake;
-mod replicas;
+pub(super) mod replicas;
 mod report;
 
 use std::collections::BTreeMap;
@@ -115,7 +115,8 @@ async fn replicas(
     problems: &mut Vec<String>,
 ) -> Vec<GuardReplica> {
     if !addresses.is_empty() {
-        return addresses.iter().map(|address| GuardReplica { address: address.clone(), pod: None }).collect();
+        let named = |address: &String| GuardReplica { address: address.clone(), pod: None, ready: true };
+        return addresses.iter().map(named).collect();
     }
     match replicas::of_service(client, namespace, service).await {
         Ok(replicas) => {

@@ -16,6 +16,8 @@ pub struct GuardReplica {
     pub address: String,
     /// Its pod, if that is known.
     pub pod: Option<String>,
+    /// Whether the API server is led to it; of one that is named, that is not asked.
+    pub ready: bool,
 }
 
 /// All replicas, also those that are not ready: these above all are asked about.
@@ -52,7 +54,8 @@ fn of_slices(slices: &[EndpointSlice]) -> Vec<GuardReplica> {
                 Err(_) => format!("{host}:{port}"),
             };
             let key = pod.clone().unwrap_or_else(|| address.clone());
-            found.entry(key).or_insert(GuardReplica { address, pod });
+            let ready = endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false));
+            found.entry(key).or_insert(GuardReplica { address, pod, ready: false }).ready |= ready;
         }
     }
     found.into_values().collect()
@@ -67,9 +70,9 @@ mod tests {
 
     use super::*;
 
-    fn slices(slices: serde_json::Value) -> Vec<(Option<String>, String)> {
+    fn slices(slices: serde_json::Value) -> Vec<(Option<String>, String, bool)> {
         let slices: Vec<EndpointSlice> = serde_json::from_value(slices).unwrap();
-        of_slices(&slices).into_iter().map(|replica| (replica.pod, replica.address)).collect()
+        of_slices(&slices).into_iter().map(|replica| (replica.pod, replica.address, replica.ready)).collect()
     }
 
     fn pod(name: &str, addresses: &[&str], ready: bool) -> serde_json::Value {
@@ -92,8 +95,12 @@ mod tests {
             },
             { "addressType": "IPv4", "metadata": {}, "ports": [], "endpoints": [pod("c", &["10.0.0.3"], true)] },
         ]));
-        let of = |pod: Option<&str>, address: &str| (pod.map(str::to_owned), address.to_owned());
-        let expected = [of(None, "[fd00::3]:8443"), of(Some("a"), "10.0.0.1:8443"), of(Some("b"), "10.0.0.2:8443")];
+        let of = |pod: Option<&str>, address: &str, ready| (pod.map(str::to_owned), address.to_owned(), ready);
+        let expected = [
+            of(None, "[fd00::3]:8443", true),
+            of(Some("a"), "10.0.0.1:8443", true),
+            of(Some("b"), "10.0.0.2:8443", false),
+        ];
         assert_eq!(found, expected);
     }
 }

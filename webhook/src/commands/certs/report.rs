@@ -123,7 +123,7 @@ impl ReplicaReport {
         presented: Result<PresentedCertificate, String>,
         seen: &CertificateInspection,
     ) -> Self {
-        let GuardReplica { address, pod } = replica;
+        let GuardReplica { address, pod, ready: _ } = replica;
         let mut report = Self {
             address,
             pod,
