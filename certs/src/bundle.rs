@@ -50,6 +50,18 @@ impl CaBundle {
         held.into_iter().flatten().map(|(id, validity)| (*id, *validity))
     }
 
+    /// What the rotation knows of it.
+    #[must_use]
+    pub fn facts(&self) -> &Bundle {
+        &self.facts
+    }
+
+    /// The certificates that hold at a time, as PEM.
+    pub(crate) fn valid(&self, at: UnixTime) -> impl Iterator<Item = &String> {
+        let valid = self.authorities().filter(move |(_, validity)| validity.contains(at));
+        valid.filter_map(|(id, _)| self.certificates.get(&id))
+    }
+
     /// A certificate as PEM.
     #[must_use]
     pub fn pem(&self, id: AuthorityId) -> Option<&str> {
@@ -70,9 +82,7 @@ impl CaBundle {
         let leaf = chain.first().ok_or(CertificateError::Pem("certificate"))?;
         let own = certificate_validity(leaf)?;
         let at = now.max(own.not_before).min(own.not_after.before(std::time::Duration::from_secs(1)));
-        let valid = self.authorities().filter(|(_, validity)| validity.contains(at));
-        let trusted = valid.filter_map(|(id, _)| self.certificates.get(&id));
-        verify(chain, trusted, at, name).map_err(CertificateError::Uncovered)
+        verify(chain, self.valid(at), at, name).map_err(CertificateError::Uncovered)
     }
 }
 

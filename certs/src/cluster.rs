@@ -1,16 +1,18 @@
 //! The objects that a rotation reads and writes: the Secret, and the managed `caBundle`s.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use http_body_util::BodyExt as _;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Client;
 use kube::api::{GetParams, PostParams};
 use kube::client::Body;
 use kube::core::ObjectMeta;
 use kube::core::request::Request as ObjectRequest;
+use kube::{Client, Resource};
 use serde::Deserialize as _;
 use serde_json::Value as Json;
 use statusguard_rotation::{Bundle, UnixTime};
@@ -80,31 +82,32 @@ pub(crate) struct ObjectPlace {
     /// Kind in lower case, with the namespace and the name.
     pub(crate) what: String,
     pub(crate) name: String,
-    group: &'static str,
-    resource: &'static str,
+    /// The collection that it is in.
+    path: String,
+    group: Cow<'static, str>,
+    resource: Cow<'static, str>,
     namespace: Option<String>,
 }
 
+/// Which rule of a role the guard's service account lacks.
+#[must_use]
+pub fn missing_right(verb: &str, resource: &str, group: &str, name: Option<&str>) -> String {
+    let group = if group.is_empty() { "\"\"" } else { group };
+    // A role cannot limit the creation of objects to names.
+    let name = name.filter(|_| verb != "create").map(|name| format!(", resourceNames: [{name}]")).unwrap_or_default();
+    format!("give the guard's service account the verb {verb} on {resource} (apiGroups: [{group}]{name}) by a role")
+}
+
 impl ObjectPlace {
-    /// The collection that it is in.
-    fn path(&self) -> String {
-        match &self.namespace {
-            Some(namespace) => format!("/api/v1/namespaces/{namespace}/{}", self.resource),
-            None => format!("/apis/{}/v1/{}", self.group, self.resource),
-        }
+    fn of<K: Resource<DynamicType = ()>>(what: String, namespace: Option<String>, name: String) -> Self {
+        let path = K::url_path(&(), namespace.as_deref());
+        Self { what, name, path, group: K::group(&()), resource: K::plural(&()), namespace }
     }
 
-    /// Which rule of a role is missing.
     fn missing_right(&self, verb: &str) -> String {
-        let Self { resource, name, .. } = self;
-        let group = if self.group.is_empty() { "\"\"" } else { self.group };
-        // A role cannot limit the creation of objects to names.
-        let name = if verb == "create" { String::new() } else { format!(", resourceNames: [{name}]") };
+        let right = missing_right(verb, &self.resource, &self.group, Some(&self.name));
         let namespace = self.namespace.as_ref().map(|namespace| format!(" in namespace {namespace}"));
-        format!(
-            "give the guard's service account the verb {verb} on {resource} (apiGroups: [{group}]{name}) by a role{}",
-            namespace.unwrap_or_default()
-        )
+        right + &namespace.unwrap_or_default()
     }
 
     pub(crate) fn unanswered(
@@ -217,15 +220,13 @@ impl Objects {
 
     pub(crate) fn secret_place(&self) -> ObjectPlace {
         let Places { namespace, secret: name, .. } = self.places.clone();
-        let what = format!("secret {namespace}/{name}");
-        ObjectPlace { what, group: "", resource: "secrets", namespace: Some(namespace), name }
+        ObjectPlace::of::<Secret>(format!("secret {namespace}/{name}"), Some(namespace), name)
     }
 
     pub(crate) fn configuration_place(&self) -> ObjectPlace {
         let name = self.places.configuration.clone();
         let what = format!("validatingwebhookconfiguration {name}");
-        let (group, resource) = ("admissionregistration.k8s.io", "validatingwebhookconfigurations");
-        ObjectPlace { what, group, resource, namespace: None, name }
+        ObjectPlace::of::<ValidatingWebhookConfiguration>(what, None, name)
     }
 
     /// Reads all. One object that cannot be read does not keep the other from being read.
@@ -259,7 +260,7 @@ impl Objects {
 
     /// An object, and the API server's clock; `None` while it does not exist.
     async fn get(&self, place: &ObjectPlace) -> Result<(Option<Json>, Option<SystemTime>), RequestFailure> {
-        let request = ObjectRequest::new(place.path()).get(&place.name, &GetParams::default());
+        let request = ObjectRequest::new(place.path.as_str()).get(&place.name, &GetParams::default());
         match self.send("get", place, request).await? {
             ObjectAnswer { code: 200..300, object, date } => Ok((Some(object), date)),
             ObjectAnswer { code: 404, object, date } if object["reason"] == "NotFound" => Ok((None, date)),
@@ -274,13 +275,13 @@ impl Objects {
             let metadata = ObjectMeta { name: Some(self.places.secret.clone()), ..ObjectMeta::default() };
             let secret = Secret { metadata, data: Some(data), ..Secret::default() };
             let body = serde_json::to_vec(&secret).map_err(|error| place.unanswered("create", error))?;
-            return self.write("create", &place, ObjectRequest::new(place.path()).create(&params, body)).await;
+            return self.write("create", &place, ObjectRequest::new(place.path.as_str()).create(&params, body)).await;
         };
         let immutable = before.immutable == Some(true);
         // Its version goes along with it.
         let secret = Secret { data: Some(data), ..before };
         let body = serde_json::to_vec(&secret).map_err(|error| place.unanswered("update", error))?;
-        let request = ObjectRequest::new(place.path()).replace(&place.name, &params, body);
+        let request = ObjectRequest::new(place.path.as_str()).replace(&place.name, &params, body);
         self.write("update", &place, request).await.map_err(|failure| match failure {
             RequestFailure::Refused { verb, what, code: code @ (413 | 422), message, .. } => {
                 let cure = match immutable {
@@ -305,7 +306,7 @@ impl Objects {
             }
         }
         let body = object.to_string().into_bytes();
-        let request = ObjectRequest::new(place.path()).replace(&place.name, &self.write_params(), body);
+        let request = ObjectRequest::new(place.path.as_str()).replace(&place.name, &self.write_params(), body);
         self.write("update", &place, request).await
     }
 

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 
 use kube::Client;
 use rustls::pki_types::{CertificateDer, ServerName};
-use statusguard_rotation::{
-    AuthorityId, Bundle, Observation, Rotation, RotationPhase, SecretContent, UnixTime, Validity,
-};
+use statusguard_rotation::{AuthorityId, Observation, Rotation, RotationPhase, SecretContent, UnixTime, Validity};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
@@ -41,9 +39,8 @@ pub struct CertificateInspection {
 pub struct InspectedEntry {
     /// Its name.
     pub name: String,
-    /// What its `caBundle` holds.
-    pub bundle: Bundle,
-    certificates: BTreeMap<AuthorityId, String>,
+    /// Its `caBundle`.
+    pub bundle: CaBundle,
 }
 
 /// A certificate that a server presents.
@@ -81,23 +78,8 @@ pub async fn inspect(client: Client, places: Places) -> CertificateInspection {
 }
 
 fn entries(managed: &Managed) -> Vec<InspectedEntry> {
-    let entry = |(name, bundle): (&str, &CaBundle)| InspectedEntry {
-        name: name.to_owned(),
-        bundle: bundle.facts.clone(),
-        certificates: bundle.certificates.clone(),
-    };
+    let entry = |(name, bundle): (&str, &CaBundle)| InspectedEntry { name: name.to_owned(), bundle: bundle.clone() };
     managed.named().map(entry).collect()
-}
-
-impl InspectedEntry {
-    /// The certificates of its bundle that hold at a time, in PEM.
-    fn valid_certificates(&self, at: UnixTime) -> impl Iterator<Item = &String> {
-        let holds = move |id: &AuthorityId| match &self.bundle {
-            Bundle::Holds(held) => held.get(id).is_some_and(|validity| validity.contains(at)),
-            Bundle::Absent | Bundle::Unreadable => false,
-        };
-        self.certificates.iter().filter(move |(id, _)| holds(id)).map(|(_, certificate)| certificate)
-    }
 }
 
 impl CertificateInspection {
@@ -107,7 +89,7 @@ impl CertificateInspection {
         let (Ok(secret), Ok(entries)) = (&self.secret, &self.entries) else { return None };
         let observation = Observation {
             asked_at: self.asked_at,
-            bundles: entries.iter().flatten().map(|entry| entry.bundle.clone()).collect(),
+            bundles: entries.iter().flatten().map(|entry| entry.bundle.facts.clone()).collect(),
             secret: secret.clone(),
             leaf: None,
         };
@@ -118,7 +100,7 @@ impl CertificateInspection {
     #[must_use]
     pub fn in_sync(&self, entry: &InspectedEntry) -> Option<bool> {
         let Ok(SecretContent::Readable(state)) = &self.secret else { return None };
-        Some(!entry.bundle.is_outdated(state))
+        Some(!entry.bundle.facts.is_outdated(state))
     }
 
     /// What there is to know of a chain that a server presents under `name`, leaf first, and whether the API server
@@ -140,10 +122,10 @@ impl CertificateInspection {
         let signed = |(_, certificate): &(&AuthorityId, &String)| {
             verify(chain, [*certificate].into_iter(), validity.not_before, None).is_ok()
         };
-        let known = published.clone().flat_map(|entry| &entry.certificates).chain(&self.certificates);
+        let known = published.clone().flat_map(|entry| &entry.bundle.certificates).chain(&self.certificates);
         let issuer = known.into_iter().find(signed).map(|(id, _)| *id);
         let uncovered = published.filter_map(|entry| {
-            let problem = verify(chain, entry.valid_certificates(self.read_at), self.read_at, Some(name)).err()?;
+            let problem = verify(chain, entry.bundle.valid(self.read_at), self.read_at, Some(name)).err()?;
             Some((entry.name.clone(), problem.to_string()))
         });
         Ok(PresentedCertificate { names: names(&parsed), validity, issuer, uncovered: uncovered.collect() })
@@ -180,8 +162,7 @@ mod tests {
     ) -> CertificateInspection {
         let entry = |(name, held): &(&str, &[&SigningAuthority])| {
             let text: String = held.iter().map(|authority| authority.certificate_pem()).collect();
-            let CaBundle { facts, certificates } = CaBundle::read(text.as_bytes());
-            InspectedEntry { name: (*name).to_owned(), bundle: facts, certificates }
+            InspectedEntry { name: (*name).to_owned(), bundle: CaBundle::read(text.as_bytes()) }
         };
         CertificateInspection {
             secret: Ok(SecretContent::Absent),

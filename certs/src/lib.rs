@@ -25,7 +25,7 @@ mod validity;
 
 pub use authority::SigningAuthority;
 pub use bundle::CaBundle;
-pub use cluster::{Places, RequestFailure};
+pub use cluster::{Places, RequestFailure, missing_right};
 pub use error::{CertificateError, with_sources};
 pub use inspect::{CertificateInspection, InspectedEntry, PresentedCertificate, inspect};
 pub use keeper::{CertificateKeeper, CertificateSettings, CertificateStatus};

@@ -19,7 +19,7 @@ use serde::Serialize;
 use tar::{Builder, EntryType, Header};
 
 /// The user of the program: nobody's, and not root.
-pub const USER: u32 = 65532;
+pub(crate) const USER: u32 = 65532;
 
 /// What an image holds, and what it is called.
 #[derive(Clone, Debug)]

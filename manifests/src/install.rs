@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::image::USER;
+
 /// The guard's namespace, and the name of most of its objects.
 pub const NAME: &str = "statusguard";
 /// The Secret of the guard's authority.
@@ -22,8 +24,6 @@ pub const IMAGE: &str = concat!("localhost/statusguard:", env!("CARGO_PKG_VERSIO
 /// Ports of the guard's container.
 const ADMISSION_PORT: u16 = 8443;
 const PLAIN_PORT: u16 = 8080;
-/// The user that the image names.
-const USER: u32 = 65532;
 /// Seconds; 10 s more than `--drain-timeout`.
 const GRACE_SECONDS: u32 = 30;
 const REPLICAS: u32 = 2;
@@ -56,8 +56,8 @@ pub fn objects() -> Vec<Manifest> {
     ]
 }
 
-/// Keeps everything but the API server, probes and metrics away from the guard. Not every cluster has a network plugin
-/// that enforces it.
+/// Closes all ports of the guard but its two, which are open to everybody, because the API server's addresses are not known
+/// here, and lets it reach the usual ports of API servers alone. Not every cluster has a network plugin that enforces it.
 #[must_use]
 pub fn network_policy() -> Manifest {
     manifest::<NetworkPolicy>(
@@ -67,7 +67,6 @@ pub fn network_policy() -> Manifest {
             "spec": {
                 "podSelector": { "matchLabels": selector() },
                 "policyTypes": ["Ingress", "Egress"],
-                // The API server's addresses are not known here.
                 "ingress": [{ "ports": [port(ADMISSION_PORT), port(PLAIN_PORT)] }],
                 // The API server, by its Service or as that is translated.
                 "egress": [{ "ports": [port(443), port(6443)] }],

@@ -45,12 +45,17 @@ impl Health {
 impl ReadinessGate {
     /// The component is ready.
     pub fn ready(&self) {
-        self.0.store(true, Ordering::Release);
+        self.set(true);
     }
 
     /// The component is not ready any more.
     pub fn unready(&self) {
-        self.0.store(false, Ordering::Release);
+        self.set(false);
+    }
+
+    /// Whether the component is ready.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use statusguard_certs::missing_right;
 
 use super::request::RequestError;
 
@@ -78,14 +79,7 @@ impl RequestProblem {
         let RequestKind { verb, resource, group, name, cure, .. } = &self.kind;
         match (cure(error), error) {
             (Some(cure), _) => cure.to_owned(),
-            (None, RequestError::Forbidden(_)) => {
-                // A role cannot limit the creation of objects to names.
-                let name = name.as_ref().filter(|_| *verb != "create");
-                let name = name.map(|name| format!(", resourceNames: [{name}]")).unwrap_or_default();
-                format!(
-                    "give the guard's service account the verb {verb} on {resource} (apiGroups: [{group}]{name}) by a role"
-                )
-            }
+            (None, RequestError::Forbidden(_)) => missing_right(verb, resource, group, name.as_deref()),
             (None, RequestError::Unreachable(_)) => {
                 "none needed if the API server comes back; it is tried again".to_owned()
             }

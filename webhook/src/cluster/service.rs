@@ -173,11 +173,7 @@ fn certificate_settings(names: &ClusterNames, timing: Timing) -> CertificateSett
 /// Ready while a leaf is served that every managed bundle covers.
 async fn follow_certificates(mut status: watch::Receiver<statusguard_certs::CertificateStatus>, gate: ReadinessGate) {
     loop {
-        if status.borrow_and_update().serves {
-            gate.ready();
-        } else {
-            gate.unready();
-        }
+        gate.set(status.borrow_and_update().serves);
         if status.changed().await.is_err() {
             return;
         }

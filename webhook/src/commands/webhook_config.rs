@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::admissionregistration::v1::{ValidatingWebhook, ValidatingWebhookConfiguration};
 use kube::core::ObjectMeta;
+use statusguard_certs::with_sources;
 use statusguard_policy::Policy;
 
 use crate::args::{ManifestFormat, WebhookConfigArgs};
@@ -61,7 +62,8 @@ fn bundle(file: &Path) -> anyhow::Result<Vec<u8>> {
 /// The policies of a folder by their names.
 fn compiled(folder: &Path) -> anyhow::Result<BTreeMap<String, Policy>> {
     let (mut found, mut problems) = (BTreeMap::new(), Vec::new());
-    let files = policy_folder::read(folder).map_err(|error| anyhow::anyhow!("--policy-dir: {}", error.text()))?;
+    let files =
+        policy_folder::read(folder).map_err(|error| anyhow::anyhow!("--policy-dir: {}", with_sources(&error)))?;
     for (file, content) in files {
         let documents = document::documents(&file, &content).and_then(|documents| match &*documents {
             // A file of comments, which is how a folder without policies looks.

@@ -74,7 +74,7 @@ impl ClientAuthorityFile {
         Ok(Some(bytes))
     }
 
-    /// Looks at the file again and again: a mounted Secret is swapped as a whole, which watches on files miss.
+    /// Looks at the file again and again. A change may be seen late: the API server's certificate is in use for long.
     pub async fn follow(self: Arc<Self>, interval: Duration) {
         loop {
             tokio::time::sleep(interval.max(Duration::from_millis(10))).await;

@@ -37,7 +37,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
 use rustls::server::ResolvesServerCert;
-use statusguard_certs::CertificateEnds;
+use statusguard_certs::{CertificateEnds, with_sources};
 use statusguard_edge::{Drained, Edge, EdgeMetrics, Health, Limits, ReadinessGate, Shutdown};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -178,7 +178,7 @@ impl Guard {
                 None => {}
                 Some(Ok(())) => tracing::info!("policies read again"),
                 Some(Err(error)) => {
-                    tracing::error!(error = error.text(), "policies cannot be read; the last ones stay");
+                    tracing::error!(error = with_sources(&error), "policies cannot be read; the last ones stay");
                 }
             }
             // What came of them is said there.

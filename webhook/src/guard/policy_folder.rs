@@ -37,16 +37,6 @@ pub enum FolderError {
     Empty(PathBuf),
 }
 
-impl FolderError {
-    /// What is wrong, with what the operating system says.
-    pub fn text(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(source) => format!("{self}: {source}"),
-            None => self.to_string(),
-        }
-    }
-}
-
 /// Reads the files of a folder.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use statusguard_certs::with_sources;
 use statusguard_edge::ReadinessGate;
 use tokio::sync::watch;
 
@@ -296,7 +297,7 @@ fn count_of(policies: usize) -> i64 {
 }
 
 fn tell_unusable(folder: &Path, error: &FolderError, in_force: usize) {
-    let (folder, error) = (folder.display(), error.text());
+    let (folder, error) = (folder.display(), with_sources(error));
     if in_force == 0 {
         tracing::error!(%folder, error, "the policy folder cannot be used; nothing is guarded");
     } else {

@@ -32,6 +32,8 @@ pub struct AuthorityPlan {
     mounted: BTreeSet<AuthorityId>,
     all: BTreeSet<AuthorityId>,
     ends: BTreeMap<AuthorityId, UnixTime>,
+    /// Whether the annotation says that already.
+    is_recorded: bool,
     /// What an entry gets that holds something else.
     text: Vec<u8>,
     /// When to look again.
@@ -44,7 +46,7 @@ impl AuthorityPlan {
         let mounted = CaBundle::read(mounted_text);
         let texts: BTreeSet<Vec<u8>> = repair::our_entries(object).map(|(_, entry)| bundle_of(entry)).collect();
         let published: Vec<CaBundle> = texts.iter().map(|text| CaBundle::read(text)).collect();
-        let recorded = recorded(object).unwrap_or_default();
+        let recorded = recorded(object);
         let mounted_ids: BTreeSet<AuthorityId> = mounted.authorities().map(|(id, _)| id).collect();
         let (half, farthest) = (now.after(retention / 2), now.after(retention.saturating_mul(2)));
 
@@ -61,7 +63,10 @@ impl AuthorityPlan {
             let first = others.iter().min_by_key(|(id, end)| (**end, **id)).map(|(id, _)| *id);
             first.and_then(|id| others.remove(&id));
         }
-        let kept = recorded.into_iter().filter(|(id, end)| mounted_ids.contains(id) && half < *end && *end <= farthest);
+        let kept = recorded
+            .clone()
+            .into_iter()
+            .filter(|(id, end)| mounted_ids.contains(id) && half < *end && *end <= farthest);
         let mut ends: BTreeMap<AuthorityId, UnixTime> = kept.collect();
         let taken_away = ends.values().map(|end| end.before(retention / 2));
         let until = taken_away.chain(others.values().copied()).min();
@@ -76,7 +81,8 @@ impl AuthorityPlan {
         }
         let all = mounted_ids.iter().chain(others.keys()).copied().collect();
         ends.extend(others);
-        Self { mounted: mounted_ids, all, ends, text, until }
+        let is_recorded = recorded == ends && (!ends.is_empty() || annotation(object).is_null());
+        Self { mounted: mounted_ids, all, ends, is_recorded, text, until }
     }
 
     /// The bundle of an entry that holds this one now. It stays as it is written, if it holds the right certificates.
@@ -94,8 +100,7 @@ impl AuthorityPlan {
 
     /// The repair with the record of ends; one of that alone, if only that differs.
     pub fn recorded(&self, object: &Json, repair: Option<Repair>) -> Option<Repair> {
-        if recorded(object).unwrap_or_default() == self.ends && (!self.ends.is_empty() || annotation(object).is_null())
-        {
+        if self.is_recorded {
             return repair;
         }
         let Repair { mut object, mut changes } =
@@ -117,10 +122,13 @@ fn annotation(object: &Json) -> &Json {
     &object["metadata"]["annotations"][ENDS]
 }
 
-/// What is recorded; `None` if there is nothing that can be read as a whole.
-fn recorded(object: &Json) -> Option<BTreeMap<AuthorityId, UnixTime>> {
-    let ends: BTreeMap<String, String> = serde_json::from_str(annotation(object).as_str()?).ok()?;
-    ends.into_iter().map(|(id, end)| Some((AuthorityId::try_from(id).ok()?, from_rfc3339(&end)?))).collect()
+/// What is recorded; nothing unless it can be read as a whole.
+fn recorded(object: &Json) -> BTreeMap<AuthorityId, UnixTime> {
+    let read = || -> Option<BTreeMap<AuthorityId, UnixTime>> {
+        let ends: BTreeMap<String, String> = serde_json::from_str(annotation(object).as_str()?).ok()?;
+        ends.into_iter().map(|(id, end)| Some((AuthorityId::try_from(id).ok()?, from_rfc3339(&end)?))).collect()
+    };
+    read().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl From<&AuthorityRecord> for AuthorityReport {
 
 impl EntryReport {
     pub(super) fn new(entry: &InspectedEntry, in_sync: Option<bool>) -> Self {
-        let authorities = match &entry.bundle {
+        let authorities = match entry.bundle.facts() {
             Bundle::Holds(held) => Some(held.keys().map(ToString::to_string).collect()),
             Bundle::Absent | Bundle::Unreadable => None,
         };

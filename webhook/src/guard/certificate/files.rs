@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use statusguard_certs::{CaBundle, CertificateError, UnixTime, Validity, certificate_validity, rfc3339};
+use statusguard_certs::{CaBundle, CertificateError, UnixTime, Validity, certificate_validity, rfc3339, with_sources};
 use statusguard_edge::certified_key;
 use tokio::sync::watch;
 
@@ -71,7 +71,8 @@ struct FileContents {
 }
 
 impl CertificateFiles {
-    /// Watches the folders and reads the files for the first time; needs the runtime. A leaf that has ended is in force until there is a better one.
+    /// Watches the folders and reads the files for the first time; needs the runtime. A leaf that has ended is in force until
+    /// there is a better one.
     ///
     /// # Errors
     /// When a file cannot be read, or what is in them cannot be used.
@@ -89,8 +90,13 @@ impl CertificateFiles {
             paths,
             name,
         };
-        files.refresh();
+        let read = files.unless_ended(files.pair.borrow().validity).map(|()| None);
+        files.note(&mut files.lock(), read);
         Ok(files)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ReadState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last pair that could be used.
@@ -115,11 +121,20 @@ impl CertificateFiles {
     /// Reads the files again; whether they can be used. If they cannot, what was read before stays in force, and the log
     /// says so once. It blocks.
     pub fn refresh(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = self.read(&state.contents).or_else(|_| {
-            thread::sleep(SETTLE);
-            self.read(&state.contents)
+        let mut state = self.lock();
+        let read = self.read(&state.contents).or_else(|problem| match problem {
+            FileProblem::Ended { .. } => Err(problem),
+            // Somebody may be writing.
+            _ => {
+                thread::sleep(SETTLE);
+                self.read(&state.contents)
+            }
         });
+        self.note(&mut state, read)
+    }
+
+    /// Puts in force what was read, if it is something else, and says what is wrong; whether the files can be used.
+    fn note(&self, state: &mut ReadState, read: Result<Option<(FileContents, FilePair)>, FileProblem>) -> bool {
         self.metrics.usable.set(read.is_ok().into());
         match read {
             Ok(new) => {
@@ -141,7 +156,7 @@ impl CertificateFiles {
                 true
             }
             Err(problem) => {
-                let error = problem.text();
+                let error = with_sources(&problem);
                 if state.said != error {
                     tracing::error!(error, "serving certificate unusable; the last one stays");
                     state.said = error;
@@ -158,13 +173,14 @@ impl CertificateFiles {
             true => None,
             false => Some((contents.pair(&self.paths, self.name.as_ref())?, contents)),
         };
-        let not_after = match &read {
-            Some((pair, _)) => pair.validity.not_after,
-            None => self.pair.borrow().validity.not_after,
-        };
+        self.unless_ended(read.as_ref().map_or_else(|| self.pair.borrow().validity, |(pair, _)| pair.validity))?;
+        Ok(read.map(|(pair, contents)| (contents, pair)))
+    }
+
+    fn unless_ended(&self, Validity { not_after, .. }: Validity) -> Result<(), FileProblem> {
         match not_after <= UnixTime::from(SystemTime::now()) {
             true => Err(FileProblem::Ended { file: self.paths.chain.clone(), at: rfc3339(not_after) }),
-            false => Ok(read.map(|(pair, contents)| (contents, pair))),
+            false => Ok(()),
         }
     }
 

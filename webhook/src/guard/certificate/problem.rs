@@ -71,15 +71,3 @@ pub enum FileProblem {
     )]
     Name { chain: PathBuf, name: String },
 }
-
-impl FileProblem {
-    /// All of it, with what is behind it.
-    pub fn text(&self) -> String {
-        let (mut text, mut source) = (self.to_string(), std::error::Error::source(self));
-        while let Some(error) = source {
-            text.push_str(&format!(": {error}"));
-            source = error.source();
-        }
-        text
-    }
-}

@@ -128,16 +128,20 @@ impl CertificateServing {
             let covers = |bundle: &CaBundle| bundle.covers(&pair.certified.cert, self.files.name(), wall).is_ok();
             // While no bundle is known, what is in the files is believed.
             let bundles = &self.bundles.read;
+            let covering = bundles.iter().filter(|bundle| covers(bundle)).count();
             PairState {
                 valid: pair.validity.contains(wall),
-                covered: bundles.iter().all(covers),
-                covered_somewhere: bundles.is_empty() || bundles.iter().any(covers),
+                covered: covering == bundles.len(),
+                covered_somewhere: bundles.is_empty() || covering > 0,
             }
         };
         let spread_at = self.bundles.since.zip(self.input.as_ref()).map(|(since, input)| since + input.spread);
         let spread = spread_at.is_none_or(|at| at <= now);
-        let current = self.current.as_ref().map(|current| state(current));
         let next_state = state(&next);
+        // As a rule they are the same.
+        let of_current =
+            |current: &Arc<FilePair>| if Arc::ptr_eq(current, &next) { next_state } else { state(current) };
+        let current = self.current.as_ref().map(of_current);
         let choice = choose(current, next_state, spread);
         let served = match choice {
             PairChoice::Current => current,
@@ -147,12 +151,12 @@ impl CertificateServing {
         self.serve(choice, &next);
         self.tell(served, next_state, Arc::clone(&next));
         let valid = served.is_some_and(|served| served.valid);
-        set(&self.valid, valid);
+        self.valid.set(valid);
         let known = self.input.is_none() || self.bundles.texts.is_some();
         let covered = known && served.is_some_and(|served| served.covered) && (spread || self.relied_on);
         self.relied_on |= covered;
         if let Some(input) = &self.input {
-            set(&input.gate, covered);
+            input.gate.set(covered);
         }
         self.show();
         let tick = now + TICK;
@@ -208,16 +212,14 @@ impl CertificateServing {
 
     /// Shows the ends of the leaf, and of the bundles or, without a configuration of the guard's, of `--tls-ca`.
     fn show(&self) {
-        let mounted = self.files.bundle().borrow().as_deref().map(CaBundle::read);
-        let mounted = mounted.iter().filter(|_| self.input.is_none());
-        let bundle: BTreeMap<_, _> = self.bundles.read.iter().chain(mounted).flat_map(CaBundle::authorities).collect();
+        let mounted = match self.input {
+            Some(_) => None,
+            None => self.files.bundle().borrow().as_deref().map(CaBundle::read),
+        };
+        let bundle = self.bundles.read.iter().chain(&mounted).flat_map(CaBundle::authorities).collect();
         let leaf = self.current.as_ref().map(|current| current.validity);
         self.ends.show(&BTreeMap::new(), &bundle, leaf);
     }
-}
-
-fn set(gate: &ReadinessGate, open: bool) {
-    if open { gate.ready() } else { gate.unready() }
 }
 
 impl PublishedBundles {

@@ -77,7 +77,7 @@ impl SharedConfiguration {
     }
 
     fn end(&self, authority: usize) -> Option<i64> {
-        let ends = recorded(&self.object).unwrap_or_default();
+        let ends = recorded(&self.object);
         ends.get(&id(authority)).map(|end| end.seconds() - START.seconds())
     }
 
